@@ -1,0 +1,50 @@
+"""Recordings without serials, names and portal ids, still consistent within themselves.
+
+The same original always becomes the same replacement, so that a swapped unit stays one. The
+replacements are counted off, not computed: a hash of a serial can be guessed back.
+"""
+
+import json
+from typing import Final
+
+from mqtt_http_bridge.core import venus
+from mqtt_http_bridge.core.venus import Value
+
+_PRIVATE_LEAVES: Final = {"Serial": "SERIAL{:04d}", "CustomName": "Name {}", "Name": "Name {}"}
+"""The last part of the paths that tell who or where somebody is, wherever they stand."""
+_PORTAL: Final = "{:012x}"
+
+
+class Anonymizer:
+    """Replaces what could tell whose the devices are; one object for each recording."""
+
+    def __init__(self) -> None:
+        self._replacements: dict[tuple[str, str], str] = {}
+
+    def topic(self, topic: str) -> str:
+        """The topic with another portal id."""
+        kind, slash, rest = topic.partition("/")
+        portal_id, slash_after, path = rest.partition("/")
+        return kind + slash + self._replace(_PORTAL, portal_id) + slash_after + path
+
+    def payload(self, topic: str, payload: bytes) -> bytes:
+        """The payload of the original `topic`, unless it tells nothing private, with another text."""
+        form = self._form(topic)
+        if form is None or not payload:
+            return payload
+        said = venus.parse_payload(payload)
+        if not isinstance(said, Value):
+            return payload if said == venus.INVALID else b"{}"
+        text = said.value if isinstance(said.value, str) else ""
+        return json.dumps({"value": self._replace(form, text)}, separators=(",", ":")).encode()
+
+    def _form(self, topic: str) -> str | None:
+        if topic.endswith("/system/0/Serial"):
+            return _PORTAL
+        return _PRIVATE_LEAVES.get(topic.rpartition("/")[2])
+
+    def _replace(self, form: str, text: str) -> str:
+        if not text.strip():
+            return text
+        taken = sum(1 for known_form, _ in self._replacements if known_form == form)
+        return self._replacements.setdefault((form, text), form.format(taken + 1))

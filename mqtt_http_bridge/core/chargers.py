@@ -1,0 +1,291 @@
+"""Who is on the bus of one GX: chargers that appear, speak, fall silent, leave and are swapped.
+
+Ages are on the monotonic clock and become UTC only in a report, so that a wall clock that steps
+does not falsify what was heard before.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import Enum, auto
+from math import floor
+from typing import Final
+
+from mqtt_http_bridge.core import reports, venus
+from mqtt_http_bridge.core.events import Moment
+from mqtt_http_bridge.core.measurement import DeviceReport
+from mqtt_http_bridge.core.settings import DeviceSettings
+from mqtt_http_bridge.core.venus import ChargerKey, Gone, Said
+
+SETTLING_S: Final = 10.0
+"""How long a charger that has just appeared may take to say who it is."""
+MISSES_UNTIL_GONE: Final = 2
+"""Full publishes in a row that lack a charger until it counts as gone. One proves nothing: right
+after a broker start they are incomplete, and QoS 0 can lose a whole charger at once."""
+_NEEDED_PATHS: Final = ("Serial", "ProductName", "Yield/Power", "Yield/System")
+
+
+class Presence(Enum):
+    """Where a charger stands with the GX's bus."""
+
+    ON_BUS = auto()
+    UNCONFIRMED = auto()
+    """It was there before the connection was made anew, and has not been heard since."""
+    GONE = auto()
+
+
+class Omission(Enum):
+    """Why a charger is not in a measurement; the text is for people."""
+
+    SETTLING = "it has just appeared and has not said everything yet"
+    UNCONFIRMED = "nothing heard from it since the connection was made anew"
+    NUMBERS_UNKNOWN = "its power or its total yield is unknown"
+    SERIAL_UNKNOWN = "it tells no serial: set one for its instance under device.serials"
+    GONE_AND_UNKNOWN = "it left the bus before its serial and its total yield were known"
+
+
+@dataclass(frozen=True, slots=True)
+class _LastWords:
+    """What can still be said of a charger that is not there to say it."""
+
+    serial: str
+    name: str
+    product_name: str
+    yield_total_kwh: float
+
+
+class Charger:
+    """One charger: what it has said of each path, when it was last heard, and where it stands."""
+
+    def __init__(self, key: ChargerKey, configured_serial: str | None, now_s: float) -> None:
+        self.key = key
+        self.presence = Presence.ON_BUS
+        self.heard_s = now_s
+        """When it last said anything, or a completed full publish confirmed what it had said."""
+        self.left_s: float | None = None
+        self.missed_publishes = 0
+        self._appeared_s = now_s
+        self._configured_serial = configured_serial
+        self._said: dict[str, Said] = {}
+        self._total_kwh: float | None = None
+        self._last_words: _LastWords | None = None
+
+    # --- what it says ------------------------------------------------------------------------
+
+    def hear(self, path: str, said: Said, now_s: float) -> None:
+        """Takes in that the charger, which is on the bus, said `said` (never Gone) of `path`."""
+        self.heard_s = now_s
+        self.missed_publishes = 0
+        if path == "Serial" and _TEXT.read(said) is None and path in self._said:
+            return  # Saying nothing takes nothing back: it is still the same unit.
+        self._said[path] = said
+        if path == "Yield/System":
+            total_kwh = venus.ENERGY.read(said)
+            self._total_kwh = self._total_kwh if total_kwh is None else total_kwh
+
+    def is_swapped_by(self, path: str, said: Said) -> bool:
+        """Whether this reading comes from another unit than the one that spoke so far."""
+        if path != "Serial":
+            return False
+        before, after = reports.serial(self._said), _TEXT.read(said)
+        return before is not None and after is not None and before != after
+
+    def unconfirm(self) -> None:
+        """Forgets all it said but its last words: after a gap, another unit may speak."""
+        if self.presence is Presence.ON_BUS:
+            self._last_words = self._words()
+            self._said = {}
+            self.presence = Presence.UNCONFIRMED
+
+    def leave(self, now_s: float) -> None:
+        """Takes in that it has left the bus."""
+        self.unconfirm()
+        if self.presence is not Presence.GONE:
+            self.presence = Presence.GONE
+            self.left_s = now_s
+
+    def confirm(self, requested_s: float, now_s: float) -> bool:
+        """A full publish asked for at `requested_s` has ended; true if this charger may be gone."""
+        if self.presence is Presence.ON_BUS and self.heard_s >= requested_s:
+            self.heard_s = now_s
+            return False
+        self.missed_publishes += 1
+        if self.missed_publishes >= MISSES_UNTIL_GONE:
+            self.leave(now_s)
+        return self.presence is not Presence.GONE
+
+    def _words(self) -> _LastWords | None:
+        if self.serial is None or self._total_kwh is None or not self.is_pv_charger:
+            return None
+        return _LastWords(
+            serial=self.serial,
+            name=self.name,
+            product_name=reports.product_name(self._said) or "Unknown",
+            yield_total_kwh=self._total_kwh,
+        )
+
+    # --- what is known of it -------------------------------------------------------------------
+
+    @property
+    def serial(self) -> str | None:
+        """Its serial, told or configured."""
+        return reports.serial(self._said) or self._configured_serial
+
+    @property
+    def name(self) -> str:
+        """What people call it."""
+        return reports.display_name(self._said, self.key.instance)
+
+    @property
+    def is_pv_charger(self) -> bool:
+        """False for a `multi` or `inverter` that has not been seen to have a PV input."""
+        if self.key.service == "solarcharger" or self._last_words is not None:
+            return True
+        return reports.has_pv_input(self._said)
+
+    @property
+    def has_said_all(self) -> bool:
+        """Whether it has said of everything a report needs what it has to say, if only null."""
+        return all(path in self._said for path in _NEEDED_PATHS)
+
+    def report(self, now: Moment) -> DeviceReport | Omission:
+        """What may truthfully be reported of it at `now`, or why nothing may."""
+        match self.presence:
+            case Presence.UNCONFIRMED:
+                return Omission.UNCONFIRMED
+            case Presence.GONE:
+                return self._report_of_absence(now)
+            case Presence.ON_BUS:
+                return self._report_of_presence(now)
+
+    def _report_of_presence(self, now: Moment) -> DeviceReport | Omission:
+        numbers = reports.numbers(self._said)
+        product_name = reports.product_name(self._said)
+        is_nameless = self.serial is None or product_name is None
+        if now.monotonic_s < self._appeared_s + SETTLING_S and (is_nameless or numbers is None):
+            return Omission.SETTLING
+        if numbers is None:
+            return Omission.NUMBERS_UNKNOWN
+        if self.serial is None:
+            return Omission.SERIAL_UNKNOWN
+        return DeviceReport(
+            device_instance=self.key.instance,
+            serial=self.serial,
+            name=self.name,
+            product_name=product_name or "Unknown",
+            reachable=reports.is_reachable(self._said),
+            producing=reports.is_producing(self._said, numbers.yield_power_w),
+            last_update_s=self._heard_unix_s(now),
+            yield_power_w=numbers.yield_power_w,
+            yield_total_kwh=numbers.yield_total_kwh,
+            trackers=reports.trackers(self._said, numbers.yield_power_w),
+        )
+
+    def _report_of_absence(self, now: Moment) -> DeviceReport | Omission:
+        words = self._last_words
+        if words is None:
+            return Omission.GONE_AND_UNKNOWN
+        return DeviceReport(
+            device_instance=self.key.instance,
+            serial=words.serial,
+            name=words.name,
+            product_name=words.product_name,
+            reachable=False,
+            producing=False,
+            last_update_s=self._heard_unix_s(now),
+            yield_power_w=0.0,
+            yield_total_kwh=words.yield_total_kwh,
+            trackers=(),
+        )
+
+    def _heard_unix_s(self, now: Moment) -> int:
+        return floor(now.at(self.heard_s).utc.timestamp())
+
+
+_TEXT: Final = venus.Text()
+
+
+class Change(Enum):
+    """Why a charger starts with no memory of what was said before on its instance."""
+
+    APPEARED = auto()
+    """It was not there, or nobody could tell any more whether it was the same."""
+    SWAPPED = auto()
+    """Another unit has taken the instance over without the one before it leaving the bus."""
+
+
+def _change(charger: Charger | None, path: str, said: Said) -> Change | None:
+    if charger is None or charger.presence is not Presence.ON_BUS:
+        return Change.APPEARED
+    return Change.SWAPPED if charger.is_swapped_by(path, said) else None
+
+
+Roll = dict[ChargerKey, DeviceReport | Omission]
+"""All chargers at one moment, in the order of reports: what is reported of each, or why nothing."""
+
+
+class Fleet:
+    """The chargers of one GX, by service and instance."""
+
+    def __init__(self, settings: DeviceSettings) -> None:
+        self._settings = settings
+        self._chargers: dict[ChargerKey, Charger] = {}
+
+    def __iter__(self) -> Iterator[Charger]:
+        """The chargers with a PV input, ordered by service and instance."""
+        chargers = (self._chargers[key] for key in sorted(self._chargers))
+        return (charger for charger in chargers if charger.is_pv_charger)
+
+    def hear(self, key: ChargerKey, path: str, said: Said, now_s: float) -> Change | None:
+        """Takes in one reading; tells whether it is the first of a charger, and of which kind."""
+        charger = self._chargers.get(key)
+        if isinstance(said, Gone):
+            # A device that leaves says so on each of its topics: the first tells it all.
+            if charger is not None:
+                charger.leave(now_s)
+            return None
+        change = _change(charger, path, said)
+        if charger is None or change is not None:
+            charger = Charger(key, self._settings.serials.get(key.instance), now_s)
+            self._chargers[key] = charger
+        charger.hear(path, said, now_s)
+        return change
+
+    def unconfirm(self) -> None:
+        """The connection was made anew: who is still there has to be heard again."""
+        for charger in self._chargers.values():
+            charger.unconfirm()
+
+    def confirm(self, requested_s: float, now_s: float) -> bool:
+        """A full publish that was asked for at `requested_s` has come to its end at `now_s`.
+
+        Who spoke in it is confirmed; who was missing from several in a row has left. True if
+        somebody was missing who may still be there.
+        """
+        doubts = [charger.confirm(requested_s, now_s) for charger in self._present()]
+        return any(doubts)
+
+    @property
+    def has_said_all(self) -> bool:
+        """Whether there is a charger, and none is still to say something a report needs."""
+        return any(self._present()) and not self.is_somebody_unheard
+
+    @property
+    def is_somebody_unheard(self) -> bool:
+        """Whether a charger that may be there is still to say something a report needs."""
+        return not all(charger.has_said_all for charger in self._present())
+
+    def _present(self) -> Iterator[Charger]:
+        return (charger for charger in self if charger.presence is not Presence.GONE)
+
+    def roll(self, now: Moment) -> Roll:
+        """What can be reported at `now`; forgets those that left too long ago."""
+        self._forget(now.monotonic_s)
+        return {charger.key: charger.report(now) for charger in self}
+
+    def _forget(self, now_s: float) -> None:
+        for key, charger in list(self._chargers.items()):
+            if (
+                charger.left_s is not None
+                and now_s >= charger.left_s + self._settings.forget_after_s
+            ):
+                del self._chargers[key]

@@ -1,0 +1,140 @@
+"""The core: events in, commands out. No clock, no thread, no I/O: time comes with the events.
+
+Everything that is due is done before the event that comes after it, at the moment it was due. A
+late `Tick`, or none at all, therefore changes nothing but how soon the commands come out.
+"""
+
+from mqtt_http_bridge.core import venus
+from mqtt_http_bridge.core.commands import Command, Log, Subscribe
+from mqtt_http_bridge.core.errors import ConfigError, MalformedMessage
+from mqtt_http_bridge.core.events import Connected, Disconnected, Event, Message, Moment, Tick
+from mqtt_http_bridge.core.link import Link
+from mqtt_http_bridge.core.settings import Settings
+from mqtt_http_bridge.core.site import Site
+from mqtt_http_bridge.core.venus import ChargerReading, PortalSeen, Reading, Unreadable
+
+
+class Relay:
+    """All GX devices behind one broker. One thread owns it; there is no lock."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.malformed_messages = 0
+        """Messages on topics of ours that were not as the GX sends them."""
+        self._settings = settings
+        self._link = Link()
+        self._sites = {
+            portal_id: Site(portal_id, settings) for portal_id in settings.mqtt.portal_ids
+        }
+        self._next_deadline_s = float("inf")
+
+    def next_deadline_s(self) -> float:
+        """When to hand in a `Tick` if nothing else happens; infinity for never.
+
+        It may be earlier than anything is due, as silence is watched for: never later.
+        """
+        return self._next_deadline_s
+
+    def handle(self, event: Event) -> list[Command]:
+        """Does what was due before `event`, then takes the event in.
+
+        Moments must not go back. Raises ConfigError when the broker shows that a setting is wrong.
+        """
+        commands = self._act_until(event.moment)
+        match event:
+            case Message():
+                commands += self._hear(event)
+            case Connected(moment):
+                commands += self._connect(moment)
+            case Disconnected(moment, reason):
+                commands += self._disconnect(moment, reason)
+            case Tick():
+                pass
+        return commands
+
+    def _parts(self) -> list[Link | Site]:
+        return [self._link, *self._sites.values()]
+
+    def _bring_forward(self, *parts: Link | Site) -> None:
+        """Minds the deadlines of `parts`, which may have become earlier than they were."""
+        deadlines_s = (part.next_deadline_s() for part in parts)
+        self._next_deadline_s = min(self._next_deadline_s, *deadlines_s)
+
+    def _act_until(self, moment: Moment) -> list[Command]:
+        commands: list[Command] = []
+        while self._next_deadline_s <= moment.monotonic_s:
+            now = moment.at(self._next_deadline_s)
+            for part in self._parts():
+                if part.next_deadline_s() <= now.monotonic_s:
+                    commands += part.act(now)
+            self._next_deadline_s = min(part.next_deadline_s() for part in self._parts())
+        return commands
+
+    # --- connection --------------------------------------------------------------------------
+
+    def _connect(self, now: Moment) -> list[Command]:
+        is_portal_known = bool(self._sites)
+        commands = self._link.connect(now.monotonic_s, is_portal_known=is_portal_known)
+        if not self._settings.mqtt.portal_ids:
+            commands.append(Subscribe((venus.DISCOVERY_TOPIC,)))
+        for portal_id in self._sites:
+            commands += self._open(portal_id, now)
+        self._bring_forward(*self._parts())
+        return commands
+
+    def _open(self, portal_id: str, now: Moment) -> list[Command]:
+        topics = venus.subscriptions(portal_id, self._settings.mqtt.services)
+        return [Subscribe(topics), *self._sites[portal_id].connect(now)]
+
+    def _disconnect(self, now: Moment, reason: str) -> list[Command]:
+        for site in self._sites.values():
+            site.disconnect()
+        return self._link.disconnect(now.monotonic_s, reason)
+
+    # --- messages ----------------------------------------------------------------------------
+
+    def _hear(self, message: Message) -> list[Command]:
+        try:
+            reading = venus.read(message.topic, message.payload)
+        except MalformedMessage as error:
+            return self._complain(str(error))
+        if reading is None:
+            return []
+        commands: list[Command] = []
+        if isinstance(reading, PortalSeen):
+            commands += self._discover(reading.portal_id, message.moment)
+        site = self._sites.get(reading.portal_id)
+        if site is None or not self._is_wanted(reading):
+            return commands
+        if isinstance(reading, ChargerReading) and isinstance(reading.said, Unreadable):
+            text = f"{message.topic}: expected a JSON object with a value, found {message.payload!r:.80}"
+            commands += self._complain(text)
+        if not message.retain:
+            commands += self._link.hear(message.moment.monotonic_s)
+        commands += site.hear(reading, message.moment, retained=message.retain)
+        self._bring_forward(self._link, site)
+        return commands
+
+    def _is_wanted(self, reading: Reading) -> bool:
+        """False for services that are not subscribed to, as a recording may hold them."""
+        if not isinstance(reading, ChargerReading):
+            return True
+        return reading.charger.service in self._settings.mqtt.services
+
+    def _complain(self, text: str) -> list[Command]:
+        self.malformed_messages += 1
+        if self.malformed_messages > 1:
+            return []
+        return [Log.warning(f"{text}: counted as unknown; others like it will not be told")]
+
+    def _discover(self, portal_id: str, now: Moment) -> list[Command]:
+        if self._settings.mqtt.portal_ids or portal_id in self._sites:
+            return []
+        if self._sites:
+            found = ", ".join(sorted([portal_id, *self._sites]))
+            raise ConfigError(
+                f"mqtt.portal_id: expected one GX behind the broker, found {found}:"
+                " list those to relay, for example mqtt.portal_id: [" + found + "]"
+            )
+        self._sites[portal_id] = Site(portal_id, self._settings)
+        self._link.find_portal(now.monotonic_s)
+        return [Log.info(f"found the GX with portal id {portal_id}"), *self._open(portal_id, now)]
