@@ -1,0 +1,1 @@
+"""The outside world: each module touches one thing, and none imports another."""

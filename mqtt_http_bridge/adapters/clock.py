@@ -1,0 +1,39 @@
+"""The clocks of this machine, read in one place."""
+
+import time
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from mqtt_http_bridge.core.events import Moment
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_STEP_US: Final = 50_000
+"""A wall clock that is off by more has been set; less is the slewing of NTP and our own reading."""
+
+
+class SystemClock:
+    """Moments on whole microseconds whose two clocks keep their distance until one is set.
+
+    Two moments are therefore as far apart in UTC as they are on the monotonic clock, which makes
+    a recording, that has one time per event, good for both. Any thread may call `now`.
+    """
+
+    def __init__(self) -> None:
+        self._distance_us = _distance_us(_monotonic_us())
+
+    def now(self) -> Moment:
+        """The present moment, in UTC to within 50 ms of what the wall clock shows."""
+        monotonic_us = _monotonic_us()
+        distance_us = _distance_us(monotonic_us)
+        if abs(distance_us - self._distance_us) > _STEP_US:
+            self._distance_us = distance_us
+        utc = _EPOCH + timedelta(microseconds=monotonic_us + self._distance_us)
+        return Moment(monotonic_us / 1_000_000, utc)
+
+
+def _monotonic_us() -> int:
+    return time.monotonic_ns() // 1000
+
+
+def _distance_us(monotonic_us: int) -> int:
+    return time.time_ns() // 1000 - monotonic_us

@@ -1,0 +1,90 @@
+"""The config file: YAML on disk, secrets from their own files or the environment, checked."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+
+from mqtt_http_bridge.core import schema
+from mqtt_http_bridge.core.errors import ConfigError
+from mqtt_http_bridge.core.settings import Settings
+
+_SECRETS: Final = {
+    "backend.api_key": ("backend.api_key_file", "MQTT_HTTP_BRIDGE_API_KEY"),
+    "mqtt.password": ("mqtt.password_file", "MQTT_HTTP_BRIDGE_MQTT_PASSWORD"),
+}
+"""For each secret the key that names a file with it, and the variable, which comes first."""
+_MUST_EXIST: Final = tuple(name for name in schema.FILE_KEYS if name != "outbox.directory")
+
+
+def load(path: Path, environment: Mapping[str, str], *, needs_backend: bool = True) -> Settings:
+    """The settings in the file at `path`; names of files in it are taken relative to it.
+
+    Without `needs_backend` the backend may be left out, and is. Raises ConfigError, whose text is
+    one line: file, key, what was expected, what was found, what to do.
+    """
+    try:
+        values = schema.read_document(_parse(path))
+        _resolve_files(values, path.absolute().parent)
+        for name, (file_key, variable) in _SECRETS.items():
+            _resolve_secret(values, name, file_key, environment.get(variable))
+        return schema.settings_from(values, needs_backend=needs_backend)
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from error
+
+
+def _parse(path: Path) -> object:
+    try:
+        return yaml.load(path.read_bytes(), Loader=_Loader)  # noqa: S506 - a SafeLoader
+    except OSError as error:
+        raise ConfigError(
+            f"expected a config file, found none to read ({error.strerror}):"
+            " copy config.yaml.example there, or name another with --config"
+        ) from error
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        raise ConfigError(f"line {line}: expected YAML, found {error.problem}") from error
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise ConfigError("expected YAML, found something else: is it a text file?") from error
+
+
+class _Loader(yaml.SafeLoader):
+    """Refuses a key that stands twice, which YAML forbids and PyYAML lets pass."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [key.value for key, _ in node.value]
+        for key, _ in node.value:
+            if keys.count(key.value) > 1:
+                problem = f"the key {key.value!r} more than once"
+                raise yaml.constructor.ConstructorError(None, None, problem, key.start_mark)
+        return super().construct_mapping(node, deep)
+
+
+def _resolve_files(values: schema.Values, directory: Path) -> None:
+    values.setdefault("outbox.directory", "outbox")
+    for name in schema.FILE_KEYS:
+        if name in values:
+            values[name] = str(directory / values[name])
+    for name in _MUST_EXIST:
+        if name in values and not Path(values[name]).is_file():
+            raise ConfigError(f"{name}: expected the name of a file, found none at {values[name]}")
+
+
+def _resolve_secret(
+    values: schema.Values, name: str, file_key: str, from_environment: str | None
+) -> None:
+    if name in values and file_key in values:
+        raise ConfigError(f"{name}: expected only one of {name} and {file_key}, found both")
+    if from_environment:
+        values[name] = schema.read_value(name, from_environment)
+    elif file_key in values:
+        values[name] = schema.read_value(name, _first_line(file_key, Path(values[file_key])))
+
+
+def _first_line(file_key: str, path: Path) -> str:
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{file_key}: expected a text file, found that {path} is none") from error
+    return lines[0] if lines else ""

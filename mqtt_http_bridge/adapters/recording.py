@@ -1,0 +1,152 @@
+"""Recordings of MQTT traffic: JSON Lines, gzipped where the name ends in `.gz`.
+
+The first line is `{"recording":1,"started_at":"<UTC>"}`. Then, in order of `t`, the seconds since
+then: `{"t":3.03,"topic":"N/...","payload":"{\\"value\\":0.0}","retain":false,"qos":0}`, with
+`payload_base64` in place of `payload` where that is no UTF-8, and `{"t":40.07,"event":"connected"}`
+or `"disconnected"`.
+"""
+
+import base64
+import gzip
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from io import BufferedReader, BufferedWriter
+from pathlib import Path
+from typing import Any, Final
+
+from mqtt_http_bridge.core.errors import LocalFault, MalformedRecording
+from mqtt_http_bridge.core.events import Connected, Disconnected, Event, Message, Moment, Tick
+
+_VERSION: Final = 1
+_GZIP_MAGIC: Final = b"\x1f\x8b"
+
+
+class RecordingWriter:
+    """Writes events as they come. One thread at a time may use it; `close` makes the file whole."""
+
+    def __init__(self, path: Path, started: Moment) -> None:
+        """Starts the file at `path`, which must not exist. Raises LocalFault if it cannot."""
+        self._started_s = started.monotonic_s
+        self._path = path
+        try:
+            self._stream = _open_to_write(path)
+        except FileExistsError as error:
+            raise LocalFault(f"{path}: the file is there already: choose another name") from error
+        except OSError as error:
+            raise LocalFault(f"{path}: expected a file to write to: {error.strerror}") from error
+        self._write({"recording": _VERSION, "started_at": started.utc.isoformat()})
+
+    def write(self, event: Event) -> None:
+        """Appends `event`, unless it is a Tick. Raises LocalFault if the disk refuses."""
+        if not isinstance(event, Tick):
+            t = round(event.moment.monotonic_s - self._started_s, 6)
+            self._write({"t": t} | _members(event))
+
+    def close(self) -> None:
+        """Ends the file. Raises LocalFault if the disk refuses."""
+        try:
+            self._stream.close()
+        except OSError as error:
+            raise self._fault(error) from error
+
+    def _write(self, members: dict[str, object]) -> None:
+        line = json.dumps(members, ensure_ascii=False, separators=(",", ":"))
+        try:
+            # A topic may hold what UTF-8 cannot; paho hands it on, and here it must not stop us.
+            self._stream.write(line.encode(errors="replace") + b"\n")
+        except OSError as error:
+            raise self._fault(error) from error
+
+    def _fault(self, error: OSError) -> LocalFault:
+        return LocalFault(f"{self._path}: cannot write on: {error.strerror}")
+
+
+def _open_to_write(path: Path) -> gzip.GzipFile | BufferedWriter:
+    return gzip.open(path, "xb") if path.suffix == ".gz" else path.open("xb")
+
+
+def _members(event: Connected | Disconnected | Message) -> dict[str, object]:
+    match event:
+        case Connected():
+            return {"event": "connected"}
+        case Disconnected():
+            return {"event": "disconnected"}
+        case Message(topic=topic, payload=payload, retain=retain):
+            return {"topic": topic, **_payload_member(payload), "retain": retain, "qos": 0}
+
+
+def _payload_member(payload: bytes) -> dict[str, object]:
+    try:
+        return {"payload": payload.decode()}
+    except UnicodeDecodeError:
+        return {"payload_base64": base64.b64encode(payload).decode()}
+
+
+def read_recording(path: Path) -> Iterator[Event]:
+    """The events of the recording at `path`, with the recorded moments.
+
+    Monotonic time counts from the start of the recording. Raises LocalFault if the file cannot be
+    read, and MalformedRecording, which names the line, where it breaks the format; what stands
+    before has been given out by then.
+    """
+    number = 0
+    try:
+        with _open(path) as stream:
+            lines = enumerate(stream, start=1)
+            number, header = next(lines, (1, b""))
+            started_at = _started_at(header)
+            for number, line in lines:
+                yield _event(line, started_at)
+    except (
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        OverflowError,
+        RecursionError,
+    ) as error:
+        raise MalformedRecording(f"{path}: line {number}: {_expectation(number)}") from error
+    except (EOFError, gzip.BadGzipFile) as error:
+        raise MalformedRecording(f"{path}: line {number + 1}: the file is cut off here") from error
+    except OSError as error:
+        raise LocalFault(f"{path}: expected a recording to read: {error.strerror}") from error
+
+
+def _open(path: Path) -> gzip.GzipFile | BufferedReader:
+    with path.open("rb") as stream:
+        is_gzipped = stream.read(2) == _GZIP_MAGIC
+    return gzip.open(path, "rb") if is_gzipped else path.open("rb")
+
+
+def _expectation(number: int) -> str:
+    if number == 1:
+        return 'expected a header such as {"recording":1,"started_at":"2026-01-01T12:00:00+00:00"}'
+    return "expected a message or an event with its time t"
+
+
+def _started_at(header: bytes) -> datetime:
+    members = json.loads(header)
+    if members["recording"] != _VERSION:
+        raise ValueError("another version")
+    started_at = datetime.fromisoformat(members["started_at"])
+    if started_at.utcoffset() is None:
+        raise ValueError("no offset")
+    return started_at.astimezone(UTC)
+
+
+def _event(line: bytes, started_at: datetime) -> Event:
+    members: dict[str, Any] = json.loads(line)
+    t = float(members["t"])
+    moment = Moment(t, started_at + timedelta(seconds=t))
+    match members:
+        case {"event": "connected"}:
+            return Connected(moment)
+        case {"event": "disconnected"}:
+            return Disconnected(moment, "as recorded")
+        case {"topic": str(topic), "payload": str(text)}:
+            return Message(moment, topic, text.encode(), members.get("retain") is True)
+        case {"topic": str(topic), "payload_base64": str(text)}:
+            payload = base64.b64decode(text, validate=True)
+            return Message(moment, topic, payload, members.get("retain") is True)
+    raise ValueError("neither a message nor an event")
