@@ -1,0 +1,137 @@
+"""The main loop: events from the inbox into the relay, its commands out to the world.
+
+The paho thread, signal handlers and dying threads put into the inbox; the thread that runs the
+loop alone owns the relay.
+"""
+
+import logging
+import queue
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from types import FrameType
+
+from mqtt_http_bridge.adapters.broker import Broker
+from mqtt_http_bridge.core.commands import Command, Log, Publish, Reconnect, Store, Subscribe
+from mqtt_http_bridge.core.errors import BridgeError
+from mqtt_http_bridge.core.events import Event, Moment, Tick
+from mqtt_http_bridge.core.measurement import Measurement
+from mqtt_http_bridge.core.relay import Relay
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """Somebody asked for the end."""
+
+
+@dataclass(frozen=True, slots=True)
+class ThreadDied:
+    """A thread ended with an exception: what it did is not done any more."""
+
+    name: str
+
+
+Inbox = queue.SimpleQueue[Event | Stop | ThreadDied]
+"""Not a Queue: a signal handler may put into a SimpleQueue even while `get` is under way."""
+
+
+class Crippled(BridgeError):
+    """A thread has died: the process has to be started afresh, by its supervisor."""
+
+
+def run_loop(
+    relay: Relay,
+    inbox: Inbox,
+    now: Callable[[], Moment],
+    carry_out: Callable[[Command], None],
+    tap: Callable[[Event], None] = lambda event: None,
+) -> None:
+    """Runs until Stop; `tap` sees each event as the relay will, before the relay does.
+
+    Raises Crippled when a thread has died, and what the relay raises.
+    """
+    latest_s = -float("inf")
+    while True:
+        item = _next(inbox, relay.next_deadline_s(), now)
+        if isinstance(item, Stop):
+            return
+        if isinstance(item, ThreadDied):
+            raise Crippled(f"the thread {item.name} has died: the lines above tell why")
+        event = _not_before(item, latest_s)
+        latest_s = event.moment.monotonic_s
+        tap(event)
+        for command in relay.handle(event):
+            carry_out(command)
+
+
+def _next(inbox: Inbox, deadline_s: float, now: Callable[[], Moment]) -> Event | Stop | ThreadDied:
+    """The next item, or a Tick when the deadline has come before one."""
+    if deadline_s == float("inf"):
+        return inbox.get()
+    try:
+        return inbox.get(timeout=max(0.0, deadline_s - now().monotonic_s))
+    except queue.Empty:
+        return Tick(now())
+
+
+def _not_before(event: Event, latest_s: float) -> Event:
+    """`event`, moved to `latest_s` if a Tick overtook it on the way through the inbox."""
+    if event.moment.monotonic_s >= latest_s:
+        return event
+    return replace(event, moment=event.moment.not_before(latest_s))
+
+
+def hands(broker: Broker, store: Callable[[Measurement], None]) -> Callable[[Command], None]:
+    """What carries out the relay's commands: on the broker, with `store`, and in the log."""
+
+    def carry_out(command: Command) -> None:
+        match command:
+            case Subscribe(topics):
+                broker.subscribe(topics)
+            case Publish(topic, payload):
+                broker.publish(topic, payload)
+            case Store(measurement):
+                store(measurement)
+            case Reconnect():
+                broker.drop()
+            case Log(level, text):
+                write_log(level, text)
+
+    return carry_out
+
+
+def write_log(level: str, text: str) -> None:
+    """Writes a line that the relay wants in the log."""
+    log.log(logging.getLevelNamesMapping()[level], text)
+
+
+@contextmanager
+def watch(inbox: Inbox) -> Iterator[None]:
+    """Within this, SIGTERM and Ctrl+C put Stop into the inbox, and dying threads ThreadDied.
+
+    A second signal ends the process at once. Only the main thread may enter.
+    """
+
+    def stop(number: int, _frame: FrameType | None) -> None:
+        signal.signal(number, previous_handlers[signal.Signals(number)])
+        inbox.put(Stop())
+
+    def report(arguments: threading.ExceptHookArgs) -> None:
+        name = arguments.thread.name if arguments.thread else "without a name"
+        log.critical("the thread %s died", name, exc_info=arguments.exc_value)
+        inbox.put(ThreadDied(name))
+
+    previous_handlers = {
+        number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)
+    }
+    previous_hook, threading.excepthook = threading.excepthook, report
+    try:
+        yield
+    finally:
+        threading.excepthook = previous_hook
+        for number, handler in previous_handlers.items():
+            signal.signal(number, handler)

@@ -1,0 +1,104 @@
+"""The verb `record`: what the relay would hear, written down as it comes.
+
+The same core drives the connection, so the GX is woken and asked just as by `run`.
+"""
+
+import random
+import secrets
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+from mqtt_http_bridge.adapters.broker import Broker
+from mqtt_http_bridge.adapters.clock import SystemClock
+from mqtt_http_bridge.adapters.recording import RecordingWriter
+from mqtt_http_bridge.app.loop import Inbox, Stop, hands, run_loop, watch
+from mqtt_http_bridge.core.anonymize import Anonymizer
+from mqtt_http_bridge.core.events import Event, Message
+from mqtt_http_bridge.core.relay import Relay
+from mqtt_http_bridge.core.settings import Settings
+
+STOP_BROKER_S: Final = 1.0
+COUNT_EVERY: Final = 50
+
+
+def record(settings: Settings, path: Path, *, is_anonymous: bool, duration_s: float | None) -> None:
+    """Records until Ctrl+C, SIGTERM or the end of `duration_s`.
+
+    Raises a BridgeError if it cannot start or cannot go on. Only the main thread may call it.
+    """
+    clock = SystemClock()
+    inbox: Inbox = Inbox()
+    broker = Broker(
+        settings.mqtt,
+        # Not that of the installation: its service may be connected at the same time.
+        client_id=f"mqtt-http-bridge-record-{secrets.token_hex(4)}",
+        wants=lambda topic: True,
+        now=clock.now,
+        emit=inbox.put,
+        draw=random.uniform,
+    )
+    scribe = _Scribe(RecordingWriter(path, clock.now()), is_anonymous=is_anonymous)
+    with watch(inbox), _stop_after(duration_s, inbox):
+        broker.start()
+        try:
+            carry_out = hands(broker, store=lambda measurement: None)
+            run_loop(Relay(settings), inbox, clock.now, carry_out, scribe.write)
+        finally:
+            broker.stop(STOP_BROKER_S)
+            scribe.close()
+    print(f"{path}: {scribe.messages} messages", file=sys.stderr)
+
+
+@contextmanager
+def _stop_after(duration_s: float | None, inbox: Inbox) -> Iterator[None]:
+    """Within this, Stop comes into the inbox after `duration_s`; None for never."""
+    timer = threading.Timer(duration_s or 0.0, inbox.put, [Stop()])
+    timer.daemon = True
+    if duration_s is not None:
+        timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+class _Scribe:
+    """Writes events down, and counts them where a person watches. Used by the main thread."""
+
+    def __init__(self, writer: RecordingWriter, *, is_anonymous: bool) -> None:
+        self.messages = 0
+        self._writer = writer
+        self._anonymizer = Anonymizer() if is_anonymous else None
+        self._is_watched = sys.stderr.isatty()
+
+    def write(self, event: Event) -> None:
+        """Writes one event down."""
+        if isinstance(event, Message):
+            self.messages += 1
+            self._show_count()
+            if self._anonymizer is not None:
+                event = _anonymized(event, self._anonymizer)
+        self._writer.write(event)
+
+    def close(self) -> None:
+        """Ends the recording."""
+        self._writer.close()
+
+    def _show_count(self) -> None:
+        if self._is_watched and self.messages % COUNT_EVERY == 1:
+            print(
+                f"\r{self.messages} messages, Ctrl+C to end ", end="", file=sys.stderr, flush=True
+            )
+
+
+def _anonymized(message: Message, anonymizer: Anonymizer) -> Message:
+    return replace(
+        message,
+        topic=anonymizer.topic(message.topic),
+        payload=anonymizer.payload(message.topic, message.payload),
+    )

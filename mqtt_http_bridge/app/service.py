@@ -1,0 +1,86 @@
+"""The verb `run`: the threads wired together, and how they end.
+
+paho thread ----+         main thread, alone owns the relay          sender thread
+signals --------+-> inbox -> relay -> Subscribe, Publish -> broker
+dying threads --+                 \\-> Store -> outbox -------------> outbox -> POST -> verdict
+"""
+
+import logging
+import random
+import secrets
+from pathlib import Path
+from typing import Final
+
+from mqtt_http_bridge import __version__
+from mqtt_http_bridge.adapters.backend import Backend
+from mqtt_http_bridge.adapters.broker import Broker
+from mqtt_http_bridge.adapters.clock import SystemClock
+from mqtt_http_bridge.adapters.outbox import Outbox
+from mqtt_http_bridge.app.loop import Inbox, hands, run_loop, watch
+from mqtt_http_bridge.app.sender import Sender
+from mqtt_http_bridge.core import venus
+from mqtt_http_bridge.core.errors import LocalFault
+from mqtt_http_bridge.core.relay import Relay
+from mqtt_http_bridge.core.settings import BackendSettings, Settings
+
+log = logging.getLogger(__name__)
+
+STOP_BROKER_S: Final = 1.0
+STOP_SENDER_S: Final = 3.0
+"""With the above, less than the 5 s within which the service has to have stopped."""
+
+
+def run(settings: Settings, backend_settings: BackendSettings) -> None:
+    """Relays until SIGTERM or Ctrl+C; whatever is not delivered by then is in the outbox.
+
+    Raises a BridgeError if it cannot start or cannot go on. Only the main thread may call it.
+    """
+    log.info(
+        "mqtt-http-bridge %s: from %s to %s", __version__, _address(settings), backend_settings.url
+    )
+    outbox = Outbox(Path(settings.outbox.directory))
+    inbox: Inbox = Inbox()
+    clock = SystemClock()
+    broker = Broker(
+        settings.mqtt,
+        client_id=settings.mqtt.client_id or installation_client_id(settings.outbox.directory),
+        wants=venus.is_interesting,
+        now=clock.now,
+        emit=inbox.put,
+        draw=random.uniform,
+    )
+    sender = Sender(
+        outbox, Backend(backend_settings), max_rate_per_s=settings.outbox.max_rate_per_s
+    )
+    with watch(inbox):
+        sender.start()
+        broker.start()
+        try:
+            run_loop(Relay(settings), inbox, clock.now, hands(broker, outbox.append))
+        finally:
+            broker.stop(STOP_BROKER_S)
+            sender.stop(STOP_SENDER_S)
+    log.info("stopped: %d measurements wait in %s", len(outbox.numbers()), outbox.directory)
+    outbox.close()
+
+
+def _address(settings: Settings) -> str:
+    return f"{settings.mqtt.host}:{settings.mqtt.port}"
+
+
+def installation_client_id(directory: str) -> str:
+    """The MQTT client id of this installation, made at its first start and kept in `directory`.
+
+    Two clients with one id throw each other off the broker for ever, so it is drawn at random.
+    Raises LocalFault if it cannot be kept.
+    """
+    path = Path(directory) / "client-id"
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if path.is_file() and (known := path.read_text(encoding="ascii").strip()):
+            return known
+        client_id = f"mqtt-http-bridge-{secrets.token_hex(4)}"
+        path.write_text(client_id + "\n", encoding="ascii")
+    except (OSError, UnicodeDecodeError) as error:
+        raise LocalFault(f"{path}: cannot keep the MQTT client id there: {error}") from error
+    return client_id

@@ -1,0 +1,255 @@
+"""The command line: words into calls, errors into words and an exit status.
+
+Results go to stdout and talk to stderr, but for the log of `run`, which goes to stdout, where
+supervisors pick it up. Exit status: 0 done, 1 failed, 2 the command or the config is wrong.
+"""
+
+import argparse
+import logging
+import os
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final, TextIO
+
+from mqtt_http_bridge import __version__
+from mqtt_http_bridge.core.errors import BridgeError, ConfigError
+from mqtt_http_bridge.core.settings import BackendSettings, OutboxSettings, Settings
+
+DONE: Final = 0
+FAILED: Final = 1
+WRONG_USAGE: Final = 2
+
+DEFAULT_CONFIG: Final = Path("config.yaml")
+
+
+@dataclass(slots=True)
+class Arguments(argparse.Namespace):
+    """The parsed command line; each verb fills its own part."""
+
+    verb: Callable[["Arguments"], int] = lambda arguments: WRONG_USAGE
+    config: Path | None = None
+    host: str | None = None
+    port: int | None = None
+    output: Path = Path()
+    anonymize: bool = False
+    duration: float | None = None
+    recording: Path = Path()
+    from_s: float = 0.0
+    to_s: float = float("inf")
+    speed: float | None = None
+    post: bool = False
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs one command and returns its exit status; argparse exits with 2 on its own."""
+    arguments = _parser().parse_args(argv, namespace=Arguments())
+    try:
+        return arguments.verb(arguments)
+    except BrokenPipeError:
+        # Whoever read our output has had enough; keep the interpreter from flushing into nothing.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
+    except KeyboardInterrupt:
+        print("ended by Ctrl+C", file=sys.stderr)
+        return FAILED
+    except BridgeError as error:
+        print(f"mqtt-http-bridge: {error}", file=sys.stderr)
+        return WRONG_USAGE if isinstance(error, ConfigError) else FAILED
+
+
+# --- verbs -----------------------------------------------------------------------------------------
+# What a verb needs is imported when it is asked for: `replay` has no use for MQTT, nor `--help`
+# for anything.
+
+
+def _run(arguments: Arguments) -> int:
+    from mqtt_http_bridge.app.service import run
+
+    settings = _settings(arguments, needs_backend=True)
+    _start_log(sys.stdout, settings.logging_level)
+    run(settings, _backend(settings))
+    return DONE
+
+
+def _record(arguments: Arguments) -> int:
+    from mqtt_http_bridge.app.record import record
+
+    settings = _settings(arguments, needs_backend=False)
+    _start_log(sys.stderr, settings.logging_level)
+    record(
+        _at_host(settings, arguments),
+        arguments.output,
+        is_anonymous=arguments.anonymize,
+        duration_s=arguments.duration,
+    )
+    return DONE
+
+
+def _replay(arguments: Arguments) -> int:
+    from mqtt_http_bridge.app.replay import Part, post_replay, print_replay
+
+    settings = _settings(arguments, needs_backend=arguments.post)
+    _start_log(sys.stderr, settings.logging_level if arguments.config else "ERROR")
+    part = Part(arguments.from_s, arguments.to_s, arguments.speed)
+    if not arguments.post:
+        print_replay(settings, arguments.recording, part)
+        return DONE
+    from mqtt_http_bridge.adapters.backend import Backend
+
+    backend = Backend(_backend(settings))
+    return DONE if post_replay(settings, backend, arguments.recording, part) else FAILED
+
+
+def _demo(_arguments: Arguments) -> int:
+    from mqtt_http_bridge.app.demo import run_demo
+
+    _start_log(sys.stderr, "ERROR")
+    try:
+        return DONE if run_demo() else FAILED
+    except KeyboardInterrupt:
+        return DONE
+
+
+def _settings(arguments: Arguments, *, needs_backend: bool) -> Settings:
+    """The settings of the config file, or the defaults for a verb that can do without one."""
+    if arguments.config is None and not needs_backend:
+        return Settings(backend=None, outbox=OutboxSettings(directory="outbox"))
+    from mqtt_http_bridge.adapters.config import load
+
+    path = arguments.config or DEFAULT_CONFIG
+    return load(path, os.environ, needs_backend=needs_backend)
+
+
+def _at_host(settings: Settings, arguments: Arguments) -> Settings:
+    """The settings with the broker that the command line names, if it names one."""
+    mqtt = settings.mqtt
+    if arguments.host is not None:
+        mqtt = replace(mqtt, host=arguments.host)
+    if arguments.port is not None:
+        mqtt = replace(mqtt, port=arguments.port)
+    return replace(settings, mqtt=mqtt)
+
+
+def _backend(settings: Settings) -> BackendSettings:
+    assert settings.backend is not None, "the config was read with needs_backend"
+    return settings.backend
+
+
+def _start_log(stream: TextIO, level: str) -> None:
+    """Writes our log to `stream`, with the time where a person looks on; supervisors add their own."""
+    time = "%(asctime)s " if stream.isatty() else ""
+    logging.basicConfig(
+        stream=stream,
+        level=logging.WARNING,
+        format=f"{time}%(levelname)s %(message)s",
+        datefmt="%H:%M:%S",
+    )
+    logging.getLogger("mqtt_http_bridge").setLevel(level)
+
+
+# --- grammar ---------------------------------------------------------------------------------------
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="mqtt-http-bridge",
+        description="Relays the solar chargers of Victron GX devices to an HTTP backend.",
+        epilog="Start with: mqtt-http-bridge demo",
+    )
+    parser.add_argument("--version", action="version", version=f"mqtt-http-bridge {__version__}")
+    verbs = parser.add_subparsers(title="verbs", metavar="VERB", required=True)
+    _add_run(verbs)
+    _add_record(verbs)
+    _add_replay(verbs)
+    _add_demo(verbs)
+    return parser
+
+
+def _add_run(verbs: Any) -> None:
+    verb = verbs.add_parser("run", help="relay, until SIGTERM or Ctrl+C")
+    _add_config(verb)
+    verb.set_defaults(verb=_run)
+
+
+def _add_record(verbs: Any) -> None:
+    verb = verbs.add_parser(
+        "record",
+        help="write what the GX says to a file",
+        description="Writes what the GX says to a file, until Ctrl+C. Passwords are not in it.",
+    )
+    verb.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        required=True,
+        metavar="FILE",
+        help="the file to write, which must not exist; gzipped if it ends in .gz",
+    )
+    _add_config(verb, "the config with the broker to record from; default: a GX on this machine")
+    verb.add_argument("--host", help="the broker, in place of mqtt.host")
+    verb.add_argument("--port", type=int, help="its port, in place of mqtt.port")
+    verb.add_argument(
+        "--anonymize",
+        action="store_true",
+        help="replace serials, names and portal ids, each by the same text throughout",
+    )
+    verb.add_argument(
+        "--duration", type=_seconds, metavar="SECONDS", help="end by itself after so long"
+    )
+    verb.set_defaults(verb=_record)
+
+
+def _add_replay(verbs: Any) -> None:
+    verb = verbs.add_parser(
+        "replay",
+        help="make measurements from a recording",
+        description="Makes measurements from a recording as run would have, and prints them.",
+    )
+    verb.add_argument("recording", type=Path, metavar="FILE", help="a recording, gzipped or not")
+    _add_config(verb, "the config to go by; default: the defaults, and config.yaml with --post")
+    verb.add_argument(
+        "--from", dest="from_s", type=_seconds, metavar="SECONDS", help="start there", default=0.0
+    )
+    verb.add_argument(
+        "--to",
+        dest="to_s",
+        type=_seconds,
+        metavar="SECONDS",
+        help="end there",
+        default=float("inf"),
+    )
+    verb.add_argument(
+        "--speed",
+        type=_speed,
+        metavar="FACTOR",
+        help="play against the clock, 1 for as it was; default: as fast as it can",
+    )
+    verb.add_argument(
+        "--post", action="store_true", help="send through the outbox to the backend, do not print"
+    )
+    verb.set_defaults(verb=_replay)
+
+
+def _add_demo(verbs: Any) -> None:
+    verb = verbs.add_parser("demo", help="see it at work: needs no GX, no backend and no config")
+    verb.set_defaults(verb=_demo)
+
+
+def _add_config(verb: argparse.ArgumentParser, text: str = "default: config.yaml") -> None:
+    verb.add_argument("-c", "--config", type=Path, metavar="FILE", help=text)
+
+
+def _seconds(text: str) -> float:
+    seconds = float(text)
+    if not 0.0 <= seconds < float("inf"):
+        raise ValueError
+    return seconds
+
+
+def _speed(text: str) -> float:
+    speed = float(text)
+    if not 0.0 < speed < float("inf"):
+        raise ValueError
+    return speed
