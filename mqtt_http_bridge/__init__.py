@@ -1,4 +1,4 @@
-"""A relay from Victron GX devices to an HTTP backend: MQTT in, one JSON measurement per interval out.
+"""A relay from Victron GX devices to an HTTP backend: MQTT in, a JSON measurement per interval out.
 
 Where to look: `core` decides everything and touches nothing, `adapters` each touch one outside
 thing, `app` owns the threads and loops, `cli` turns words into calls and errors into words.

@@ -59,7 +59,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return WRONG_USAGE if isinstance(error, ConfigError) else FAILED
 
 
-# --- verbs -----------------------------------------------------------------------------------------
+# --- verbs -----------------------------------------------------------------------------------
 # What a verb needs is imported when it is asked for: `replay` has no use for MQTT, nor `--help`
 # for anything.
 
@@ -133,12 +133,13 @@ def _at_host(settings: Settings, arguments: Arguments) -> Settings:
 
 
 def _backend(settings: Settings) -> BackendSettings:
-    assert settings.backend is not None, "the config was read with needs_backend"
+    if settings.backend is None:
+        raise AssertionError("the config was read with needs_backend")
     return settings.backend
 
 
 def _start_log(stream: TextIO, level: str) -> None:
-    """Writes our log to `stream`, with the time where a person looks on; supervisors add their own."""
+    """Writes our log to `stream`, with the time where a person looks on: supervisors add theirs."""
     time = "%(asctime)s " if stream.isatty() else ""
     logging.basicConfig(
         stream=stream,
@@ -149,7 +150,7 @@ def _start_log(stream: TextIO, level: str) -> None:
     logging.getLogger("mqtt_http_bridge").setLevel(level)
 
 
-# --- grammar ---------------------------------------------------------------------------------------
+# --- grammar ---------------------------------------------------------------------------------
 
 
 def _parser() -> argparse.ArgumentParser:

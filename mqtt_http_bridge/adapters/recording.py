@@ -96,7 +96,7 @@ def read_recording(path: Path) -> Iterator[Event]:
             lines = enumerate(stream, start=1)
             number, header = next(lines, (1, b""))
             started_at = _started_at(header)
-            for number, line in lines:
+            for number, line in lines:  # noqa: B007 - the errors below tell it
                 yield _event(line, started_at)
     except (
         ValueError,

@@ -82,11 +82,8 @@ class Screen:
         self._line(f"through an outbox in {directory}")
         self._line(f"to a stand-in backend at {url}. Ctrl+C ends it.")
         self._line("")
-        self._line(
-            self._bold(
-                f"{'taken at':9} {'charger':26} {'power':>8}  {'':{_BAR_WIDTH}} {'PV':>8} {'total':>12}"
-            )
-        )
+        power = f"{'power':>8}  {'':{_BAR_WIDTH}}"
+        self._line(self._bold(f"{'taken at':9} {'charger':26} {power} {'PV':>8} {'total':>12}"))
 
     def show(self, arrival: Arrival) -> None:
         """Writes one line for each charger of a measurement that the backend has answered."""

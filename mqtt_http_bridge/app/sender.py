@@ -28,7 +28,7 @@ class Poster(Protocol):
 
 
 class Sender:
-    """Owns its thread, the agenda and the backend; shares the outbox with the thread that appends."""
+    """Owns its thread, the agenda and the backend; shares the outbox with who appends."""
 
     def __init__(self, outbox: Outbox, backend: Poster, *, max_rate_per_s: float) -> None:
         self._outbox = outbox
@@ -89,7 +89,7 @@ class Sender:
         try:
             entry = self._outbox.read(number)
         except MalformedMeasurement as error:
-            log.error("entry %d of the outbox is damaged and stays where it is: %s", number, error)
+            log.warning("entry %d of the outbox is damaged and stays there: %s", number, error)
             return
         verdict = judge(self._backend.post(entry.body), entry.measurement)
         self._settle(entry, verdict)

@@ -10,8 +10,18 @@ from typing import Final
 from mqtt_http_bridge.core import venus
 from mqtt_http_bridge.core.venus import Value
 
-_PRIVATE_LEAVES: Final = {"Serial": "SERIAL{:04d}", "CustomName": "Name {}", "Name": "Name {}"}
-"""The last part of the paths that tell who or where somebody is, wherever they stand."""
+_PRIVATE_LEAVES: Final = {
+    "CustomName": "Name {}",
+    "N2kUniqueNumber": "Number {}",
+    "Name": "Name {}",
+    "Serial": "SERIAL{:04d}",
+    "SerialNumber": "SERIAL{:04d}",
+    "ServiceName": "Service {}",
+}
+"""The last part of the paths that tell who or where somebody is, wherever they stand.
+
+The unique number of a VE.Can device is the first half of its serial, and part of its service name.
+"""
 _PORTAL: Final = "{:012x}"
 
 
@@ -28,7 +38,7 @@ class Anonymizer:
         return kind + slash + self._replace(_PORTAL, portal_id) + slash_after + path
 
     def payload(self, topic: str, payload: bytes) -> bytes:
-        """The payload of the original `topic`, unless it tells nothing private, with another text."""
+        """The payload of the original `topic`, with another text if it tells something private."""
         form = self._form(topic)
         if form is None or not payload:
             return payload

@@ -13,7 +13,7 @@ def ceiling_s(failures: int, *, first_s: float, limit_s: float) -> float:
 
 
 def full_jitter_s(failures: int, *, first_s: float, limit_s: float, draw: Draw) -> float:
-    """A wait anywhere between nothing and the ceiling, so that many relays never come back as one."""
+    """A wait anywhere between nothing and the ceiling: many relays never come back as one."""
     return draw(0.0, ceiling_s(failures, first_s=first_s, limit_s=limit_s))
 
 

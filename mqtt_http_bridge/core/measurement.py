@@ -4,9 +4,11 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 from mqtt_http_bridge.core.errors import MalformedMeasurement
+
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,29 +94,43 @@ def from_json(body: bytes) -> Measurement:
 
 
 def _measurement_from_wire(body: Any) -> Measurement:
-    timestamp = datetime.fromisoformat(body["timestamp"])
+    timestamp = datetime.fromisoformat(_take(body, "timestamp", str))
     if timestamp.utcoffset() != timedelta(0):
         raise ValueError("the timestamp is not in UTC")
     return Measurement(
         timestamp=timestamp.replace(tzinfo=UTC),
-        cerbo_serial=body["cerbo_serial"],
-        devices=tuple(_device_from_wire(device) for device in body["devices"]),
+        cerbo_serial=_take(body, "cerbo_serial", str),
+        devices=tuple(_device_from_wire(device) for device in _take(body, "devices", list)),
     )
 
 
 def _device_from_wire(device: Any) -> DeviceReport:
     return DeviceReport(
-        device_instance=device["device_instance"],
-        serial=device["serial"],
-        name=device["name"],
-        product_name=device["product_name"],
-        reachable=device["reachable"],
-        producing=device["producing"],
-        last_update_s=device["last_update"],
-        yield_power_w=device["yield_power_w"],
-        yield_total_kwh=device["yield_total_kwh"],
-        trackers=tuple(
-            TrackerReport(t["tracker"], t["name"], t["voltage"], t["power"])
-            for t in device["trackers"]
-        ),
+        device_instance=_take(device, "device_instance", int),
+        serial=_take(device, "serial", str),
+        name=_take(device, "name", str),
+        product_name=_take(device, "product_name", str),
+        reachable=_take(device, "reachable", bool),
+        producing=_take(device, "producing", bool),
+        last_update_s=_take(device, "last_update", int),
+        yield_power_w=_take(device, "yield_power_w", float),
+        yield_total_kwh=_take(device, "yield_total_kwh", float),
+        trackers=tuple(_tracker_from_wire(tracker) for tracker in _take(device, "trackers", list)),
     )
+
+
+def _tracker_from_wire(tracker: Any) -> TrackerReport:
+    return TrackerReport(
+        index=_take(tracker, "tracker", int),
+        name=_take(tracker, "name", str),
+        voltage_v=_take(tracker, "voltage", float),
+        power_w=_take(tracker, "power", float),
+    )
+
+
+def _take(members: Any, name: str, kind: type[_T]) -> _T:
+    """The member `name`. Raises TypeError unless it is exactly of `kind`: to Python, True is 1."""
+    value = members[name]
+    if type(value) is not kind:
+        raise TypeError(f"{name} is no {kind.__name__}")
+    return value

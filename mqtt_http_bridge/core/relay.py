@@ -106,8 +106,8 @@ class Relay:
         if site is None or not self._is_wanted(reading):
             return commands
         if isinstance(reading, ChargerReading) and isinstance(reading.said, Unreadable):
-            text = f"{message.topic}: expected a JSON object with a value, found {message.payload!r:.80}"
-            commands += self._complain(text)
+            found = f"found {message.payload!r:.80}"
+            commands += self._complain(f"{message.topic}: expected JSON with a value, {found}")
         if not message.retain:
             commands += self._link.hear(message.moment.monotonic_s)
         commands += site.hear(reading, message.moment, retained=message.retain)

@@ -26,8 +26,8 @@ from mqtt_http_bridge.core.settings import (
 
 LOGGING_LEVELS: Final = ("DEBUG", "INFO", "WARNING", "ERROR")
 TLS_PORT: Final = 8883
-PASSWORD_USERNAME: Final = "mqtt-http-bridge"
-"""Sent with a password when no user name is set: the GX ignores it, but some refuse an empty one."""
+DEFAULT_USERNAME: Final = "mqtt-http-bridge"
+"""Sent with a password where none is set: the GX ignores it, but some firmware refuses an empty one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -277,7 +277,7 @@ def _mqtt(values: Values) -> MqttSettings:
         host="mqtt.host",
         port="mqtt.port",
         username="mqtt.username",
-        password="mqtt.password",
+        password="mqtt.password",  # noqa: S106 - the name of the key
         tls="mqtt.tls",
         ca_file="mqtt.ca_file",
         pinned_certificate="mqtt.pinned_certificate",
@@ -287,7 +287,7 @@ def _mqtt(values: Values) -> MqttSettings:
         refresh_interval_s="mqtt.refresh_interval",
     )
     if "password" in arguments:
-        arguments.setdefault("username", PASSWORD_USERNAME)
+        arguments.setdefault("username", DEFAULT_USERNAME)
     if arguments.get("tls"):
         arguments.setdefault("port", TLS_PORT)
     return MqttSettings(**arguments)

@@ -14,7 +14,7 @@ from typing import Final
 from mqtt_http_bridge.core.errors import MalformedMessage
 
 SERVICES: Final = ("solarcharger", "multi", "inverter")
-"""D-Bus services that can carry PV trackers. The last two do only where `NrOfTrackers` is above 0."""
+"""D-Bus services that can have PV trackers; the last two have where `NrOfTrackers` is above 0."""
 
 KEEPALIVE_INTERVAL_S: Final = 30.0
 """Half of the time for which a keepalive wakes the GX, so that one lost on the way does no harm."""
@@ -25,7 +25,7 @@ SUPPRESSED_KEEPALIVE: Final = b'{ "keepalive-options" : ["suppress-republish"] }
 
 
 class State(IntEnum):
-    """The values of `/State` that settle whether a charger produces. Others exist, and more will come."""
+    """The values of `/State` that settle whether a charger produces; there are others, and more."""
 
     OFF = 0
     FAULT = 2
@@ -265,16 +265,19 @@ def read(topic: str, payload: bytes) -> Reading | None:
     prefix, portal_id, service, *rest = topic.split("/", 4)
     if prefix != "N" or not portal_id:
         return None
-    if service == "heartbeat":
-        return Heartbeat(portal_id)
-    if service == "full_publish_completed":
-        return PublishCompleted(portal_id, _echo(payload))
     if service in SERVICES:
         instance, path = rest
-        return ChargerReading(
-            portal_id, _charger_key(topic, service, instance), path, parse_payload(payload)
-        )
-    if (service, *rest) == ("system", "0", "Serial") and parse_payload(payload) == Value(portal_id):
+        key = _charger_key(topic, service, instance)
+        return ChargerReading(portal_id, key, path, parse_payload(payload))
+    return _read_of_site(portal_id, "/".join((service, *rest)), payload)
+
+
+def _read_of_site(portal_id: str, path: str, payload: bytes) -> Reading | None:
+    if path == "heartbeat":
+        return Heartbeat(portal_id)
+    if path == "full_publish_completed":
+        return PublishCompleted(portal_id, _echo(payload))
+    if path == "system/0/Serial" and parse_payload(payload) == Value(portal_id):
         return PortalSeen(portal_id)
     return None
 
@@ -311,6 +314,6 @@ def keepalive_topic(portal_id: str) -> str:
 
 
 def full_keepalive(echo: str) -> bytes:
-    """Asks for every value, and for a `full_publish_completed` that tells `echo` (Venus >= 3.50)."""
+    """Asks for every value and a `full_publish_completed` that tells `echo` (Venus >= 3.50)."""
     options = [{"full-publish-completed-echo": echo}]
     return json.dumps({"keepalive-options": options}).encode()
