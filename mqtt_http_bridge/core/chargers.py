@@ -160,7 +160,7 @@ class Charger:
     def _report_of_presence(self, now: Moment) -> DeviceReport | Omission:
         numbers = reports.numbers(self._said)
         product_name = reports.product_name(self._said)
-        is_nameless = self.serial is None or product_name is None
+        is_nameless = "Serial" not in self._said or self.serial is None or product_name is None
         if now.monotonic_s < self._appeared_s + SETTLING_S and (is_nameless or numbers is None):
             return Omission.SETTLING
         if numbers is None:

@@ -178,12 +178,12 @@ TRACKER_PATHS: Final[Mapping[str, Kind]] = {
 }
 """The same for `Pv/<n>/...`, one set for each tracker n of a charger with several."""
 
+LIFE_PATHS: Final = ("Dc/0/Voltage",)
+"""Read for the moment alone: at night, when the PV values stand still, a charger goes on telling
+the voltage of its battery."""
+
 MAX_TRACKERS: Final = 16
 """More than any charger has (four); bounds what a stray topic can make us keep."""
-
-_TRACKER_LEAVES: Final[Mapping[str, tuple[int, str]]] = {
-    f"Pv/{index}/{leaf}": (index, leaf) for index in range(MAX_TRACKERS) for leaf in TRACKER_PATHS
-}
 
 
 def tracker_path(index: int, leaf: str) -> str:
@@ -191,10 +191,13 @@ def tracker_path(index: int, leaf: str) -> str:
     return f"Pv/{index}/{leaf}"
 
 
-def tracker_index(path: str) -> int | None:
-    """The tracker that `path` belongs to, or None for a path of the whole charger."""
-    found = _TRACKER_LEAVES.get(path)
-    return found[0] if found else None
+_INTERESTING_PATHS: Final = frozenset(
+    {
+        *CHARGER_PATHS,
+        *LIFE_PATHS,
+        *(tracker_path(index, leaf) for index in range(MAX_TRACKERS) for leaf in TRACKER_PATHS),
+    }
+)
 
 
 # --- readings --------------------------------------------------------------------------------
@@ -252,7 +255,7 @@ def is_interesting(topic: str) -> bool:
     if len(parts) < 5:
         return len(parts) == 3 and parts[2] in ("heartbeat", "full_publish_completed")
     path = parts[4]
-    return path in CHARGER_PATHS or path in _TRACKER_LEAVES
+    return path in _INTERESTING_PATHS
 
 
 def read(topic: str, payload: bytes) -> Reading | None:
