@@ -4,7 +4,8 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Any
 
-from mqtt_http_bridge.app.stand_in_backend import Answer, Arrival, Connection, StandInBackend
+from mqtt_http_bridge.app.stand_in_backend import StandInBackend
+from mqtt_http_bridge.app.stand_in_server import Answer, Arrival, Connection
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from mqtt_http_bridge.app.stand_in_backend import MEASUREMENTS_PATH, Arrival, StandInBackend
+from mqtt_http_bridge.app.stand_in_backend import MEASUREMENTS_PATH, StandInBackend
+from mqtt_http_bridge.app.stand_in_server import Arrival
 from mqtt_http_bridge.core.contract import Location
 from tests.faulty_backend import (
     DRIP,

@@ -16,7 +16,8 @@ from mqtt_http_bridge.adapters.backend import Backend
 from mqtt_http_bridge.adapters.outbox import Outbox
 from mqtt_http_bridge.app.replay import Part, measurements
 from mqtt_http_bridge.app.sender import Sender
-from mqtt_http_bridge.app.stand_in_backend import Arrival, StandInBackend
+from mqtt_http_bridge.app.stand_in_backend import StandInBackend
+from mqtt_http_bridge.app.stand_in_server import Arrival
 from mqtt_http_bridge.core.settings import (
     BackendSettings,
     DeviceSettings,

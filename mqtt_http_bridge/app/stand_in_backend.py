@@ -6,66 +6,18 @@ observed of the real one, and it says aloud what the real one silently puts up w
 """
 
 import json
-import socket
-import sys
 import threading
-import time
 from collections.abc import Callable, Collection, Mapping
-from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from email.message import Message
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from socketserver import TCPServer
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import urlsplit
 
+from mqtt_http_bridge.app.stand_in_server import Answer, Arrival, Connection, Server
 from mqtt_http_bridge.core import contract
 
 MEASUREMENTS_PATH = "/api/victron/measurements"
-
-_POLL_S = 0.02
-"""How often the listening thread looks whether it is to stop: the time `down` takes at most."""
-
-
-@dataclass(frozen=True)
-class Arrival:
-    """One request, read in full, and how it was answered."""
-
-    monotonic_s: float
-    method: str
-    path: str
-    headers: Message
-    """Names are looked up without regard to case."""
-    body: bytes
-    status: int | None = None
-    """The HTTP status answered; None when no proper answer was given."""
-
-    @property
-    def document(self) -> Any:
-        """The parsed body; None when it is not JSON."""
-        try:
-            return contract.decode(self.body)
-        except ValueError:
-            return None
-
-    @property
-    def is_measurement(self) -> bool:
-        """Whether it was sent to where measurements go, in the way they go there."""
-        return self.method == "POST" and urlsplit(self.path).path == MEASUREMENTS_PATH
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What goes back to the client. Subclasses may send something else than proper HTTP."""
-
-    status: int | None
-    body: bytes = b""
-    headers: Mapping[str, str] = field(default_factory=dict)
-
-    def send(self, connection: "Connection") -> None:
-        """Write the answer, in the connection's own thread. May raise OSError: client gone."""
-        connection.respond(self)
 
 
 class StandInBackend:
@@ -114,7 +66,7 @@ class StandInBackend:
         self._idle_s = idle_s
         self._services = services
         self._port = port
-        self._server: _Server | None = None
+        self._server: Server | None = None
         self._changed = threading.Condition()
         self._answered = 0
         self._first_seen: dict[tuple[str, str], dict[str, Any]] = {}
@@ -140,7 +92,7 @@ class StandInBackend:
     def up(self) -> None:
         """Listen, on the same port as before. Raises OSError when the port is taken."""
         if self._server is None:
-            self._server = _Server(self, port=self._port, idle_s=self._idle_s)
+            self._server = Server(self.serve, port=self._port, idle_s=self._idle_s)
             self._port = self._server.server_port
             self._server.start()
 
@@ -172,7 +124,7 @@ class StandInBackend:
             return Answer(307, headers={"Location": self.url + MEASUREMENTS_PATH})
         if path != MEASUREMENTS_PATH:
             return _json_answer(404, {"detail": "Not Found"})
-        if not arrival.is_measurement:
+        if not _is_measurement(arrival):
             return _json_answer(405, {"detail": "Method Not Allowed"}, {"Allow": "POST"})
         if not arrival.headers["X-API-Key"]:
             return _keyless_answer(arrival.headers)
@@ -184,9 +136,9 @@ class StandInBackend:
             return None
         return f"Device {serial} not found"
 
-    def serve(self, arrival: Arrival, connection: "Connection") -> None:
+    def serve(self, arrival: Arrival, connection: Connection) -> None:
         """Answer one request and keep it. Called in the connection's thread."""
-        if self._strict and arrival.is_measurement:
+        if self._strict and _is_measurement(arrival):
             self._note_violations(arrival)
         answer = self.answer(arrival)
         arrival = replace(arrival, status=answer.status)
@@ -273,115 +225,9 @@ class StandInBackend:
                 )
 
 
-class Connection(BaseHTTPRequestHandler):
-    """One client connection, kept alive between requests, in a thread of its own."""
-
-    server: "_Server"
-    protocol_version = "HTTP/1.1"
-    # Headers and body go out in two writes; the client must not wait for the second one.
-    disable_nagle_algorithm = True
-
-    def setup(self) -> None:
-        """Apply the idle time to every read and write."""
-        super().setup()
-        self.connection.settimeout(self.server.idle_s)
-
-    def do_POST(self) -> None:
-        """Read one request of any method and have it answered."""
-        body = self._read_body()
-        if body is not None:
-            arrival = Arrival(time.monotonic(), self.command, self.path, self.headers, body)
-            self.server.backend.serve(arrival, self)
-
-    do_GET = do_PUT = do_PATCH = do_DELETE = do_POST
-
-    def send(self, answer: Answer) -> None:
-        """Send any answer; a client that has gone away meanwhile is no error."""
-        try:
-            answer.send(self)
-        except OSError:
-            self.close_connection = True
-
-    def respond(self, answer: Answer) -> None:
-        """Write a proper HTTP answer. Raises OSError when the client has gone."""
-        if answer.status is None:
-            raise ValueError("expected an answer with a status, found none")
-        self.send_response(answer.status)
-        for name, value in answer.headers.items():
-            self.send_header(name, value)
-        self.send_header("Content-Length", str(len(answer.body)))
-        self.end_headers()
-        self.wfile.write(answer.body)
-
-    def log_message(self, format: str, *args: object) -> None:
-        """Stay quiet: whoever runs the backend reads `received`."""
-
-    def _read_body(self) -> bytes | None:
-        """The whole body; None when there is no telling where it ends, or the client left."""
-        length = self.headers.get("Content-Length", "0")
-        if "Transfer-Encoding" in self.headers or not length.isdecimal():
-            self.send_error(411)
-            self.close_connection = True
-            return None
-        body = self.rfile.read(int(length))
-        if len(body) < int(length):
-            self.close_connection = True
-            return None
-        return body
-
-
-class _Server(ThreadingHTTPServer):
-    """The listening socket and its connections, from one `up` to the next `down`."""
-
-    daemon_threads = True
-    # With the usual 5, clients that connect all at once wait a second for their second try.
-    request_queue_size = 64
-
-    def __init__(self, backend: StandInBackend, *, port: int, idle_s: float) -> None:
-        self.backend = backend
-        self.idle_s = idle_s
-        self.closing = threading.Event()
-        self._connections: set[socket.socket] = set()
-        self._lock = threading.Lock()
-        super().__init__(("127.0.0.1", port), Connection)
-
-    def server_bind(self) -> None:
-        """Bind without HTTPServer's look-up of the host's name, which can take seconds."""
-        TCPServer.server_bind(self)
-        self.server_name, self.server_port = "127.0.0.1", self.socket.getsockname()[1]
-
-    def start(self) -> None:
-        threading.Thread(
-            target=self.serve_forever,
-            args=(_POLL_S,),
-            name=f"stand-in backend, port {self.server_port}",
-            daemon=True,
-        ).start()
-
-    def stop(self) -> None:
-        """Stop accepting, then cut what was accepted. Does not wait for connection threads."""
-        self.closing.set()
-        self.shutdown()
-        self.server_close()
-        with self._lock:
-            for connection in self._connections:
-                with suppress(OSError):
-                    connection.shutdown(socket.SHUT_RDWR)
-
-    def process_request(self, request: Any, client_address: Any) -> None:
-        with self._lock:
-            self._connections.add(request)
-        super().process_request(request, client_address)
-
-    def close_request(self, request: Any) -> None:
-        with self._lock:
-            self._connections.discard(request)
-        super().close_request(request)
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """Connections may break at any moment; only what is a mistake in here is printed."""
-        if not isinstance(sys.exception(), OSError):
-            super().handle_error(request, client_address)
+def _is_measurement(arrival: Arrival) -> bool:
+    """Whether it was sent to where measurements go, in the way they go there."""
+    return arrival.method == "POST" and urlsplit(arrival.path).path == MEASUREMENTS_PATH
 
 
 def _posted_document(arrival: Arrival) -> Any:
