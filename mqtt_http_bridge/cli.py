@@ -9,9 +9,10 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final, TextIO
+from typing import Any, Final, TextIO, TypeVar
 
 from mqtt_http_bridge import __version__
 from mqtt_http_bridge.core.errors import BridgeError, ConfigError
@@ -22,6 +23,8 @@ FAILED: Final = 1
 WRONG_USAGE: Final = 2
 
 DEFAULT_CONFIG: Final = Path("config.yaml")
+
+T = TypeVar("T")
 
 
 @dataclass(slots=True)
@@ -190,7 +193,7 @@ def _add_record(verbs: Any) -> None:
     )
     _add_config(verb, "the config with the broker to record from; default: a GX on this machine")
     verb.add_argument("--host", help="the broker, in place of mqtt.host")
-    verb.add_argument("--port", type=int, help="its port, in place of mqtt.port")
+    verb.add_argument("--port", type=_port, help="its port, in place of mqtt.port")
     verb.add_argument(
         "--anonymize",
         action="store_true",
@@ -243,14 +246,19 @@ def _add_config(verb: argparse.ArgumentParser, text: str = "default: config.yaml
 
 
 def _seconds(text: str) -> float:
-    seconds = float(text)
-    if not 0.0 <= seconds < float("inf"):
-        raise ValueError
-    return seconds
+    return _checked(text, float, lambda number: 0.0 <= number < float("inf"), "a number of seconds")
 
 
 def _speed(text: str) -> float:
-    speed = float(text)
-    if not 0.0 < speed < float("inf"):
-        raise ValueError
-    return speed
+    return _checked(text, float, lambda number: 0.0 < number < float("inf"), "a number above 0")
+
+
+def _port(text: str) -> int:
+    return _checked(text, int, lambda number: 1 <= number <= 65535, "a number from 1 to 65535")
+
+
+def _checked(text: str, read: Callable[[str], T], is_fit: Callable[[T], bool], expected: str) -> T:
+    with suppress(ValueError):
+        if is_fit(value := read(text)):
+            return value
+    raise argparse.ArgumentTypeError(f"expected {expected}, found {text!r}")

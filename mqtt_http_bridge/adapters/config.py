@@ -1,5 +1,6 @@
 """The config file: YAML on disk, secrets from their own files or the environment, checked."""
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -44,20 +45,40 @@ def _parse(path: Path) -> object:
         ) from error
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise ConfigError(f"line {line}: expected YAML, found {error.problem}") from error
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise ConfigError(
+            f"line {line}: expected YAML, found this: {_without_text(error.problem)}:"
+            " put a text with special characters in quotes"
+        ) from error
+    # PyYAML's own readers of numbers, times and tags let these out.
+    except (
+        yaml.YAMLError,
+        ArithmeticError,
+        AttributeError,
+        LookupError,
+        TypeError,
+        ValueError,
+        RecursionError,
+    ) as error:
         raise ConfigError("expected YAML, found something else: is it a text file?") from error
+
+
+def _without_text(problem: str | None) -> str:
+    """PyYAML's complaint without the text it quotes: a bare password may begin with `!` or `*`."""
+    return re.sub(r"\b(alias|anchor|handle|tag) .*", r"\1", problem or "something else")
 
 
 class _Loader(yaml.SafeLoader):
     """Refuses a key that stands twice, which YAML forbids and PyYAML lets pass."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        keys = [key.value for key, _ in node.value]
+        seen: list[object] = []
         for key, _ in node.value:
-            if keys.count(key.value) > 1:
-                problem = f"the key {key.value!r} more than once"
-                raise yaml.constructor.ConstructorError(None, None, problem, key.start_mark)
+            if key.value in seen:
+                line = key.start_mark.line + 1
+                raise ConfigError(
+                    f"line {line}: expected each key once, found {key.value!r} again: remove one"
+                )
+            seen.append(key.value)
         return super().construct_mapping(node, deep)
 
 

@@ -9,6 +9,7 @@ or `"disconnected"`.
 import base64
 import gzip
 import json
+import zlib
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from io import BufferedReader, BufferedWriter
@@ -96,8 +97,13 @@ def read_recording(path: Path) -> Iterator[Event]:
             lines = enumerate(stream, start=1)
             number, header = next(lines, (1, b""))
             started_at = _started_at(header)
+            latest_s = 0.0
             for number, line in lines:  # noqa: B007 - the errors below tell it
-                yield _event(line, started_at)
+                event = _event(line, started_at)
+                if event.moment.monotonic_s < latest_s:
+                    raise ValueError("time goes back")
+                latest_s = event.moment.monotonic_s
+                yield event
     except (
         ValueError,
         KeyError,
@@ -107,8 +113,10 @@ def read_recording(path: Path) -> Iterator[Event]:
         RecursionError,
     ) as error:
         raise MalformedRecording(f"{path}: line {number}: {_expectation(number)}") from error
-    except (EOFError, gzip.BadGzipFile) as error:
-        raise MalformedRecording(f"{path}: line {number + 1}: the file is cut off here") from error
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise MalformedRecording(
+            f"{path}: line {number + 1}: the file is cut off or damaged here"
+        ) from error
     except OSError as error:
         raise LocalFault(f"{path}: expected a recording to read: {error.strerror}") from error
 
@@ -122,7 +130,7 @@ def _open(path: Path) -> gzip.GzipFile | BufferedReader:
 def _expectation(number: int) -> str:
     if number == 1:
         return 'expected a header such as {"recording":1,"started_at":"2026-01-01T12:00:00+00:00"}'
-    return "expected a message or an event with its time t"
+    return "expected a message or an event with its time t, not before that of the line above"
 
 
 def _started_at(header: bytes) -> datetime:

@@ -27,7 +27,7 @@ from mqtt_http_bridge.core.settings import (
 LOGGING_LEVELS: Final = ("DEBUG", "INFO", "WARNING", "ERROR")
 TLS_PORT: Final = 8883
 DEFAULT_USERNAME: Final = "mqtt-http-bridge"
-"""Sent with a password where none is set: the GX ignores it, but some firmware refuses an empty one."""
+"""Sent with a password where none is set: the GX ignores it, but some firmware wants one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,7 @@ def _password(value: Any) -> Secret:
 
 def _url(value: Any) -> str:
     parts = urlsplit(_text(value))
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    if " " in value or parts.scheme not in ("http", "https") or not parts.hostname:
         raise ValueError
     if parts.username or parts.password or parts.query or parts.fragment:
         raise ValueError
@@ -224,7 +224,8 @@ def _shown(value: object) -> str:
 
 def _unknown(what: str, name: str, known: Mapping[str, Key] | tuple[str, ...]) -> str:
     nearest = get_close_matches(name, known, n=1, cutoff=0.0)[0]
-    return f"{name}: expected a known {what}, found this one: did you mean {nearest}?"
+    shown = name if name.isprintable() else repr(name)
+    return f"{shown}: expected a known {what}, found this one: did you mean {nearest}?"
 
 
 def _kind(value: object) -> str:

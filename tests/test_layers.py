@@ -1,0 +1,185 @@
+"""The shape of the package: who may import whom, and what the core must not know.
+
+A new module needs a row here: the test fails for one that has none.
+"""
+
+import ast
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import mqtt_http_bridge
+
+PACKAGE = "mqtt_http_bridge"
+ROOT = Path(mqtt_http_bridge.__file__).parent
+
+ROWS: tuple[tuple[str, ...], ...] = (
+    # Values and rules that import nothing of ours.
+    (
+        "__init__",
+        "core.backoff",
+        "core.contract",
+        "core.errors",
+        "core.events",
+        "core.settings",
+    ),
+    # What messages mean, what is sent.
+    ("core.measurement", "core.venus"),
+    ("core.anonymize", "core.commands", "core.delivery", "core.reports", "core.schema"),
+    # State, policy.
+    ("core.agenda", "core.chargers", "core.link"),
+    ("core.news",),
+    ("core.site",),
+    # The core.
+    ("core.relay",),
+    # One outside thing each.
+    (
+        "adapters.backend",
+        "adapters.broker",
+        "adapters.clock",
+        "adapters.config",
+        "adapters.outbox",
+        "adapters.recording",
+        "adapters.status",
+    ),
+    # Threads and loops, the verbs.
+    ("app.loop", "app.sender", "app.stand_in_server"),
+    ("app.stand_in_backend",),
+    ("app.record", "app.replay", "app.service"),
+    ("app.demo",),
+    # Arguments, exit status, error text.
+    ("cli",),
+    ("__main__",),
+)
+"""From the bottom up; a module imports only from the rows above its own, as they stand here."""
+
+PLANNED = {"adapters.status"}
+"""Modules that have a row and may not be there yet."""
+
+PURE_STDLIB = {
+    "collections",
+    "collections.abc",
+    "dataclasses",
+    "datetime",
+    "difflib",
+    "enum",
+    "functools",
+    "heapq",
+    "itertools",
+    "json",
+    "math",
+    "re",
+    "types",
+    "typing",
+    "urllib.parse",
+}
+"""What the core may import beside itself: nothing that knows a clock, file, socket or thread."""
+
+IMPURE_CALLS = {"open", "print", "input", "exec", "eval", "now", "utcnow", "today"}
+"""Calls by which a pure module would reach the world without an import."""
+
+OUTSIDE = {
+    "adapters.backend": {"requests", "urllib3"},
+    "adapters.broker": {"paho"},
+    "adapters.config": {"yaml"},
+}
+"""The third-party packages, each behind one adapter."""
+
+
+def modules() -> list[str]:
+    """The modules of the package, by the name below it; packages without code are left out."""
+    paths = (path.relative_to(ROOT).with_suffix("") for path in ROOT.rglob("*.py"))
+    names = {".".join(path.parts) for path in paths}
+    return sorted(name for name in names if name == "__init__" or not name.endswith(".__init__"))
+
+
+def tree_of(module: str) -> ast.Module:
+    """The syntax tree of a module."""
+    return ast.parse((ROOT / (module.replace(".", "/") + ".py")).read_text(encoding="utf-8"))
+
+
+def imports_of(module: str) -> Iterator[str]:
+    """The whole names of the modules that a module imports, within functions too."""
+    for node in ast.walk(tree_of(module)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{module}: expected whole names, found a relative import"
+            source = node.module or ""
+            is_package = (ROOT.parent / source.replace(".", "/")).is_dir()
+            if source.startswith(PACKAGE) and is_package:
+                yield from (_member(source, alias.name) for alias in node.names)
+            else:
+                yield source
+
+
+def _member(package: str, name: str) -> str:
+    """A name imported from one of our packages: a module of it, or the package itself."""
+    is_module = (ROOT.parent / package.replace(".", "/") / f"{name}.py").exists()
+    return f"{package}.{name}" if is_module else f"{package}.__init__"
+
+
+def ours(module: str) -> list[str]:
+    """What a module imports of this package."""
+    return [n.removeprefix(f"{PACKAGE}.") for n in imports_of(module) if n.startswith(PACKAGE)]
+
+
+def foreign(module: str) -> list[str]:
+    """What a module imports of anything else."""
+    return [name for name in imports_of(module) if not name.startswith(PACKAGE)]
+
+
+def row_of(module: str) -> int:
+    """The row of a module, counted from the bottom."""
+    return next(number for number, row in enumerate(ROWS) if module in row)
+
+
+CORE = [module for module in modules() if module.startswith("core.")]
+
+
+def test_every_module_has_one_row_and_every_row_a_module() -> None:
+    """A module that is missing from the table is not held by it; one that is gone misleads."""
+    tabled = [module for row in ROWS for module in row]
+    assert len(set(tabled)) == len(tabled)
+    assert set(modules()) - set(tabled) == set(), "give these a row in tests/test_layers.py"
+    assert set(tabled) - set(modules()) - PLANNED == set(), "these are gone: remove their row"
+
+
+@pytest.mark.parametrize("module", modules())
+def test_a_module_imports_only_from_rows_above(module: str) -> None:
+    """No import goes sideways or back: no cycles, and adapters do not know each other."""
+    assert [name for name in ours(module) if row_of(name) >= row_of(module)] == []
+
+
+@pytest.mark.parametrize("module", CORE)
+def test_the_core_knows_only_itself_and_pure_modules(module: str) -> None:
+    """No clock, socket, thread, file, logging or third-party package below the adapters."""
+    assert set(foreign(module)) - PURE_STDLIB == set()
+    assert [name for name in ours(module) if not name.startswith("core.")] == []
+
+
+@pytest.mark.parametrize("module", CORE)
+def test_the_core_calls_nothing_that_reaches_the_world(module: str) -> None:
+    """Time comes in with the events, words go out as commands: nothing is fetched or printed."""
+    called = {
+        node.func.id if isinstance(node.func, ast.Name) else node.func.attr
+        for node in ast.walk(tree_of(module))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name | ast.Attribute)
+    }
+    assert called & IMPURE_CALLS == set()
+
+
+@pytest.mark.parametrize("module", modules())
+def test_each_third_party_package_has_one_adapter(module: str) -> None:
+    """A package that is replaced one day is replaced in one file."""
+    packages = {name.partition(".")[0] for name in foreign(module)} - sys.stdlib_module_names
+    assert packages - OUTSIDE.get(module, set()) == set()
+
+
+def test_the_table_is_read_as_meant() -> None:
+    """The reader of imports sees both spellings, and imports within functions."""
+    assert {"core.venus", "core.chargers"} <= set(ours("core.site"))
+    assert {"__init__", "app.service", "adapters.config"} <= set(ours("cli"))
+    assert "requests.auth" in foreign("adapters.backend")

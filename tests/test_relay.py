@@ -1,0 +1,511 @@
+"""The core as a whole: discovery, what reaches which site, and what holds whatever happens."""
+
+import json
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from itertools import combinations, pairwise
+from typing import Literal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mqtt_http_bridge.core.commands import Command, Log, Publish, Reconnect, Store, Subscribe
+from mqtt_http_bridge.core.errors import ConfigError
+from mqtt_http_bridge.core.events import Connected, Disconnected, Event, Message, Tick
+from mqtt_http_bridge.core.relay import Relay
+from mqtt_http_bridge.core.settings import Settings
+from mqtt_http_bridge.core.site import FULL_PUBLISH_SPACING_S
+from mqtt_http_bridge.core.venus import SUPPRESSED_KEEPALIVE
+from tests.virtual import (
+    CHARGER,
+    OTHER_PORTAL,
+    PORTAL,
+    Virtual,
+    connected,
+    echo_of,
+    is_full,
+    measuring,
+    moment,
+    seconds,
+    settings,
+    value,
+)
+
+DISCOVERY = Subscribe(("N/+/system/0/Serial",))
+
+
+def subscriptions(virtual: Virtual) -> list[Subscribe]:
+    """What was subscribed to so far, in order."""
+    return [done.command for done in virtual.done if isinstance(done.command, Subscribe)]
+
+
+def subscribed(portal_id: str, *services: str) -> Subscribe:
+    """All that is ever subscribed to of one GX."""
+    return Subscribe(
+        (
+            f"N/{portal_id}/system/0/Serial",
+            f"N/{portal_id}/heartbeat",
+            f"N/{portal_id}/full_publish_completed",
+            *(f"N/{portal_id}/{service}/#" for service in services),
+        )
+    )
+
+
+# --- discovery and subscriptions -------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "services",
+    [("solarcharger",), ("solarcharger", "multi", "inverter")],
+    ids=["the default", "all"],
+)
+def test_a_configured_gx_is_subscribed_to_and_nothing_else_is(services: tuple[str, ...]) -> None:
+    """With a portal id set nothing has to be learnt: its four subscriptions are made at once."""
+    virtual = connected(settings(PORTAL, services=services))
+    assert subscriptions(virtual) == [subscribed(PORTAL, *services)]
+
+
+def test_a_list_of_gx_devices_is_subscribed_to_one_by_one() -> None:
+    """Each GX of the list gets its own subscriptions and its own request for everything."""
+    virtual = connected(settings(PORTAL, OTHER_PORTAL))
+    assert subscriptions(virtual) == [
+        subscribed(PORTAL, "solarcharger"),
+        subscribed(OTHER_PORTAL, "solarcharger"),
+    ]
+    assert virtual.full_requests_s(PORTAL) == virtual.full_requests_s(OTHER_PORTAL) == [0.0]
+
+
+def test_without_a_portal_id_only_the_retained_topic_is_listened_to() -> None:
+    """Nothing is published before it is known to whom."""
+    virtual = connected(settings())
+    virtual.let(100.0)
+    assert [done.command for done in virtual.done if not isinstance(done.command, Log)] == [
+        DISCOVERY
+    ]
+
+
+@pytest.mark.parametrize("retain", [True, False], ids=["retained", "live, early in boot"])
+def test_the_portal_id_is_learnt_and_its_gx_opened(retain: bool) -> None:
+    """The one retained topic names the GX; from there on it is as if it had been configured."""
+    virtual = connected(settings())
+    virtual.at(0.25)
+    virtual.tell_portal(retain=retain)
+    assert subscriptions(virtual) == [DISCOVERY, subscribed(PORTAL, "solarcharger")]
+    assert virtual.full_requests_s() == [0.25]
+    assert f"found the GX with portal id {PORTAL}" in virtual.log()
+    virtual.answer()
+    assert virtual.measured_s() == [0.25]
+
+
+def test_a_portal_id_said_twice_is_found_once() -> None:
+    """The retained message comes with each subscription, and again when the GX says it."""
+    virtual = connected(settings())
+    virtual.tell_portal()
+    virtual.reset()
+    virtual.tell_portal()
+    virtual.tell_portal(retain=False)
+    assert virtual.done == []
+
+
+def test_a_learnt_portal_id_is_kept_for_the_next_connection() -> None:
+    """A reconnect does not wait for discovery, but goes on looking for a second GX."""
+    virtual = connected(settings())
+    virtual.tell_portal()
+    virtual.disconnect()
+    virtual.let(1.0)
+    virtual.reset()
+    virtual.connect()
+    assert subscriptions(virtual) == [DISCOVERY, subscribed(PORTAL, "solarcharger")]
+    assert virtual.full_requests_s() == [1.0]
+
+
+def test_several_gx_devices_on_auto_are_an_error_that_names_them() -> None:
+    """Which one is meant is for a person to say, and the error says how."""
+    virtual = connected(settings())
+    virtual.tell_portal(PORTAL)
+    with pytest.raises(ConfigError) as caught:
+        virtual.tell_portal(OTHER_PORTAL)
+    assert str(caught.value) == (
+        "mqtt.portal_id: expected one GX behind the broker, found c0619ab2f7e1, c0619ab35133:"
+        " list those to relay, for example mqtt.portal_id: [c0619ab2f7e1, c0619ab35133]"
+    )
+
+
+def test_another_gx_beside_a_configured_one_is_left_alone() -> None:
+    """A portal id that was not asked for is no error once one was."""
+    virtual = measuring(settings(PORTAL))
+    virtual.reset()
+    virtual.tell_portal(OTHER_PORTAL)
+    virtual.charger(portal_id=OTHER_PORTAL)
+    assert virtual.done == []
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [b"", b"{}", value(None), value("another id"), value(7), b"no JSON"],
+    ids=["empty", "no value", "null", "of another GX", "a number", "no JSON"],
+)
+def test_a_serial_that_is_not_its_topic_is_no_discovery(payload: bytes) -> None:
+    """Only a GX that names itself under its own id is one."""
+    virtual = connected(settings())
+    virtual.reset()
+    virtual.say(f"N/{PORTAL}/system/0/Serial", payload, retain=True)
+    assert virtual.done == []
+
+
+def test_a_gx_that_was_never_heard_brings_the_connection_down_every_30_s() -> None:
+    """Connected but deaf for 30 s: Reconnect, once for each connection."""
+    virtual = connected(settings(PORTAL))
+    virtual.at(100.0)
+    virtual.disconnect()
+    virtual.connect()
+    virtual.at(200.0)
+    dropped_s = [done.at_s for done in virtual.done if done.command == Reconnect()]
+    assert dropped_s == [30.0, 130.0]
+
+
+def test_one_gx_that_speaks_keeps_the_connection() -> None:
+    """The watch is over the connection: a GX that is off does not disturb the other one."""
+    virtual = measuring(settings(PORTAL, OTHER_PORTAL), PORTAL)
+    virtual.let_beat(300.0, PORTAL)
+    assert Reconnect() not in [done.command for done in virtual.done]
+
+
+def test_retained_messages_do_not_keep_a_deaf_connection() -> None:
+    """What the broker has kept proves that the broker is there, not that the GX is."""
+    virtual = connected(settings(PORTAL))
+    for _ in range(30):
+        virtual.let(1.0)
+        virtual.tell_portal(retain=True)
+    assert [done.at_s for done in virtual.done if done.command == Reconnect()] == [30.0]
+
+
+# --- messages --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "topic",
+    [
+        "",
+        "N",
+        f"N/{PORTAL}",
+        f"N/{PORTAL}/solarcharger/281/Dc/0/Voltage",
+        f"N/{PORTAL}/solarcharger/281/History/Daily/0/Yield",
+        f"N/{PORTAL}/battery/1/Serial",
+        f"N/{PORTAL}/vebus/1/State",
+        f"W/{PORTAL}/solarcharger/281/State",
+        f"R/{PORTAL}/keepalive",
+        "N//heartbeat",
+        "$SYS/broker/uptime",
+    ],
+)
+def test_a_topic_that_is_not_ours_means_nothing(topic: str) -> None:
+    """Uninteresting topics are not heard, not counted and not told of."""
+    virtual = measuring(settings(PORTAL))
+    virtual.reset()
+    virtual.say(topic, value(3))
+    assert virtual.done == []
+    assert virtual.relay.malformed_messages == 0
+
+
+@pytest.mark.parametrize(
+    ("topic", "payload", "told"),
+    [
+        (
+            f"N/{PORTAL}/solarcharger/x/State",
+            value(3),
+            (
+                f"topic 'N/{PORTAL}/solarcharger/x/State': expected a device instance after"
+                " solarcharger"
+            ),
+        ),
+        (
+            f"N/{PORTAL}/solarcharger/281/State",
+            b"no JSON",
+            f"N/{PORTAL}/solarcharger/281/State: expected JSON with a value, found b'no JSON'",
+        ),
+    ],
+    ids=["no instance", "no value"],
+)
+def test_malformed_messages_are_counted_and_the_first_is_told(
+    topic: str, payload: bytes, told: str
+) -> None:
+    """The first one is quoted in the log; all are counted; none stops anything."""
+    virtual = measuring(settings(PORTAL))
+    virtual.reset()
+    for _ in range(1000):
+        virtual.say(topic, payload)
+    assert virtual.relay.malformed_messages == 1000
+    assert virtual.log() == [f"{told}: counted as unknown; others like it will not be told"]
+
+
+def test_services_that_were_not_asked_for_are_not_measured() -> None:
+    """A recording may hold more than is subscribed to now."""
+    virtual = connected(settings(PORTAL, services=("multi",)))
+    virtual.charger(instance=1, service="solarcharger")
+    virtual.charger({**CHARGER, "NrOfTrackers": 2}, instance=2, service="multi")
+    virtual.let(10.0)
+    (measurement,) = virtual.measurements()
+    assert [device.device_instance for device in measurement.devices] == [2]
+
+
+def test_there_is_no_deadline_before_anything_happened() -> None:
+    """A relay that was never connected has nothing to wake up for."""
+    assert Relay(settings(PORTAL)).next_deadline_s() == float("inf")
+
+
+def test_a_week_of_broker_restarts_is_told_in_a_handful_of_lines() -> None:
+    """A broker that restarts every five minutes for a week does not fill the log."""
+    virtual = connected(settings(PORTAL, interval_s=60.0))
+    for _ in range(7 * 24 * 12):
+        virtual.answer()
+        virtual.let_beat(290.0, every_s=29.0)
+        virtual.disconnect()
+        virtual.let(10.0)
+        virtual.connect()
+    assert virtual.log() == [
+        "connected to the broker",
+        (
+            f"{PORTAL}: charger solarcharger/281 'Roof'"
+            " (SmartSolar Charger MPPT 150/35, HQ2208AXN7V) is measured"
+        ),
+        "no connection to the broker: the connection was lost: will keep trying",
+        "the broker and the GX are heard again",
+    ]
+
+
+# --- whatever happens ------------------------------------------------------------------------
+
+ANSWER: Literal["answer"] = "answer"
+"""Stands for the completion of our own last request, whose echo nobody can draw."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """After `gap_us` microseconds `what` happens; a Message is a topic with a payload."""
+
+    gap_us: int
+    what: Literal["answer", "connect", "disconnect", "tick"] | tuple[str, bytes, bool]
+
+
+PORTALS = st.sampled_from([PORTAL, PORTAL, PORTAL, OTHER_PORTAL])
+PAYLOADS = st.one_of(
+    st.sampled_from([b"", b"{}", b"[]", b"null", b'{"value":NaN}', b"\xff", b"[" * 5000]),
+    st.binary(max_size=8),
+    st.one_of(
+        st.none(),
+        st.booleans(),
+        st.floats(allow_nan=False, allow_infinity=False),
+        st.integers(),
+        st.sampled_from(["HQ1", "HQ2", "", " ", "\x00", [], {}]),
+    ).map(value),
+)
+
+
+@st.composite
+def said_by_chargers(draw: st.DrawFn) -> tuple[str, bytes, bool]:
+    """A message of a charger, well-formed or not."""
+    path = draw(st.sampled_from([*CHARGER, "Connected", "NrOfTrackers", "Pv/0/V", "Pv/0/P"]))
+    service = draw(st.sampled_from(["solarcharger"] * 4 + ["multi", "battery"]))
+    instance = draw(st.sampled_from(["0", "281", "281", "x", "-1"]))
+    usual = value(CHARGER.get(path, 1))
+    payload = draw(st.one_of(st.just(usual), st.just(usual), st.just(b""), PAYLOADS))
+    return f"N/{draw(PORTALS)}/{service}/{instance}/{path}", payload, draw(st.booleans())
+
+
+@st.composite
+def said_by_the_gx(draw: st.DrawFn) -> tuple[str, bytes, bool]:
+    """A message of the GX itself."""
+    portal_id = draw(PORTALS)
+    return draw(
+        st.sampled_from(
+            [
+                (f"N/{portal_id}/heartbeat", value(1), False),
+                (f"N/{portal_id}/system/0/Serial", value(portal_id), True),
+                (f"N/{portal_id}/system/0/Serial", value(portal_id), False),
+                (f"N/{portal_id}/full_publish_completed", value(1), False),
+                (
+                    f"N/{portal_id}/full_publish_completed",
+                    b'{"full-publish-completed-echo":"x"}',
+                    False,
+                ),
+            ]
+        )
+    )
+
+
+GAPS_US = st.one_of(
+    st.just(0),
+    st.integers(0, 3_000_000),
+    st.sampled_from([3_000_000, 10_000_000, 30_000_000, 60_000_000, 61_000_000]),
+    st.integers(0, 700_000_000),
+)
+STEPS = st.builds(
+    Step,
+    GAPS_US,
+    st.one_of(
+        said_by_chargers(),
+        said_by_chargers(),
+        said_by_the_gx(),
+        st.sampled_from([ANSWER, ANSWER, "connect", "connect", "disconnect", "tick"]),
+        st.tuples(st.text(max_size=20), st.binary(max_size=8), st.booleans()),
+    ),
+)
+HISTORIES = st.lists(STEPS, max_size=60).map(lambda steps: [Step(0, "connect"), *steps])
+SETTINGS = st.builds(
+    lambda portal_ids, interval_s, refresh_s: settings(
+        *portal_ids, interval_s=interval_s, refresh_interval_s=refresh_s
+    ),
+    st.sampled_from([(), (PORTAL,), (PORTAL, OTHER_PORTAL)]),
+    st.sampled_from([1.0, 5.5, 30.0, 47.0]),
+    st.sampled_from([60.0, 300.0]),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What a history came to: the events as they were, and what came out at each."""
+
+    events: list[Event]
+    commands: list[Command]
+    deadlines_s: list[float]
+    is_refused: bool
+    """It ended with a ConfigError."""
+
+
+def play(relay_settings: Settings, events: Sequence[Event]) -> Run:
+    """Hands `events` to a new relay, up to a ConfigError."""
+    relay, run = Relay(relay_settings), Run([], [], [], False)
+    for event in events:
+        run.events.append(event)
+        try:
+            run.commands.extend(relay.handle(event))
+        except ConfigError:
+            return Run(run.events, run.commands, run.deadlines_s, True)
+        run.deadlines_s.append(relay.next_deadline_s())
+    return run
+
+
+def events_of(relay_settings: Settings, steps: Sequence[Step]) -> list[Event]:
+    """The events of a history; what answers the relay depends on what the relay asked."""
+    relay, events, echo, now_us = Relay(relay_settings), list[Event](), "none yet", 0
+    for step in steps:
+        now_us += step.gap_us
+        event = _event(step, now_us, echo)
+        events.append(event)
+        try:
+            commands = relay.handle(event)
+        except ConfigError:
+            break
+        asked = [c for c in commands if isinstance(c, Publish) and is_full(c)]
+        echo = echo_of(asked[-1]) if asked else echo
+    return events
+
+
+def _event(step: Step, now_us: int, echo: str) -> Event:
+    now = moment(now_us / 1_000_000)
+    match step.what:
+        case "connect":
+            return Connected(now)
+        case "disconnect":
+            return Disconnected(now, "the connection was lost")
+        case "tick":
+            return Tick(now)
+        case "answer":
+            payload = json.dumps({"full-publish-completed-echo": echo}).encode()
+            return Message(now, f"N/{PORTAL}/full_publish_completed", payload)
+        case (topic, payload, retain):
+            return Message(now, topic, payload, retain)
+
+
+@given(SETTINGS, HISTORIES)
+def test_whatever_comes_only_keepalives_go_out(relay_settings: Settings, steps: list[Step]) -> None:
+    """No events make the relay raise anything but ConfigError, or publish or subscribe beyond."""
+    run = play(relay_settings, events_of(relay_settings, steps))
+    assert not (run.is_refused and relay_settings.mqtt.portal_ids)
+    for command in run.commands:
+        if isinstance(command, Publish):
+            assert command.topic in (f"R/{PORTAL}/keepalive", f"R/{OTHER_PORTAL}/keepalive")
+            assert command.payload == SUPPRESSED_KEEPALIVE or echo_of(command)
+        if isinstance(command, Subscribe):
+            allowed = (DISCOVERY, *(subscribed(p, "solarcharger") for p in (PORTAL, OTHER_PORTAL)))
+            assert command in allowed
+
+
+@given(SETTINGS, HISTORIES)
+def test_whatever_comes_the_next_deadline_lies_ahead(
+    relay_settings: Settings, steps: list[Step]
+) -> None:
+    """After each event all that was due is done: the loop never spins."""
+    run = play(relay_settings, events_of(relay_settings, steps))
+    for event, deadline_s in zip(run.events, run.deadlines_s, strict=False):
+        assert deadline_s > event.moment.monotonic_s
+
+
+@given(SETTINGS, HISTORIES, st.lists(st.integers(0, 700_000_000), max_size=20))
+def test_whatever_comes_ticks_change_nothing_but_when(
+    relay_settings: Settings, steps: list[Step], extra_us: list[int]
+) -> None:
+    """The same commands come in the same order with ticks anywhere, at each deadline, or never."""
+    events = events_of(relay_settings, steps)
+    end = events[-1].moment
+    events.append(Tick(end))
+    bare = play(relay_settings, [e for e in events[:-1] if not isinstance(e, Tick)] + events[-1:])
+    ticks = [Tick(moment(t / 1e6)) for t in extra_us if t / 1e6 <= end.monotonic_s]
+    crowded = sorted([*ticks, *events], key=lambda event: event.moment.monotonic_s)
+    assert play(relay_settings, crowded).commands == bare.commands
+    assert play(relay_settings, _with_deadlines(relay_settings, events)).commands == bare.commands
+
+
+def _with_deadlines(relay_settings: Settings, events: Sequence[Event]) -> list[Event]:
+    """`events` with a tick at each deadline, as a loop that is never late would give them."""
+    relay, filled = Relay(relay_settings), list[Event]()
+    for event in events:
+        while relay.next_deadline_s() < event.moment.monotonic_s:
+            filled.append(Tick(event.moment.at(relay.next_deadline_s())))
+            relay.handle(filled[-1])
+        filled.append(event)
+        try:
+            relay.handle(event)
+        except ConfigError:
+            break
+    return filled
+
+
+@given(SETTINGS, HISTORIES)
+def test_whatever_comes_an_interval_has_one_measurement(
+    relay_settings: Settings, steps: list[Step]
+) -> None:
+    """Of n measurements of a GX the first and the last are more than n - 2 intervals apart.
+
+    Each belongs to an interval of its own; one that waited for a warm-up comes late in its own.
+    """
+    run = play(relay_settings, events_of(relay_settings, steps))
+    stored = [c.measurement for c in run.commands if isinstance(c, Store)]
+    interval_s = relay_settings.device.update_interval_s
+    for portal_id in (PORTAL, OTHER_PORTAL):
+        measured_s = [seconds(m.timestamp) for m in stored if m.cerbo_serial == portal_id]
+        for first, last in combinations(range(len(measured_s)), 2):
+            assert measured_s[last] - measured_s[first] > (last - first - 1) * interval_s
+
+
+@given(SETTINGS, HISTORIES)
+def test_whatever_comes_requests_are_a_minute_apart_but_for_connections(
+    relay_settings: Settings, steps: list[Step]
+) -> None:
+    """Every request for everything is the first of its connection, or a minute after the last."""
+    virtual = Virtual(relay_settings)
+    for event in events_of(relay_settings, steps):
+        with suppress(ConfigError):
+            virtual.at(event.moment.monotonic_s)
+            virtual.happen(event, event.moment.monotonic_s)
+    for portal_id in (PORTAL, OTHER_PORTAL):
+        opened_s = {
+            done.at_s
+            for done in virtual.done
+            if done.command == subscribed(portal_id, "solarcharger")
+        }
+        for before_s, then_s in pairwise(virtual.full_requests_s(portal_id)):
+            assert then_s in opened_s or then_s - before_s >= FULL_PUBLISH_SPACING_S - 1e-6

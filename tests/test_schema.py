@@ -1,0 +1,443 @@
+"""The table of config keys: what each one takes, what it refuses, and which setting it becomes."""
+
+from dataclasses import fields
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mqtt_http_bridge.core import schema
+from mqtt_http_bridge.core.errors import ConfigError
+from mqtt_http_bridge.core.schema import FILE_KEYS, KEYS, SECTIONS, read_document, settings_from
+from mqtt_http_bridge.core.settings import (
+    BackendSettings,
+    DeviceSettings,
+    MqttSettings,
+    OutboxSettings,
+    Secret,
+    Settings,
+)
+
+CANARY = "canary-5e1f"
+MINIMAL: dict[str, Any] = {
+    "backend.url": "https://solar.example.org",
+    "backend.api_key": Secret("key"),
+    "outbox.directory": "/var/spool/bridge",
+}
+
+GOOD: dict[str, tuple[tuple[object, object], ...]] = {
+    "backend.url": (
+        ("https://solar.example.org", "https://solar.example.org"),
+        ("http://10.0.0.7:8080/api/", "http://10.0.0.7:8080/api"),
+        ("HTTPS://[fd00::1]/", "https://[fd00::1]"),
+    ),
+    "backend.api_key": (("s3cr3t key", Secret("s3cr3t key")),),
+    "backend.api_key_file": (("key.txt", "key.txt"),),
+    "backend.timeout": ((1, 1.0), (2.5, 2.5), (600, 600.0)),
+    "backend.ca_file": (("ca.pem", "ca.pem"),),
+    "device.cerbo_serial": (("auto", None), ("Workshop", "Workshop"), ("123", "123")),
+    "device.update_interval": ((1, 1.0), (30, 30.0), (3600, 3600.0)),
+    "device.serials": (({}, {}), ({0: "A", 281: "B C"}, {0: "A", 281: "B C"})),
+    "device.forget_after": ((0, 0.0), (31_536_000, 31_536_000.0)),
+    "mqtt.host": (("venus.local", "venus.local"), ("fe80::1%eth0", "fe80::1%eth0")),
+    "mqtt.port": ((1, 1), (65535, 65535)),
+    "mqtt.username": (("token/abc", "token/abc"),),
+    "mqtt.password": ((" pässword ", Secret(" pässword ")),),
+    "mqtt.password_file": (("password.txt", "password.txt"),),
+    "mqtt.tls": ((True, True), (False, False)),
+    "mqtt.ca_file": (("ca.pem", "ca.pem"),),
+    "mqtt.pinned_certificate": (("gx.pem", "gx.pem"),),
+    "mqtt.client_id": (("auto", None), ("bridge-1", "bridge-1")),
+    "mqtt.portal_id": (
+        ("auto", ()),
+        ("c0619ab2f7e1", ("c0619ab2f7e1",)),
+        (["c0619ab2f7e1", "c0619ab35133"], ("c0619ab2f7e1", "c0619ab35133")),
+    ),
+    "mqtt.services": ((["multi"], ("multi",)), (["solarcharger", "inverter"],) * 2),
+    "mqtt.refresh_interval": ((60, 60.0), (86_400, 86_400.0)),
+    "outbox.directory": (("outbox", "outbox"),),
+    "outbox.max_rate": ((0.1, 0.1), (1000, 1000.0)),
+    "logging.level": (("INFO", "INFO"), ("debug", "DEBUG")),
+}
+"""Values that each key takes, and what they are read as."""
+
+NO_TEXT: tuple[object, ...] = (7, True, "", " ", "a\nb", "a\0b", ["a"], {"a": 1})
+NO_NUMBER: tuple[object, ...] = ("30", True, [30], float("nan"), float("inf"), -1, 10**400)
+WRONG: dict[str, tuple[object, ...]] = {
+    "backend.url": (
+        *NO_TEXT,
+        "solar.example.org",
+        "ftp://solar.example.org",
+        "https://",
+        "https://a:b@solar.example.org",
+        "https://solar.example.org?key=1",
+        "https://solar.example.org#top",
+        "https://solar.example.org:99999",
+        "https://solar example.org",
+        "https://[fd00::1",
+    ),
+    "backend.api_key": (*NO_TEXT, " padded", "padded ", "schlüssel"),
+    "backend.api_key_file": NO_TEXT,
+    "backend.timeout": (*NO_NUMBER, 0, 0.99, 601),
+    "backend.ca_file": NO_TEXT,
+    "device.cerbo_serial": NO_TEXT,
+    "device.update_interval": (*NO_NUMBER, 0, 0.5, 3601),
+    "device.serials": ([], "A", 7, {"281": "A"}, {-1: "A"}, {True: "A"}, {281: 7}, {281: ""}),
+    "device.forget_after": (*NO_NUMBER, 31_536_001),
+    "mqtt.host": (*NO_TEXT, "mqtt://gx", "two words", "a..b", "x" * 254),
+    "mqtt.port": (0, 65536, "1883", 1883.0, True),
+    "mqtt.username": NO_TEXT,
+    "mqtt.password": NO_TEXT,
+    "mqtt.password_file": NO_TEXT,
+    "mqtt.tls": ("true", 1, 0, []),
+    "mqtt.ca_file": NO_TEXT,
+    "mqtt.pinned_certificate": NO_TEXT,
+    "mqtt.client_id": (*NO_TEXT, "a+b", "a#b"),
+    "mqtt.portal_id": (7, True, "", "a/b", "+", "#", "a b", [], ["a", "a"], [7], [["a"]], {"a": 1}),
+    "mqtt.services": ("solarcharger", [], ["battery"], ["multi", "multi"], [["multi"]], [7], {}),
+    "mqtt.refresh_interval": (*NO_NUMBER, 59, 86_401),
+    "outbox.directory": NO_TEXT,
+    "outbox.max_rate": (*NO_NUMBER, 0, 1001),
+    "logging.level": (*NO_TEXT, "LOUD"),
+}
+"""Values that each key refuses."""
+
+
+def document(name: str, value: object) -> dict[str, dict[str, object]]:
+    """A config file with one key, as YAML gives it."""
+    section, _, leaf = name.partition(".")
+    return {section: {leaf: value}}
+
+
+def settings(**values: object) -> Settings:
+    """The settings of a minimal config with more keys; `__` stands for the dot of a key."""
+    more = {name.replace("__", "."): value for name, value in values.items()}
+    return settings_from(MINIMAL | more, needs_backend=True)
+
+
+def refusal(**values: object) -> str:
+    """What is said of a minimal config with these keys, which must be refused."""
+    with pytest.raises(ConfigError) as caught:
+        settings(**values)
+    return str(caught.value)
+
+
+# --- the table -------------------------------------------------------------------------------
+
+
+def test_every_key_is_tested() -> None:
+    """A new key needs a good and a wrong value here."""
+    assert set(GOOD) == set(WRONG) == set(KEYS)
+
+
+def test_file_keys_and_sections_are_those_of_the_table() -> None:
+    """What hangs on the table follows it."""
+    assert set(FILE_KEYS) <= set(KEYS)
+    assert set(SECTIONS) == {name.partition(".")[0] for name in KEYS}
+    assert {n for n in KEYS if n.endswith(("_file", "directory", "certificate"))} == set(FILE_KEYS)
+
+
+def test_secrets_are_marked_as_such() -> None:
+    """Whatever is read as a Secret is never quoted in an error."""
+    secret = {name for name, pairs in GOOD.items() if isinstance(pairs[0][1], Secret)}
+    assert secret == {name for name, key in KEYS.items() if key.is_secret}
+
+
+SETTING_OF: dict[str, tuple[str, object]] = {
+    "backend.url": ("backend.url", "https://other.example.org"),
+    "backend.api_key": ("backend.api_key", Secret("another")),
+    "backend.timeout": ("backend.timeout_s", 7.0),
+    "backend.ca_file": ("backend.ca_file", "/etc/ca.pem"),
+    "device.cerbo_serial": ("device.cerbo_serial", "Workshop"),
+    "device.update_interval": ("device.update_interval_s", 7.0),
+    "device.serials": ("device.serials", {281: "A"}),
+    "device.forget_after": ("device.forget_after_s", 7.0),
+    "mqtt.host": ("mqtt.host", "venus.local"),
+    "mqtt.port": ("mqtt.port", 7),
+    "mqtt.username": ("mqtt.username", "somebody"),
+    "mqtt.password": ("mqtt.password", Secret("another")),
+    "mqtt.tls": ("mqtt.tls", True),
+    "mqtt.ca_file": ("mqtt.ca_file", "/etc/ca.pem"),
+    "mqtt.pinned_certificate": ("mqtt.pinned_certificate", "/etc/gx.pem"),
+    "mqtt.client_id": ("mqtt.client_id", "bridge"),
+    "mqtt.portal_id": ("mqtt.portal_ids", ("a",)),
+    "mqtt.services": ("mqtt.services", ("multi",)),
+    "mqtt.refresh_interval": ("mqtt.refresh_interval_s", 77.0),
+    "outbox.directory": ("outbox.directory", "/other"),
+    "outbox.max_rate": ("outbox.max_rate_per_s", 7.0),
+    "logging.level": ("logging_level", "DEBUG"),
+}
+"""The setting that each key becomes, and a value that is not its default."""
+
+
+@pytest.mark.parametrize("name", SETTING_OF)
+def test_each_key_becomes_its_setting(name: str) -> None:
+    """A key that is set and forgotten on the way would be worse than one that is refused."""
+    path, value = SETTING_OF[name]
+    more: dict[str, object] = (
+        {"mqtt.tls": True} if name.endswith(("ca_file", "certificate")) else {}
+    )
+    found: Any = settings_from(MINIMAL | more | {name: value}, needs_backend=True)
+    for part in path.split("."):
+        found = getattr(found, part)
+    assert found == value
+
+
+def test_keys_and_settings_are_the_same_set() -> None:
+    """Every setting can be set by a key, and every key but the names of secrets' files sets one."""
+    parts = {
+        "backend": BackendSettings,
+        "mqtt": MqttSettings,
+        "device": DeviceSettings,
+        "outbox": OutboxSettings,
+    }
+    settable = {f"{name}.{field.name}" for name, kind in parts.items() for field in fields(kind)}
+    assert {path for path, _ in SETTING_OF.values()} == settable | {"logging_level"}
+    assert set(KEYS) - set(SETTING_OF) == {"backend.api_key_file", "mqtt.password_file"}
+
+
+def test_a_key_that_is_not_set_leaves_the_default() -> None:
+    """Everything but the backend has a default."""
+    assert settings() == Settings(
+        backend=BackendSettings("https://solar.example.org", Secret("key")),
+        outbox=OutboxSettings("/var/spool/bridge"),
+    )
+
+
+# --- one key ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "setting"),
+    [
+        pytest.param(name, value, setting, id=f"{name}: {value!r}")
+        for name, pairs in GOOD.items()
+        for value, setting in pairs
+    ],
+)
+def test_a_good_value_is_read(name: str, value: object, setting: object) -> None:
+    """What the table promises to take is taken."""
+    found = read_document(document(name, value))[name]
+    assert (list(found) if isinstance(setting, list) else found) == setting
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        pytest.param(name, value, id=f"{name}: {value!r}"[:80])
+        for name, values in WRONG.items()
+        for value in values
+    ],
+)
+def test_a_wrong_value_is_refused_in_one_line(name: str, value: object) -> None:
+    """The line names the key, what was expected and, but for a secret, what was found."""
+    with pytest.raises(ConfigError) as caught:
+        read_document(document(name, value))
+    found = "something else (not shown here)" if KEYS[name].is_secret else repr(value)[:120]
+    found = found.replace("//a:b@", "//***@")
+    assert str(caught.value) == f"{name}: expected {KEYS[name].expected}, found {found}"
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", [name for name, key in KEYS.items() if key.is_secret])
+@pytest.mark.parametrize("value", [f"{CANARY}\n", [CANARY], {CANARY: 1}, f"\0{CANARY}"])
+def test_a_wrong_secret_is_not_shown(name: str, value: object) -> None:
+    """Not even the value that is refused gets into the error."""
+    with pytest.raises(ConfigError) as caught:
+        read_document(document(name, value))
+    assert CANARY not in str(caught.value)
+
+
+def test_a_password_in_an_address_is_not_shown() -> None:
+    """An address with a login is refused without quoting the login."""
+    with pytest.raises(ConfigError) as caught:
+        read_document(document("backend.url", f"https://me:{CANARY}@solar.example.org"))
+    assert CANARY not in str(caught.value)
+
+
+# --- the document ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("found", "message"),
+    [
+        (
+            [],
+            "expected sections (backend, device, mqtt, outbox, logging), found a list",
+        ),
+        (
+            "backend",
+            "expected sections (backend, device, mqtt, outbox, logging), found a single value",
+        ),
+        (
+            {"backnd": {}},
+            "backnd: expected a known section, found this one: did you mean backend?",
+        ),
+        (
+            {7: {}},
+            "7: expected a known section, found this one: did you mean outbox?",
+        ),
+        (
+            {"a\nb": {}},
+            "'a\\nb': expected a known section, found this one: did you mean outbox?",
+        ),
+        ({"mqtt": "gx"}, "mqtt: expected keys below it, found a single value"),
+        ({"mqtt": ["gx"]}, "mqtt: expected keys below it, found a list"),
+        (
+            {"mqtt": {"hots": "gx"}},
+            "mqtt.hots: expected a known key, found this one: did you mean mqtt.host?",
+        ),
+        (
+            {"mqtt": {"broker": None}},
+            "mqtt.broker: expected a known key, found this one: did you mean mqtt.port?",
+        ),
+        (
+            {"backend": {"apikey": CANARY}},
+            "backend.apikey: expected a known key, found this one: did you mean backend.api_key?",
+        ),
+        (
+            {"device": {"update-interval": 30}},
+            (
+                "device.update-interval: expected a known key, found this one:"
+                " did you mean device.update_interval?"
+            ),
+        ),
+    ],
+)
+def test_a_wrong_document_is_refused_in_one_line(found: object, message: str) -> None:
+    """What is not known is named with the nearest that is; values of unknown keys are not shown."""
+    with pytest.raises(ConfigError) as caught:
+        read_document(found)
+    assert str(caught.value) == message
+
+
+@pytest.mark.parametrize(
+    "empty",
+    [None, {}, {"mqtt": None}, {"mqtt": {}}, {"mqtt": {"host": None}}],
+    ids=["no document", "no section", "no keys", "no key", "no value"],
+)
+def test_what_is_left_empty_is_not_set(empty: object) -> None:
+    """A section or key without a value, as when its value is commented out, keeps the default."""
+    assert read_document(empty) == {}
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.floats() | st.integers() | st.text(),
+        lambda inner: (
+            st.lists(inner)
+            | st.dictionaries(
+                st.sampled_from([*SECTIONS, *(name.partition(".")[2] for name in KEYS)])
+                | st.text()
+                | st.integers(),
+                inner,
+            )
+        ),
+    )
+)
+def test_any_document_gives_settings_or_a_config_error(found: object) -> None:
+    """Whatever YAML can say is taken or refused in one line, and nothing else is raised."""
+    said = ""
+    try:
+        values = read_document(found)
+        settings_from({"outbox.directory": "outbox"} | values, needs_backend=False)
+    except ConfigError as error:
+        said = str(error)
+    assert "\n" not in said
+
+
+# --- keys that belong together ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("missing", "message"),
+    [
+        (
+            "backend.url",
+            (
+                "backend.url: expected an http or https address such as https://solar.example.org,"
+                " found nothing: set it to where the measurements go"
+            ),
+        ),
+        (
+            "backend.api_key",
+            (
+                "backend.api_key: expected the API key, printable ASCII without blanks around it,"
+                " found nothing: set it, or backend.api_key_file, or MQTT_HTTP_BRIDGE_API_KEY"
+            ),
+        ),
+    ],
+)
+def test_the_backend_has_to_be_set(missing: str, message: str) -> None:
+    """The two keys without a default are asked for, with what to do."""
+    values = {name: value for name, value in MINIMAL.items() if name != missing}
+    with pytest.raises(ConfigError) as caught:
+        settings_from(values, needs_backend=True)
+    assert str(caught.value) == message
+    assert settings_from(values, needs_backend=False).backend is None
+
+
+@pytest.mark.parametrize(
+    ("tls", "port", "expected"),
+    [(None, None, 1883), (False, None, 1883), (True, None, 8883), (True, 1, 1), (False, 2, 2)],
+)
+def test_tls_brings_its_port(tls: bool | None, port: int | None, expected: int) -> None:
+    """8883 with TLS and 1883 without, unless a port is set."""
+    values = {"mqtt__tls": tls, "mqtt__port": port}
+    found = settings(**{name: value for name, value in values.items() if value is not None})
+    assert found.mqtt.port == expected
+
+
+@pytest.mark.parametrize("trusted", ["mqtt.ca_file", "mqtt.pinned_certificate"])
+@pytest.mark.parametrize("tls", [None, False], ids=["not set", "false"])
+def test_a_certificate_without_tls_is_refused(trusted: str, tls: bool | None) -> None:
+    """Who names a certificate means to be safe: plain MQTT would not be."""
+    values = {trusted.replace(".", "__"): "/gx.pem"} | ({} if tls is None else {"mqtt__tls": tls})
+    assert refusal(**values) == f"mqtt.tls: expected true, as {trusted} is set, found false"
+
+
+def test_only_one_kind_of_trust_is_taken() -> None:
+    """A pinned certificate and an authority contradict each other."""
+    assert refusal(mqtt__tls=True, mqtt__ca_file="/a", mqtt__pinned_certificate="/b") == (
+        "mqtt.pinned_certificate: expected only one of mqtt.ca_file and mqtt.pinned_certificate,"
+        " found both"
+    )
+
+
+@pytest.mark.parametrize(
+    ("username", "expected"),
+    [(None, schema.DEFAULT_USERNAME), ("somebody", "somebody")],
+    ids=["not set", "set"],
+)
+def test_a_password_never_goes_without_a_user_name(username: str | None, expected: str) -> None:
+    """The GX ignores the name, but some firmware refuses an empty one."""
+    values: dict[str, object] = {"mqtt__username": username} if username else {}
+    assert settings(mqtt__password=Secret("p"), **values).mqtt.username == expected
+
+
+def test_one_name_for_several_gx_devices_is_refused() -> None:
+    """Measurements of two GX devices under one name could not be told apart."""
+    assert refusal(device__cerbo_serial="Workshop", mqtt__portal_id=("a", "b")) == (
+        "device.cerbo_serial: expected auto, as mqtt.portal_id lists several GX devices,"
+        " found 'Workshop'"
+    )
+    assert settings(device__cerbo_serial=None, mqtt__portal_id=("a", "b")).mqtt.portal_ids
+
+
+# --- secrets ---------------------------------------------------------------------------------
+
+
+def test_no_repr_of_the_settings_shows_a_secret() -> None:
+    """Tracebacks and logs print settings: the secrets in them print as stars."""
+    found = settings(backend__api_key=Secret(CANARY), mqtt__password=Secret(CANARY))
+    assert CANARY not in f"{found!r} {found!s} {found.mqtt} {found.backend} {Secret(CANARY):}"
+    assert found.mqtt.password is not None
+    assert found.mqtt.password.reveal() == CANARY
+
+
+def test_secrets_are_equal_by_their_text() -> None:
+    """They can be compared and be in sets, and are equal to no bare text."""
+    assert Secret("a") == Secret("a") != Secret("b")
+    assert len({Secret("a"), Secret("a")}) == 1
+    assert Secret("a") != "a"
