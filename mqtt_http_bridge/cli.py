@@ -95,6 +95,9 @@ def _replay(arguments: Arguments) -> int:
 
     settings = _settings(arguments, needs_backend=arguments.post)
     _start_log(sys.stderr, settings.logging_level if arguments.config else "ERROR")
+    if arguments.from_s >= arguments.to_s:
+        found = f"{arguments.from_s:g} and {arguments.to_s:g}"
+        raise ConfigError(f"replay: expected --from to be before --to, found {found}")
     part = Part(arguments.from_s, arguments.to_s, arguments.speed)
     if not arguments.post:
         print_replay(settings, arguments.recording, part)

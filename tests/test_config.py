@@ -192,8 +192,9 @@ def test_a_file_that_is_not_there_is_named(path: Path, name: str) -> None:
     section = "backend" if name in ("api_key_file", "ca_file") else "mqtt"
     leaf = name.removeprefix("mqtt ")
     text = f"{section}:\n  {leaf}: missing.pem\n"
+    found = "none to read as text at" if leaf in ("api_key_file", "password_file") else "none at"
     assert refusal(path, text) == (
-        f"{section}.{leaf}: expected the name of a file, found none at {path.parent}/missing.pem"
+        f"{section}.{leaf}: expected the name of a file, found {found} {path.parent}/missing.pem"
     )
 
 
@@ -263,20 +264,20 @@ def test_a_secret_that_stands_twice_in_the_config_is_refused(path: Path) -> None
         (
             b"",
             (
-                "backend.api_key: expected the API key, printable ASCII without blanks around it,"
-                " found something else (not shown here)"
+                "backend.api_key_file: in {}: backend.api_key: expected the API key, printable ASCII"
+                " without blanks around it, found something else (not shown here)"
             ),
         ),
         (
             CANARY.encode() + b" \n",
             (
-                "backend.api_key: expected the API key, printable ASCII without blanks around it,"
-                " found something else (not shown here)"
+                "backend.api_key_file: in {}: backend.api_key: expected the API key, printable ASCII"
+                " without blanks around it, found something else (not shown here)"
             ),
         ),
         (
             CANARY.encode() + b"\xff",
-            "backend.api_key_file: expected a text file, found that {} is none",
+            "backend.api_key_file: expected the name of a file, found none to read as text at {}",
         ),
     ],
     ids=["empty", "a trailing blank", "no text"],

@@ -30,7 +30,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
     ("core.anonymize", "core.commands", "core.delivery", "core.reports", "core.schema"),
     # State, policy.
     ("core.agenda", "core.chargers", "core.link"),
-    ("core.news",),
+    ("core.quota", "core.news"),
     ("core.site",),
     # The core.
     ("core.relay",),

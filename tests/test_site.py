@@ -113,8 +113,7 @@ def test_everything_is_asked_for_after_a_gap_of_more_than_60_s(
 ) -> None:
     """A GX that was asleep says only what changes until it is asked for everything."""
     virtual = measuring(settings(PORTAL))
-    virtual.at(100.0)
-    virtual.heartbeat()
+    virtual.let_beat(100.0)
     virtual.reset()
     virtual.let(gap_s)
     virtual.heartbeat()
@@ -362,16 +361,27 @@ def test_a_gx_not_heard_for_60_s_is_not_measured_and_told_of_once() -> None:
 
 
 def test_a_gx_heard_again_is_measured_again_and_told_of_once() -> None:
-    """The end of a silence is told with the first measurement after it."""
+    """The measurement that was owed is made as soon as the GX has said everything again."""
     virtual = measuring(settings(PORTAL))
-    virtual.at(300.0)
+    virtual.at(250.0)
     virtual.reset()
+    virtual.heartbeat()
+    virtual.answer()
     virtual.let_beat(60.0)
-    assert virtual.measured_s() == [330.0, 360.0]
+    assert virtual.measured_s() == [250.0, 270.0, 300.0]
     assert virtual.log() == [
         "the broker and the GX are heard again",
         f"{PORTAL}: the GX is heard again: measuring",
     ]
+
+
+def test_values_from_before_a_gap_are_not_reported_after_it() -> None:
+    """What a GX that was asleep said before may have changed unheard: it has to say it again."""
+    virtual = measuring(settings(PORTAL))
+    virtual.at(95.0)
+    virtual.reset()
+    virtual.let_beat(60.0)
+    assert virtual.measured_s() == []
 
 
 def test_retained_messages_are_no_sign_of_life() -> None:

@@ -36,6 +36,8 @@ cut off at once, as by another client with our id, does not count."""
 FIRST_REFUSED_WAIT_S: Final = 60.0
 LONGEST_REFUSED_WAIT_S: Final = 900.0
 """The GX counts refused logins, 150 a day for all clients together (GX.md): spare them."""
+_LOGIN_REFUSALS: Final = ("Bad user name or password", "Not authorized")
+"""Other refusals, such as "Server unavailable", are a broker's passing trouble."""
 
 _KEEPALIVE_TOPIC: Final = re.compile(re.escape(venus.keepalive_topic("@")).replace("@", "[^/+#]+"))
 
@@ -143,7 +145,8 @@ class Broker:
         while not self._stopping.is_set():
             if self._client.loop(LOOP_TIMEOUT_S) != MQTTErrorCode.MQTT_ERR_SUCCESS:
                 return
-        # Lets the DISCONNECT out that `stop` has queued.
+        # `stop` says goodbye, too, but it may have come before there was a connection to end.
+        self._client.disconnect()
         self._client.loop(LOOP_TIMEOUT_S)
 
     def _on_connect(
@@ -151,6 +154,7 @@ class Broker:
     ) -> None:
         if reason_code.is_failure:
             self._outcome.is_refused = True
+            self._outcome.is_login_refused = str(reason_code) in _LOGIN_REFUSALS
             self._outcome.reason = _refusal(reason_code, self._settings)
             return
         moment = self._now()
@@ -182,6 +186,7 @@ class _Outcome:
     def __init__(self) -> None:
         self.connected_s: float | None = None
         self.is_refused = False
+        self.is_login_refused = False
         self.reason = "the broker did not answer"
 
 
@@ -195,7 +200,7 @@ class _Waits:
 
     def after(self, outcome: _Outcome, now_s: float) -> float:
         """Seconds to wait after a connection that has just ended."""
-        if outcome.is_refused:
+        if outcome.is_login_refused:
             self._refusals += 1
             return steady_jitter_s(
                 self._refusals,
@@ -247,6 +252,8 @@ def _reason(error: OSError, settings: MqttSettings) -> str:
 
 def _refusal(reason_code: ReasonCode, settings: MqttSettings) -> str:
     where = f"{settings.host}:{settings.port}"
+    if str(reason_code) not in _LOGIN_REFUSALS:
+        return f"{where}: the broker refused us ({reason_code})"
     if settings.password is None:
         return f"{where}: login refused ({reason_code}): set mqtt.password to the GX's password"
     return f"{where}: login refused ({reason_code}): is mqtt.password the GX's password?"

@@ -26,7 +26,10 @@ class SystemClock:
         monotonic_us = _monotonic_us()
         distance_us = _distance_us(monotonic_us)
         if abs(distance_us - self._distance_us) > _STEP_US:
-            self._distance_us = distance_us
+            # Or the thread was held up between the two readings: the next two will tell.
+            distance_us = _distance_us(_monotonic_us())
+            if abs(distance_us - self._distance_us) > _STEP_US:
+                self._distance_us = distance_us
         utc = _EPOCH + timedelta(microseconds=monotonic_us + self._distance_us)
         return Moment(monotonic_us / 1_000_000, utc)
 

@@ -16,7 +16,7 @@ _SECRETS: Final = {
     "mqtt.password": ("mqtt.password_file", "MQTT_HTTP_BRIDGE_MQTT_PASSWORD"),
 }
 """For each secret the key that names a file with it, and the variable, which comes first."""
-_MUST_EXIST: Final = tuple(name for name in schema.FILE_KEYS if name != "outbox.directory")
+_MUST_EXIST: Final = ("backend.ca_file", "mqtt.ca_file", "mqtt.pinned_certificate")
 
 
 def load(path: Path, environment: Mapping[str, str], *, needs_backend: bool = True) -> Settings:
@@ -29,7 +29,7 @@ def load(path: Path, environment: Mapping[str, str], *, needs_backend: bool = Tr
         values = schema.read_document(_parse(path))
         _resolve_files(values, path.absolute().parent)
         for name, (file_key, variable) in _SECRETS.items():
-            _resolve_secret(values, name, file_key, environment.get(variable))
+            _resolve_secret(values, name, file_key, variable, environment.get(variable))
         return schema.settings_from(values, needs_backend=needs_backend)
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from error
@@ -93,19 +93,29 @@ def _resolve_files(values: schema.Values, directory: Path) -> None:
 
 
 def _resolve_secret(
-    values: schema.Values, name: str, file_key: str, from_environment: str | None
+    values: schema.Values, name: str, file_key: str, variable: str, from_environment: str | None
 ) -> None:
     if name in values and file_key in values:
         raise ConfigError(f"{name}: expected only one of {name} and {file_key}, found both")
     if from_environment:
-        values[name] = schema.read_value(name, from_environment)
+        values[name] = _read_secret(name, from_environment, f"{variable} in the environment")
     elif file_key in values:
-        values[name] = schema.read_value(name, _first_line(file_key, Path(values[file_key])))
+        path = Path(values[file_key])
+        values[name] = _read_secret(name, _first_line(file_key, path), f"{file_key}: in {path}")
+
+
+def _read_secret(name: str, text: str, source: str) -> object:
+    try:
+        return schema.read_value(name, text)
+    except ConfigError as error:
+        raise ConfigError(f"{source}: {error}") from error
 
 
 def _first_line(file_key: str, path: Path) -> str:
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{file_key}: expected a text file, found that {path} is none") from error
+        raise ConfigError(
+            f"{file_key}: expected the name of a file, found none to read as text at {path}"
+        ) from error
     return lines[0] if lines else ""

@@ -20,6 +20,8 @@ from mqtt_http_bridge.core.errors import LocalFault, MalformedRecording
 from mqtt_http_bridge.core.events import Connected, Disconnected, Event, Message, Moment, Tick
 
 _VERSION: Final = 1
+LONGEST_S: Final = 366 * 86400.0
+"""A year; the relay goes through a recording interval by interval."""
 _GZIP_MAGIC: Final = b"\x1f\x8b"
 
 
@@ -146,12 +148,16 @@ def _started_at(header: bytes) -> datetime:
 def _event(line: bytes, started_at: datetime) -> Event:
     members: dict[str, Any] = json.loads(line)
     t = float(members["t"])
+    if t > LONGEST_S:
+        raise ValueError("longer than a recording can be")
     moment = Moment(t, started_at + timedelta(seconds=t))
     match members:
         case {"event": "connected"}:
             return Connected(moment)
         case {"event": "disconnected"}:
             return Disconnected(moment, "as recorded")
+        case {"topic": str(topic)} if topic != topic.encode(errors="replace").decode():
+            raise ValueError("a topic that MQTT cannot carry")
         case {"topic": str(topic), "payload": str(text)}:
             return Message(moment, topic, text.encode(), members.get("retain") is True)
         case {"topic": str(topic), "payload_base64": str(text)}:

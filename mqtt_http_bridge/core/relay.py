@@ -9,6 +9,7 @@ from mqtt_http_bridge.core.commands import Command, Log, Subscribe
 from mqtt_http_bridge.core.errors import ConfigError, MalformedMessage
 from mqtt_http_bridge.core.events import Connected, Disconnected, Event, Message, Moment, Tick
 from mqtt_http_bridge.core.link import Link
+from mqtt_http_bridge.core.quota import LogQuota
 from mqtt_http_bridge.core.settings import Settings
 from mqtt_http_bridge.core.site import Site
 from mqtt_http_bridge.core.venus import ChargerReading, PortalSeen, Reading, Unreadable
@@ -22,6 +23,7 @@ class Relay:
         """Messages on topics of ours that were not as the GX sends them."""
         self._settings = settings
         self._link = Link()
+        self._log_quota = LogQuota()
         self._sites = {
             portal_id: Site(portal_id, settings) for portal_id in settings.mqtt.portal_ids
         }
@@ -49,7 +51,16 @@ class Relay:
                 commands += self._disconnect(moment, reason)
             case Tick():
                 pass
-        return commands
+        return self._within_quota(commands, event.moment.monotonic_s)
+
+    def _within_quota(self, commands: list[Command], now_s: float) -> list[Command]:
+        kept: list[Command] = []
+        for command in commands:
+            if isinstance(command, Log):
+                kept += self._log_quota.pass_on(command, now_s)
+            else:
+                kept.append(command)
+        return kept
 
     def _parts(self) -> list[Link | Site]:
         return [self._link, *self._sites.values()]

@@ -113,7 +113,7 @@ def _portal_ids(value: Any) -> tuple[str, ...]:
     if value == AUTO:
         return ()
     portal_ids = value if isinstance(value, list) else [value]
-    if not portal_ids or len(set(portal_ids)) != len(portal_ids):
+    if not portal_ids or AUTO in portal_ids or len(set(portal_ids)) != len(portal_ids):
         raise ValueError
     if not all(re.fullmatch(r"[^/+#\s]+", _text(portal_id)) for portal_id in portal_ids):
         raise ValueError

@@ -94,9 +94,12 @@ class Site:
     def _hear_life(self, now: Moment) -> list[Command]:
         gap_s = now.monotonic_s - self.heard_s
         self.heard_s = now.monotonic_s
-        if gap_s <= AWAKE_S or self._is_warming_up:
+        if gap_s <= AWAKE_S or self._is_warming_up or not self._is_connected:
             return []
-        # It had gone to sleep: it says only what changes until it is asked for everything.
+        # It had gone to sleep: it says only what changes until it is asked for everything, and
+        # what it said before may have changed unheard.
+        self._fleet.unconfirm()
+        self._warm_up_due_s = now.monotonic_s + WARM_UP_S
         return self._request_everything_soon(now)
 
     def _hear_charger(self, reading: ChargerReading, now: Moment) -> list[Command]:
