@@ -264,15 +264,15 @@ def test_a_secret_that_stands_twice_in_the_config_is_refused(path: Path) -> None
         (
             b"",
             (
-                "backend.api_key_file: in {}: backend.api_key: expected the API key, printable ASCII"
-                " without blanks around it, found something else (not shown here)"
+                "backend.api_key_file: in {}: backend.api_key: expected the API key, printable"
+                " ASCII without blanks around it, found something else (not shown here)"
             ),
         ),
         (
             CANARY.encode() + b" \n",
             (
-                "backend.api_key_file: in {}: backend.api_key: expected the API key, printable ASCII"
-                " without blanks around it, found something else (not shown here)"
+                "backend.api_key_file: in {}: backend.api_key: expected the API key, printable"
+                " ASCII without blanks around it, found something else (not shown here)"
             ),
         ),
         (
