@@ -7,6 +7,7 @@ but which messages are not worth passing on, and how long to wait before it conn
 import logging
 import re
 import ssl
+import struct
 import threading
 from collections.abc import Callable
 from typing import Any, Final
@@ -143,11 +144,19 @@ class Broker:
             self._outcome.reason = _reason(error, settings)
             return
         while not self._stopping.is_set():
-            if self._client.loop(LOOP_TIMEOUT_S) != MQTTErrorCode.MQTT_ERR_SUCCESS:
+            if not self._is_loop_fine():
                 return
         # `stop` says goodbye, too, but it may have come before there was a connection to end.
         self._client.disconnect()
         self._client.loop(LOOP_TIMEOUT_S)
+
+    def _is_loop_fine(self) -> bool:
+        try:
+            return self._client.loop(LOOP_TIMEOUT_S) == MQTTErrorCode.MQTT_ERR_SUCCESS
+        except struct.error:
+            # paho up to 2.1 lets this out for a PUBLISH that is cut short.
+            self._outcome.reason = "the broker sent what is not MQTT"
+            return False
 
     def _on_connect(
         self, _client: Any, _userdata: Any, _flags: Any, reason_code: ReasonCode, _properties: Any

@@ -35,11 +35,16 @@ def run(settings: Settings, backend_settings: BackendSettings) -> None:
 
     Raises a BridgeError if it cannot start or cannot go on. Only the main thread may call it.
     """
+    inbox: Inbox = Inbox()
+    with watch(inbox):
+        _run(settings, backend_settings, inbox)
+
+
+def _run(settings: Settings, backend_settings: BackendSettings, inbox: Inbox) -> None:
     log.info(
         "mqtt-http-bridge %s: from %s to %s", __version__, _address(settings), backend_settings.url
     )
     outbox = Outbox(Path(settings.outbox.directory))
-    inbox: Inbox = Inbox()
     clock = SystemClock()
     broker = Broker(
         settings.mqtt,
@@ -52,14 +57,13 @@ def run(settings: Settings, backend_settings: BackendSettings) -> None:
     sender = Sender(
         outbox, Backend(backend_settings), max_rate_per_s=settings.outbox.max_rate_per_s
     )
-    with watch(inbox):
-        sender.start()
-        broker.start()
-        try:
-            run_loop(Relay(settings), inbox, clock.now, hands(broker, outbox.append))
-        finally:
-            broker.stop(STOP_BROKER_S)
-            sender.stop(STOP_SENDER_S)
+    sender.start()
+    broker.start()
+    try:
+        run_loop(Relay(settings), inbox, clock.now, hands(broker, outbox.append))
+    finally:
+        broker.stop(STOP_BROKER_S)
+        sender.stop(STOP_SENDER_S)
     log.info("stopped: %d measurements wait in %s", len(outbox.numbers()), outbox.directory)
     outbox.close()
 

@@ -1,0 +1,520 @@
+"""The connection to the broker, on a real one: who it trusts, how it waits, what it lets out."""
+
+import queue
+import socket
+import struct
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Self, TypeVar
+
+import paho.mqtt.client as paho
+import pytest
+from paho.mqtt.enums import MQTTErrorCode
+
+from mqtt_http_bridge.adapters.broker import Broker
+from mqtt_http_bridge.adapters.clock import SystemClock
+from mqtt_http_bridge.core import venus
+from mqtt_http_bridge.core.errors import ConfigError
+from mqtt_http_bridge.core.events import Connected, Disconnected, Event, Message
+from mqtt_http_bridge.core.settings import MqttSettings, Secret
+from tests.gx import PORTAL_ID, StandInGx
+from tests.mosquitto import Login, Mosquitto, make_certificate
+
+TIMEOUT_S = 20.0
+STOP_S = 1.0
+"""How long the service gives the connection to end."""
+
+KEEPALIVE_TOPIC = f"R/{PORTAL_ID}/keepalive"
+LOGIN = Login(user="mqtt-http-bridge", password="the right one")
+
+Draws = list[tuple[float, float]]
+_E = TypeVar("_E", bound=Event)
+
+
+class Ear:
+    """A Broker of ours, what it emits, and the waits it draws."""
+
+    def __init__(
+        self, settings: MqttSettings, wants: Callable[[str], bool], wait_s: float | None
+    ) -> None:
+        self.draws: Draws = []
+        self._wait_s = wait_s
+        self._events: queue.SimpleQueue[Event] = queue.SimpleQueue()
+        self.broker = Broker(
+            settings,
+            client_id="ear",
+            wants=wants,
+            now=SystemClock().now,
+            emit=self._events.put,
+            draw=self._draw,
+        )
+
+    def hear(self, kind: type[_E], timeout_s: float = TIMEOUT_S) -> _E:
+        """The next event, which has to be of this kind."""
+        event = self._events.get(timeout=timeout_s)
+        assert isinstance(event, kind), event
+        return event
+
+    def wait_for_connection(self) -> list[str]:
+        """Lets failed attempts pass until one succeeds; why the others failed."""
+        reasons = []
+        while isinstance(event := self._events.get(timeout=TIMEOUT_S), Disconnected):
+            reasons.append(event.reason)
+        assert isinstance(event, Connected), event
+        return reasons
+
+    def hears_nothing(self, for_s: float) -> bool:
+        """Whether nothing comes for so long."""
+        try:
+            self._events.get(timeout=for_s)
+        except queue.Empty:
+            return True
+        return False
+
+    def _draw(self, low: float, high: float) -> float:
+        self.draws.append((low, high))
+        return low if self._wait_s is None else self._wait_s
+
+
+@contextmanager
+def listening(
+    settings: MqttSettings,
+    *,
+    wants: Callable[[str], bool] = venus.is_interesting,
+    wait_s: float | None = 0.0,
+) -> Iterator[Ear]:
+    """A started connection; it waits `wait_s` before each new attempt, None for the least."""
+    ear = Ear(settings, wants, wait_s)
+    ear.broker.start()
+    try:
+        yield ear
+    finally:
+        ear.broker.stop(TIMEOUT_S)
+        # Some of its sockets paho closes only when it is deleted: let that be now.
+        del ear.broker._client
+
+
+def settings_for(mosquitto: Mosquitto) -> MqttSettings:
+    """The settings for this broker, as it asks for them."""
+    settings = MqttSettings(port=mosquitto.port, tls=mosquitto.certificate is not None)
+    if mosquitto.login is None:
+        return settings
+    login = mosquitto.login
+    return replace(settings, username=login.user, password=Secret(login.password))
+
+
+# paho leaves the socket of a failed handshake to the garbage collector.
+unclosed_by_paho = pytest.mark.filterwarnings("ignore:unclosed <ssl.SSLSocket:ResourceWarning")
+
+
+@pytest.fixture
+def mosquitto() -> Iterator[Mosquitto]:
+    """A broker without login or TLS."""
+    with Mosquitto() as mosquitto:
+        yield mosquitto
+
+
+@pytest.fixture
+def tls_mosquitto(tmp_path: Path) -> Iterator[Mosquitto]:
+    """A broker with a certificate for a name that it is not reached by, as on a GX."""
+    with Mosquitto(certificate=make_certificate(tmp_path)) as mosquitto:
+        yield mosquitto
+
+
+def certificate_of(mosquitto: Mosquitto) -> str:
+    """The file with the certificate of a broker that has one."""
+    assert mosquitto.certificate is not None
+    return str(mosquitto.certificate.certificate_file)
+
+
+# --- messages ------------------------------------------------------------------------------------
+
+
+def test_what_is_heard(mosquitto: Mosquitto) -> None:
+    """Connected, then the messages subscribed to, whole, with the retain flag and their moment."""
+    with StandInGx(mosquitto) as gx, listening(settings_for(mosquitto)) as ear:
+        connected = ear.hear(Connected)
+        ear.broker.subscribe((venus.DISCOVERY_TOPIC, f"N/{PORTAL_ID}/solarcharger/#"))
+        serial = ear.hear(Message)
+        gx.publish_raw("solarcharger/0/Yield/Power", b"\xff\x00")
+        power = ear.hear(Message)
+
+    assert (serial.topic, serial.retain) == (f"N/{PORTAL_ID}/system/0/Serial", True)
+    assert power.topic == f"N/{PORTAL_ID}/solarcharger/0/Yield/Power"
+    assert (power.payload, power.retain) == (b"\xff\x00", False)
+    assert connected.moment.monotonic_s <= serial.moment.monotonic_s <= power.moment.monotonic_s
+
+
+def test_what_is_not_worth_passing_on(mosquitto: Mosquitto) -> None:
+    """Messages on other topics are dropped at the door."""
+    with StandInGx(mosquitto) as gx, listening(settings_for(mosquitto)) as ear:
+        ear.hear(Connected)
+        ear.broker.subscribe((f"N/{PORTAL_ID}/solarcharger/#",))
+        ear.broker.publish(KEEPALIVE_TOPIC, b"")
+        gx.wait_for_keepalive(1)
+        gx.publish_raw("solarcharger/0/History/Daily/0/Yield", b'{"value":1.0}')
+        gx.publish_raw("solarcharger/0/Pv/V", b'{"value":62.5}')
+
+        assert ear.hear(Message).topic.endswith("/Pv/V")
+
+
+def test_a_keepalive_goes_out(mosquitto: Mosquitto) -> None:
+    """A keepalive reaches the GX as it is."""
+    with StandInGx(mosquitto) as gx, listening(settings_for(mosquitto)) as ear:
+        ear.hear(Connected)
+        ear.broker.publish(KEEPALIVE_TOPIC, venus.full_keepalive("echo"))
+        gx.wait_for_keepalive(1)
+
+        assert gx.keepalives == [venus.full_keepalive("echo")]
+
+
+@pytest.mark.parametrize(
+    "topic",
+    [
+        f"W/{PORTAL_ID}/solarcharger/277/Mode",
+        f"N/{PORTAL_ID}/solarcharger/277/Mode",
+        f"R/{PORTAL_ID}/solarcharger/277/Mode",
+        f"R/{PORTAL_ID}/system/0/Serial",
+        f"W/{PORTAL_ID}/keepalive",
+        f"R/{PORTAL_ID}/keepalive/",
+        f"R/{PORTAL_ID}/a/keepalive",
+        f"x/R/{PORTAL_ID}/keepalive",
+        f"R/{PORTAL_ID}/keepalive\n",
+        f"r/{PORTAL_ID}/keepalive",
+        "R/+/keepalive",
+        "R/#/keepalive",
+        "R//keepalive",
+        "",
+    ],
+)
+def test_nothing_but_a_keepalive_goes_out(mosquitto: Mosquitto, topic: str) -> None:
+    """Whatever asks for another topic to be published is wrong, and the GX never sees it."""
+    with StandInGx(mosquitto) as gx, listening(settings_for(mosquitto)) as ear:
+        ear.hear(Connected)
+        with pytest.raises(ValueError, match="expected a keepalive topic"):
+            ear.broker.publish(topic, b'{"value":4}')
+        ear.broker.publish(KEEPALIVE_TOPIC, b"")
+        gx.wait_for_keepalive(1)
+
+        assert gx.foreign_publishes == []
+
+
+def test_without_a_connection(mosquitto: Mosquitto) -> None:
+    """What is subscribed or published while there is no broker is of no effect, then or later."""
+    mosquitto.stop()
+    with listening(settings_for(mosquitto), wait_s=0.1) as ear:
+        ear.hear(Disconnected)
+        ear.broker.subscribe((venus.DISCOVERY_TOPIC,))
+        ear.broker.publish(KEEPALIVE_TOPIC, b"")
+        ear.broker.drop()
+        mosquitto.start()
+        ear.wait_for_connection()
+        with StandInGx(mosquitto) as gx:
+            ear.broker.publish(KEEPALIVE_TOPIC, b"the first")
+            gx.wait_for_keepalive(1)
+
+            assert gx.keepalives == [b"the first"]
+            assert ear.hears_nothing(for_s=0.1)
+
+
+# --- the connection ends -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("ending", ["stop", "kill"])
+def test_the_broker_ends(mosquitto: Mosquitto, ending: str) -> None:
+    """A broker that ends is noticed at once, and found again when it is back."""
+    with listening(settings_for(mosquitto), wait_s=0.05) as ear:
+        ear.hear(Connected)
+        getattr(mosquitto, ending)()
+        assert ear.hear(Disconnected).reason.startswith("the connection was lost")
+        refused = f"127.0.0.1:{mosquitto.port}: Connection refused"
+        assert ear.hear(Disconnected).reason == refused
+        mosquitto.start()
+        assert set(ear.wait_for_connection()) <= {refused}
+
+
+def test_drop(mosquitto: Mosquitto) -> None:
+    """A connection that we give up ends, and a new one takes its place."""
+    with listening(settings_for(mosquitto)) as ear:
+        ear.hear(Connected)
+        ear.broker.drop()
+        assert ear.hear(Disconnected).reason == "ended by us, as nothing came"
+        ear.hear(Connected)
+
+
+def test_growing_waits(mosquitto: Mosquitto) -> None:
+    """Each failed attempt doubles the longest wait before the next, from 1 s up to 60 s."""
+    mosquitto.stop()
+    with listening(settings_for(mosquitto)) as ear:
+        for _ in range(9):
+            ear.hear(Disconnected)
+
+    assert ear.draws[:8] == [(0.0, longest) for longest in (1, 2, 4, 8, 16, 32, 60, 60)]
+
+
+def test_a_short_connection_does_not_count(mosquitto: Mosquitto) -> None:
+    """Connections that end at once, as when two clients share an id, do not shorten the waits."""
+    with listening(settings_for(mosquitto)) as ear:
+        for _ in range(4):
+            ear.hear(Connected)
+            ear.broker.drop()
+            ear.hear(Disconnected)
+        ear.hear(Connected)
+
+    assert ear.draws == [(0.0, longest) for longest in (1, 2, 4, 8)]
+
+
+# --- who is let in, and who is trusted -----------------------------------------------------------
+
+
+def test_a_refused_login(mosquitto: Mosquitto) -> None:
+    """It is tried again after at least a minute, doubling to 15: a GX counts these attempts."""
+    mosquitto.stop()
+    mosquitto.login = LOGIN
+    mosquitto.start()
+    wrong = replace(settings_for(mosquitto), password=Secret("the wrong one"))
+    with listening(wrong) as ear:
+        reasons = {ear.hear(Disconnected).reason for _ in range(7)}
+
+    (reason,) = reasons
+    assert reason.startswith(f"127.0.0.1:{mosquitto.port}: login refused (Not authorized)")
+    assert reason.endswith("is mqtt.password the GX's password?")
+    assert [shortest_s for shortest_s, _ in ear.draws[:6]] == [60, 120, 240, 480, 900, 900]
+    assert all(shortest_s <= longest_s <= 1000 for shortest_s, longest_s in ear.draws)
+
+
+def test_a_refused_login_is_spared(mosquitto: Mosquitto) -> None:
+    """The wait is kept: there is no second attempt soon after the first; yet `stop` ends it."""
+    mosquitto.stop()
+    mosquitto.login = LOGIN
+    mosquitto.start()
+    with listening(MqttSettings(port=mosquitto.port), wait_s=None) as ear:
+        assert ear.hear(Disconnected).reason.endswith("set mqtt.password to the GX's password")
+        assert ear.hears_nothing(for_s=2.0)
+        assert _seconds_to_stop(ear.broker) < STOP_S
+
+
+def test_the_right_password_after_all(mosquitto: Mosquitto) -> None:
+    """A login refused because of others' attempts works in the end."""
+    mosquitto.stop()
+    mosquitto.login = Login(user=LOGIN.user, password="not yet the right one")
+    mosquitto.start()
+    with listening(replace(settings_for(mosquitto), password=Secret(LOGIN.password))) as ear:
+        assert "login refused" in ear.hear(Disconnected).reason
+        mosquitto.stop()
+        mosquitto.login = LOGIN
+        mosquitto.start()
+        ear.wait_for_connection()
+
+
+def test_a_pinned_certificate(tls_mosquitto: Mosquitto) -> None:
+    """The GX's own certificate, pinned, is trusted although it names no address."""
+    settings = settings_for(tls_mosquitto)
+    pinned = replace(settings, pinned_certificate=certificate_of(tls_mosquitto))
+    with listening(pinned) as ear:
+        ear.hear(Connected)
+
+
+@unclosed_by_paho
+def test_another_certificate_than_the_pinned_one(tls_mosquitto: Mosquitto, tmp_path: Path) -> None:
+    """Another certificate of the same name is not trusted."""
+    (tmp_path / "other").mkdir()
+    other = make_certificate(tmp_path / "other").certificate_file
+    with listening(replace(settings_for(tls_mosquitto), pinned_certificate=str(other))) as ear:
+        reason = ear.hear(Disconnected).reason
+
+    where = f"127.0.0.1:{tls_mosquitto.port}"
+    assert reason.startswith(f"{where}: its certificate is not trusted: ")
+
+
+@unclosed_by_paho
+def test_an_unknown_authority(tls_mosquitto: Mosquitto) -> None:
+    """Without a certificate to trust, the system's authorities decide, and know nothing of a GX."""
+    with listening(settings_for(tls_mosquitto)) as ear:
+        assert "its certificate is not trusted: " in ear.hear(Disconnected).reason
+
+
+@unclosed_by_paho
+def test_an_authority_and_an_address(tls_mosquitto: Mosquitto) -> None:
+    """With mqtt.ca_file the name counts, and the GX's certificate has none for an address."""
+    settings = replace(settings_for(tls_mosquitto), ca_file=certificate_of(tls_mosquitto))
+    with listening(settings) as ear:
+        reason = ear.hear(Disconnected).reason
+
+    assert "its certificate is not trusted: IP address mismatch" in reason
+
+
+def test_an_authority_and_the_right_name(tmp_path: Path) -> None:
+    """With mqtt.ca_file a certificate for the name of the host is trusted."""
+    with Mosquitto(certificate=make_certificate(tmp_path, common_name="localhost")) as mosquitto:
+        settings = settings_for(mosquitto)
+        trusting = replace(settings, host="localhost", ca_file=certificate_of(mosquitto))
+        with listening(trusting) as ear:
+            ear.hear(Connected)
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"no certificate", b"\x30\x82\x01\x0a"], ids=["empty", "text", "binary"]
+)
+@pytest.mark.parametrize("key", ["pinned_certificate", "ca_file"])
+def test_no_certificate(tmp_path: Path, key: str, content: bytes) -> None:
+    """A file that holds no certificate is a wrong setting, and the error names it."""
+    file = tmp_path / "gx.pem"
+    file.write_bytes(content)
+    files = {key: str(file)}
+    with pytest.raises(ConfigError, match=f"mqtt.{key}: expected certificates in PEM, found none"):
+        Ear(MqttSettings(tls=True, **files), venus.is_interesting, 0.0)  # type: ignore[arg-type]
+
+
+# --- what is no broker ---------------------------------------------------------------------------
+
+
+class Peer:
+    """A server that says the same to every client, and keeps what each one said.
+
+    With `hangs_up` it ends its half of the connection after that. A context manager.
+    """
+
+    def __init__(self, says: bytes, *, hangs_up: bool = False) -> None:
+        self.heard: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+        self._says = says
+        self._hangs_up = hangs_up
+        self._server = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._server.getsockname()[1]
+        self._thread = threading.Thread(target=self._serve, name="peer", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        # Wakes `accept`, which a mere close does not.
+        self._server.shutdown(socket.SHUT_RDWR)
+        self._thread.join(TIMEOUT_S)
+        self._server.close()
+
+    def _serve(self) -> None:
+        with suppress(OSError):
+            while True:
+                connection, _ = self._server.accept()
+                with connection, suppress(OSError):
+                    self._talk(connection)
+
+    def _talk(self, connection: socket.socket) -> None:
+        connection.sendall(self._says)
+        if self._hangs_up:
+            connection.shutdown(socket.SHUT_WR)
+        with connection.makefile("rb") as stream:
+            self.heard.put(stream.read())
+
+
+ACCEPTED = b"\x20\x02\x00\x00"
+SERVER_UNAVAILABLE = b"\x20\x02\x00\x03"
+
+
+@pytest.mark.parametrize(
+    "says",
+    [
+        b"",
+        b"HTTP/1.1 400 Bad Request\r\n\r\n",
+        b"SSH-2.0-OpenSSH_9.6\r\n",
+        b"\x15\x03\x03\x00\x02\x02\x28",
+        ACCEPTED[:3],
+        b"\x20\x00",
+        b"\x30\xff\xff\xff\xff\xff",
+        b"\x00" * 100,
+    ],
+)
+def test_no_broker_at_all(says: bytes) -> None:
+    """Something else on the port, whatever it says, is trouble that is tried again."""
+    with (
+        Peer(says, hangs_up=True) as peer,
+        listening(MqttSettings(port=peer.port)) as ear,
+    ):
+        assert ear.hear(Disconnected).reason
+        assert ear.hear(Disconnected).reason
+
+    assert ear.draws[0] == (0.0, 1.0)
+
+
+def test_a_broker_in_trouble() -> None:
+    """A refusal that has nothing to do with the login is tried again soon."""
+    with (
+        Peer(SERVER_UNAVAILABLE) as peer,
+        listening(MqttSettings(port=peer.port)) as ear,
+    ):
+        reason = ear.hear(Disconnected).reason
+
+    assert reason == f"127.0.0.1:{peer.port}: the broker refused us (Server unavailable)"
+    assert ear.draws[0] == (0.0, 1.0)
+
+
+class ChokesOnFrames(paho.Client):
+    """paho up to 2.1, which meets a PUBLISH that is cut short with an error of `struct`."""
+
+    def loop(self, timeout: float = 1.0) -> MQTTErrorCode:
+        raise struct.error
+
+
+def test_a_frame_that_paho_chokes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It ends the connection, as it does with a newer paho, and not the thread."""
+    monkeypatch.setattr(paho, "Client", ChokesOnFrames)
+    with Peer(b"") as peer, listening(MqttSettings(port=peer.port)) as ear:
+        reason = ear.hear(Disconnected).reason
+
+    assert reason == "the broker sent what is not MQTT"
+
+
+# --- the end -------------------------------------------------------------------------------------
+
+
+def _seconds_to_stop(broker: Broker) -> float:
+    started_s = time.monotonic()
+    broker.stop(STOP_S)
+    return time.monotonic() - started_s
+
+
+def test_a_goodbye() -> None:
+    """The last thing that a broker hears is a DISCONNECT, so that it need not guess."""
+    with Peer(ACCEPTED) as peer, listening(MqttSettings(port=peer.port)) as ear:
+        ear.hear(Connected)
+        assert _seconds_to_stop(ear.broker) < STOP_S
+        assert peer.heard.get(timeout=TIMEOUT_S).endswith(b"\xe0\x00")
+        assert ear.hears_nothing(for_s=0.0)
+
+
+def test_the_end_before_the_broker_answers() -> None:
+    """A broker that has taken the connection and says nothing does not hold the end up."""
+    with Peer(b"") as peer, listening(MqttSettings(port=peer.port)) as ear:
+        assert _seconds_to_stop(ear.broker) < STOP_S
+
+
+@unclosed_by_paho
+def test_the_end_within_a_tls_handshake() -> None:
+    """A handshake that does not go on is left behind after the time given."""
+    with ExitStack() as stack:
+        server = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
+        port = server.getsockname()[1]
+        ear = stack.enter_context(listening(MqttSettings(port=port, tls=True)))
+        connection, _ = server.accept()
+        with connection:
+            assert connection.recv(1) == b"\x16"
+            assert _seconds_to_stop(ear.broker) < STOP_S + 0.5
+
+
+def test_the_end_between_two_attempts(mosquitto: Mosquitto) -> None:
+    """A wait for the next attempt is cut short."""
+    mosquitto.stop()
+    with listening(settings_for(mosquitto), wait_s=60.0) as ear:
+        ear.hear(Disconnected)
+        assert _seconds_to_stop(ear.broker) < STOP_S
+        assert ear.hears_nothing(for_s=0.0)
+
+
+def test_the_end_before_the_start(mosquitto: Mosquitto) -> None:
+    """A connection that was never started can be stopped."""
+    Ear(settings_for(mosquitto), venus.is_interesting, 0.0).broker.stop(STOP_S)
