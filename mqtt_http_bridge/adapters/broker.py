@@ -144,13 +144,14 @@ class Broker:
             self._outcome.reason = _reason(error, settings)
             return
         while not self._stopping.is_set():
-            if not self._is_loop_fine():
+            if not self._loop():
                 return
         # `stop` says goodbye, too, but it may have come before there was a connection to end.
         self._client.disconnect()
-        self._client.loop(LOOP_TIMEOUT_S)
+        self._loop()
 
-    def _is_loop_fine(self) -> bool:
+    def _loop(self) -> bool:
+        """Lets paho do what there is to do; false when the connection is over."""
         try:
             return self._client.loop(LOOP_TIMEOUT_S) == MQTTErrorCode.MQTT_ERR_SUCCESS
         except struct.error:
