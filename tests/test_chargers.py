@@ -230,8 +230,9 @@ def test_a_product_name_is_waited_for_no_longer_than_10_s() -> None:
     ],
 )
 def test_numbers_and_serial_are_waited_for_without_end(missing: str, reason: Omission) -> None:
-    """After 10 s the reason is told instead of an excuse."""
+    """Once everything has been published, the reason is told instead of an excuse."""
     bus = bus_with(without(SINGLE, missing))
+    bus.fleet.establish()
     assert left_out(bus, SETTLING_S) is reason
     assert left_out(bus, DAY_S) is reason
 
@@ -251,10 +252,45 @@ def test_another_serial_is_another_charger() -> None:
     assert bus.say({"Serial": "HQ2211BBBB2"}, at_s=100.0) == [Change.SWAPPED]
     assert left_out(bus, 100.0) is Omission.SETTLING
     bus.say({"Yield/Power": 5.0}, at_s=101.0)
+    bus.fleet.establish()
     assert left_out(bus, 100.0 + SETTLING_S) is Omission.NUMBERS_UNKNOWN
     bus.say({"Yield/System": 1.0}, at_s=120.0)
     report = bus.report(120.0)
     assert (report.serial, report.product_name, report.trackers) == ("HQ2211BBBB2", "Unknown", ())
+
+
+def test_a_swapped_charger_waits_until_everything_was_published() -> None:
+    """What it said before its serial was lost with the other unit: state, trackers, names."""
+    bus = bus_with()
+    bus.say({**SINGLE, "Serial": "HQ2211BBBB2"}, at_s=100.0)
+    assert left_out(bus, 100.0 + 10 * SETTLING_S) is Omission.SETTLING
+    bus.say({**SINGLE, "Serial": "HQ2211BBBB2"}, at_s=160.0)
+    bus.fleet.confirm(requested_s=160.0, now_s=160.1)
+    assert bus.report(161.0).serial == "HQ2211BBBB2"
+
+
+# --- one serial, two instances -----------------------------------------------------------------
+
+MOVED = ChargerKey("solarcharger", 279)
+
+
+def test_a_charger_that_moved_to_another_instance_is_reported_once() -> None:
+    """Its old place is not reported as off: one serial has one row at the backend."""
+    bus = bus_with()
+    bus.leave(100.0)
+    bus.say(SINGLE, at_s=101.0, key=MOVED)
+    roll = bus.fleet.roll(moment(102.0))
+    assert list(roll) == [MOVED]
+    bus.leave(103.0, MOVED)
+    assert list(bus.fleet.roll(moment(104.0))) == [MOVED]
+
+
+def test_of_two_chargers_with_one_serial_the_last_to_appear_counts() -> None:
+    """Plugged in elsewhere before the old place is gone: the other one is left out, and why."""
+    bus = bus_with()
+    bus.say(SINGLE, at_s=100.0, key=MOVED)
+    assert left_out(bus, 101.0) is Omission.SERIAL_TWICE
+    assert bus.report(101.0, MOVED).device_instance == 279
 
 
 def test_the_same_serial_again_is_the_same_charger() -> None:
@@ -452,12 +488,31 @@ def test_who_spoke_in_a_full_publish_is_not_harmed_by_who_did_not() -> None:
     """Each charger has its own count."""
     bus, other = bus_with(), ChargerKey("solarcharger", 278)
     for at_s in (300.0, 360.0):
-        bus.say(SINGLE, at_s=at_s + 0.5, key=other)
+        bus.say({**SINGLE, "Serial": "OTHER"}, at_s=at_s + 0.5, key=other)
         bus.fleet.confirm(requested_s=at_s, now_s=at_s + 1.0)
     assert bus.report(361.0).reachable is False
     assert bus.report(361.0, other) == replace(
-        SOUTH_ROOF, device_instance=278, last_update_s=unix_s(361.0)
+        SOUTH_ROOF, serial="OTHER", device_instance=278, last_update_s=unix_s(361.0)
     )
+
+
+def test_a_charger_that_goes_null_before_it_leaves_keeps_its_names() -> None:
+    """The GX may lose contact first and the device later: who it was is known all the same."""
+    bus = bus_with()
+    bus.say({"CustomName": None, "ProductName": None, "Yield/System": None}, at_s=5.0)
+    bus.leave(6.0)
+    report = bus.report(7.0)
+    assert (report.name, report.product_name) == (SOUTH_ROOF.name, SOUTH_ROOF.product_name)
+    assert report.yield_total_kwh == SOUTH_ROOF.yield_total_kwh
+
+
+def test_a_multi_with_pv_stays_a_charger_when_its_trackers_turn_null() -> None:
+    """Not known is not none: it is not dropped without a word."""
+    multi = ChargerKey("multi", 2)
+    bus = Bus()
+    bus.say({**SEVERAL, "NrOfTrackers": 2}, key=multi)
+    bus.say({"NrOfTrackers": None}, at_s=1.0, key=multi)
+    assert len(bus.report(2.0, multi).trackers) > 1
 
 
 def test_who_left_is_not_waited_for() -> None:

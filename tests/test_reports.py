@@ -258,3 +258,11 @@ def test_trackers_make_an_inverter_a_charger(count: object, expected: bool) -> N
 def test_an_inverter_that_says_nothing_is_no_charger() -> None:
     """Inverters without PV have no such path at all."""
     assert reports.has_pv_input({}) is False
+
+
+def test_names_are_cut_to_what_the_backend_can_hold() -> None:
+    """With a longer one it could store nothing of the charger at all."""
+    long = "x" * (reports.LONGEST_NAME + 1)
+    sayings_of_it = sayings({"CustomName": long, "ProductName": long})
+    assert reports.display_name(sayings_of_it, 1) == long[:-1]
+    assert reports.product_name(sayings_of_it) == long[:-1]

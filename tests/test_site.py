@@ -121,6 +121,32 @@ def test_everything_is_asked_for_after_a_gap_of_more_than_60_s(
     assert virtual.full_requests_s() == asked_s
 
 
+def test_a_swapped_charger_is_measured_once_it_has_said_everything() -> None:
+    """One serial among thousands of values: the rest has to be asked for, a minute apart."""
+    virtual = measuring(settings(PORTAL))
+    virtual.let_beat(5.0)
+    virtual.reset()
+    virtual.charger({"Serial": "HQ2211BBBB2", "Yield/Power": 81.5, "Yield/System": 30.5})
+    virtual.let_beat(55.0)
+    assert virtual.full_requests_s() == [60.0]
+    assert virtual.measured_s() == []
+    virtual.charger({**CHARGER, "Serial": "HQ2211BBBB2"})
+    virtual.complete(virtual.last_echo())
+    virtual.let_beat(30.0)
+    assert virtual.measured_s() == [90.0]
+
+
+def test_without_an_echo_an_answer_is_taken_for_complete_in_the_end() -> None:
+    """Older firmware echoes nothing: 10 s after the request what has come is all there is."""
+    virtual = measuring(settings(PORTAL))
+    virtual.let_beat(5.0)
+    virtual.reset()
+    virtual.charger({**CHARGER, "Serial": "HQ2211BBBB2"})
+    virtual.let_beat(100.0)
+    assert virtual.full_requests_s() == [60.0]
+    assert virtual.measured_s() == [90.0]
+
+
 def test_a_gx_that_comes_alive_after_the_warm_up_is_asked_for_everything() -> None:
     """Who was not there to hear the first request is asked as soon as it is heard of."""
     virtual = connected(settings(PORTAL))

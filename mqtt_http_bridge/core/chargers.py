@@ -14,13 +14,14 @@ from mqtt_http_bridge.core import reports, venus
 from mqtt_http_bridge.core.events import Moment
 from mqtt_http_bridge.core.measurement import DeviceReport
 from mqtt_http_bridge.core.settings import DeviceSettings
-from mqtt_http_bridge.core.venus import ChargerKey, Gone, Said
+from mqtt_http_bridge.core.venus import ChargerKey, Gone, Said, Value
 
 SETTLING_S: Final = 10.0
 """How long a charger that has just appeared may take to say who it is."""
 MISSES_UNTIL_GONE: Final = 2
 """Full publishes in a row that lack a charger until it counts as gone. One proves nothing: right
 after a broker start they are incomplete, and QoS 0 can lose a whole charger at once."""
+_LASTING_PATHS: Final = ("CustomName", "ProductName", "Yield/System")
 _NEEDED_PATHS: Final = ("Serial", "ProductName", "Yield/Power", "Yield/System")
 
 
@@ -40,6 +41,7 @@ class Omission(Enum):
     UNCONFIRMED = "nothing heard from it since the connection was made anew"
     NUMBERS_UNKNOWN = "its power or its total yield is unknown"
     SERIAL_UNKNOWN = "it tells no serial: set one for its instance under device.serials"
+    SERIAL_TWICE = "another charger on the bus tells the same serial, and appeared later"
     GONE_AND_UNKNOWN = "it left the bus before its serial and its total yield were known"
 
 
@@ -56,17 +58,30 @@ class _LastWords:
 class Charger:
     """One charger: what it has said of each path, when it was last heard, and where it stands."""
 
-    def __init__(self, key: ChargerKey, configured_serial: str | None, now_s: float) -> None:
+    def __init__(
+        self,
+        key: ChargerKey,
+        configured_serial: str | None,
+        now_s: float,
+        *,
+        is_swapped: bool = False,
+    ) -> None:
+        """`is_swapped`: it took over from another unit in the middle of what that one said."""
         self.key = key
         self.presence = Presence.ON_BUS
         self.heard_s = now_s
         """When it last said anything, or a completed full publish confirmed what it had said."""
         self.left_s: float | None = None
         self.missed_publishes = 0
-        self._appeared_s = now_s
+        self.appeared_s = now_s
+        self.is_established = False
+        """Whether everything was published since it appeared: what it has not said, it has not."""
+        self._is_swapped = is_swapped
+        self._is_pv_charger = key.service == "solarcharger"
         self._configured_serial = configured_serial
         self._said: dict[str, Said] = {}
-        self._total_kwh: float | None = None
+        self._remembered: dict[str, Said] = {}
+        """What it last said of what outlasts it, null apart."""
         self._last_words: _LastWords | None = None
 
     # --- what it says ------------------------------------------------------------------------
@@ -78,9 +93,10 @@ class Charger:
         if path == "Serial" and _TEXT.read(said) is None and path in self._said:
             return  # Saying nothing takes nothing back: it is still the same unit.
         self._said[path] = said
-        if path == "Yield/System":
-            total_kwh = venus.ENERGY.read(said)
-            self._total_kwh = self._total_kwh if total_kwh is None else total_kwh
+        if path in _LASTING_PATHS and isinstance(said, Value):
+            self._remembered[path] = said
+        if path == "NrOfTrackers" and isinstance(said, Value):
+            self._is_pv_charger = reports.has_pv_input(self._said) or self._is_pv_charger
 
     def is_swapped_by(self, path: str, said: Said) -> bool:
         """Whether this reading comes from another unit than the one that spoke so far."""
@@ -114,13 +130,14 @@ class Charger:
         return self.presence is not Presence.GONE
 
     def _words(self) -> _LastWords | None:
-        if self.serial is None or self._total_kwh is None or not self.is_pv_charger:
+        total_kwh = venus.ENERGY.read(self._remembered.get("Yield/System"))
+        if self.serial is None or total_kwh is None or not self.is_pv_charger:
             return None
         return _LastWords(
             serial=self.serial,
-            name=self.name,
-            product_name=reports.product_name(self._said) or "Unknown",
-            yield_total_kwh=self._total_kwh,
+            name=reports.display_name(self._remembered, self.key.instance),
+            product_name=reports.product_name(self._remembered) or "Unknown",
+            yield_total_kwh=total_kwh,
         )
 
     # --- what is known of it -------------------------------------------------------------------
@@ -131,16 +148,14 @@ class Charger:
         return reports.serial(self._said) or self._configured_serial
 
     @property
-    def name(self) -> str:
-        """What people call it."""
-        return reports.display_name(self._said, self.key.instance)
+    def serial_at_last(self) -> str | None:
+        """Its serial, or the one it had when it was last there."""
+        return self._last_words.serial if self._last_words else self.serial
 
     @property
     def is_pv_charger(self) -> bool:
         """False for a `multi` or `inverter` that has not been seen to have a PV input."""
-        if self.key.service == "solarcharger" or self._last_words is not None:
-            return True
-        return reports.has_pv_input(self._said)
+        return self._is_pv_charger
 
     @property
     def has_said_all(self) -> bool:
@@ -161,16 +176,20 @@ class Charger:
         numbers = reports.numbers(self._said)
         product_name = reports.product_name(self._said)
         is_nameless = "Serial" not in self._said or self.serial is None or product_name is None
-        if now.monotonic_s < self._appeared_s + SETTLING_S and (is_nameless or numbers is None):
+        if now.monotonic_s < self.appeared_s + SETTLING_S and (is_nameless or numbers is None):
+            return Omission.SETTLING
+        if self._is_swapped and not self.is_established:
+            # Some of what it said may have come before its serial, and been taken for the other's.
             return Omission.SETTLING
         if numbers is None:
             return Omission.NUMBERS_UNKNOWN
         if self.serial is None:
-            return Omission.SERIAL_UNKNOWN
+            is_told = self.is_established or "Serial" in self._said
+            return Omission.SERIAL_UNKNOWN if is_told else Omission.SETTLING
         return DeviceReport(
             device_instance=self.key.instance,
             serial=self.serial,
-            name=self.name,
+            name=reports.display_name(self._said, self.key.instance),
             product_name=product_name or "Unknown",
             reachable=reports.is_reachable(self._said),
             producing=reports.is_producing(self._said, numbers.yield_power_w),
@@ -245,7 +264,12 @@ class Fleet:
             return None
         change = _change(charger, path, said)
         if charger is None or change is not None:
-            charger = Charger(key, self._settings.serials.get(key.instance), now_s)
+            charger = Charger(
+                key,
+                self._settings.serials.get(key.instance),
+                now_s,
+                is_swapped=change is Change.SWAPPED,
+            )
             self._chargers[key] = charger
         charger.hear(path, said, now_s)
         return change
@@ -262,7 +286,13 @@ class Fleet:
         somebody was missing who may still be there.
         """
         doubts = [charger.confirm(requested_s, now_s) for charger in self._present()]
+        self.establish()
         return any(doubts)
+
+    def establish(self) -> None:
+        """Everything has been published, as far as anybody can tell."""
+        for charger in self._present():
+            charger.is_established = True
 
     @property
     def has_said_all(self) -> bool:
@@ -280,12 +310,29 @@ class Fleet:
     def roll(self, now: Moment) -> Roll:
         """What can be reported at `now`; forgets those that left too long ago."""
         self._forget(now.monotonic_s)
-        return {charger.key: charger.report(now) for charger in self}
+        holders = self._holders()
+        return {
+            charger.key: Omission.SERIAL_TWICE
+            if charger.serial is not None and holders.get(charger.serial) not in (None, charger)
+            else charger.report(now)
+            for charger in self
+        }
+
+    def _holders(self) -> dict[str, Charger]:
+        """For each serial the charger on the bus that tells it: the last to appear of several.
+
+        The backend stores one report for each serial and moment: a second would replace the first.
+        """
+        on_bus = [charger for charger in self if charger.presence is Presence.ON_BUS]
+        on_bus.sort(key=lambda charger: charger.appeared_s)
+        return {charger.serial: charger for charger in on_bus if charger.serial is not None}
 
     def _forget(self, now_s: float) -> None:
+        """Drops chargers that left too long ago, or that are there again under another instance."""
+        holders = self._holders()
         for key, charger in list(self._chargers.items()):
-            if (
-                charger.left_s is not None
-                and now_s >= charger.left_s + self._settings.forget_after_s
-            ):
+            if charger.left_s is None:
+                continue
+            is_old = now_s >= charger.left_s + self._settings.forget_after_s
+            if is_old or charger.serial_at_last in holders:
                 del self._chargers[key]

@@ -11,6 +11,9 @@ from mqtt_http_bridge.core import venus
 from mqtt_http_bridge.core.measurement import TrackerReport
 from mqtt_http_bridge.core.venus import Said, State
 
+LONGEST_NAME: Final = 255
+"""What the backend's columns hold; with a longer name it can store nothing of the charger."""
+
 Sayings = Mapping[str, Said]
 
 _TEXT: Final = venus.Text()
@@ -44,12 +47,17 @@ def serial(said: Sayings) -> str | None:
 
 def product_name(said: Sayings) -> str | None:
     """The product name, or None."""
-    return _TEXT.read(said.get("ProductName"))
+    return _name(said.get("ProductName"))
+
+
+def _name(said: Said | None) -> str | None:
+    text = _TEXT.read(said)
+    return None if text is None else text[:LONGEST_NAME]
 
 
 def display_name(said: Sayings, instance: int) -> str:
     """What people call the charger: its own name, else the product's, else its instance."""
-    custom = _TEXT.read(said.get("CustomName"))
+    custom = _name(said.get("CustomName"))
     return custom or product_name(said) or f"Solar charger {instance}"
 
 
@@ -117,7 +125,7 @@ def _tracker(said: Sayings, index: int) -> TrackerReport | None:
     enabled = _FLAG.read(said.get(venus.tracker_path(index, "Enabled")))
     if voltage_v is None or power_w is None or not enabled:
         return None
-    name = _TEXT.read(said.get(venus.tracker_path(index, "Name")))
+    name = _name(said.get(venus.tracker_path(index, "Name")))
     return TrackerReport(
         index=index, name=name or f"PV-{index + 1}", voltage_v=voltage_v, power_w=power_w
     )

@@ -54,6 +54,8 @@ class Site:
         self._refresh_due_s = NEVER
         self._warm_up_due_s = NEVER
         self._completeness_due_s = NEVER
+        self._overdue_s = NEVER
+        """When a request for everything that got no echo counts as answered."""
         self._measure_due_s = NEVER
 
     # --- connection --------------------------------------------------------------------------
@@ -67,7 +69,7 @@ class Site:
     def disconnect(self) -> None:
         """Nothing can be asked for any more. Measuring goes on while what was heard is fresh."""
         self._keepalive_due_s = self._refresh_due_s = NEVER
-        self._warm_up_due_s = self._completeness_due_s = NEVER
+        self._warm_up_due_s = self._completeness_due_s = self._overdue_s = NEVER
         self._awaited_echo = None
 
     @property
@@ -114,6 +116,7 @@ class Site:
         if echo != self._awaited_echo:
             return []
         self._awaited_echo = None
+        self._overdue_s = NEVER
         is_somebody_missing = self._fleet.confirm(self._requested_s, now.monotonic_s)
         return self._request_everything_soon(now) if is_somebody_missing else []
 
@@ -126,6 +129,7 @@ class Site:
             self._refresh_due_s,
             self._warm_up_due_s,
             self._completeness_due_s,
+            self._overdue_s,
             self._measure_due_s,
         )
 
@@ -134,6 +138,9 @@ class Site:
         commands: list[Command] = []
         if self._completeness_due_s <= now.monotonic_s:
             commands += self._request_what_is_missing(now)
+        if self._overdue_s <= now.monotonic_s:
+            self._overdue_s = NEVER
+            self._fleet.establish()
         if self._refresh_due_s <= now.monotonic_s:
             commands += self._request_everything(now)
         if self._keepalive_due_s <= now.monotonic_s:
@@ -167,6 +174,7 @@ class Site:
         # the same again in a replay.
         self._awaited_echo = f"mqtt-http-bridge {now.utc.isoformat(timespec='microseconds')}"
         self._requested_s = now.monotonic_s
+        self._overdue_s = now.monotonic_s + WARM_UP_S
         self._refresh_due_s = now.monotonic_s + self._refresh_interval_s
         return [self._keepalive(venus.full_keepalive(self._awaited_echo), now)]
 
