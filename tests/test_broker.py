@@ -328,7 +328,29 @@ def test_another_certificate_than_the_pinned_one(tls_mosquitto: Mosquitto, tmp_p
         reason = ear.hear(Disconnected).reason
 
     where = f"127.0.0.1:{tls_mosquitto.port}"
-    assert reason.startswith(f"{where}: its certificate is not trusted: ")
+    assert reason.startswith(f"{where}: its certificate is not the pinned one")
+
+
+@unclosed_by_paho
+def test_tls_where_there_is_none(mosquitto: Mosquitto, tmp_path: Path) -> None:
+    """The wrong port for TLS is called that."""
+    certificate = make_certificate(tmp_path).certificate_file
+    settings = replace(settings_for(mosquitto), tls=True, pinned_certificate=str(certificate))
+    with listening(settings) as ear:
+        reason = ear.hear(Disconnected).reason
+
+    assert "no TLS there" in reason
+    assert reason.endswith("is mqtt.port right for mqtt.tls?")
+
+
+def test_no_tls_where_there_is(tls_mosquitto: Mosquitto) -> None:
+    """A broker that waits for TLS hangs up on a plain login, and the reason asks for it."""
+    settings = replace(settings_for(tls_mosquitto), tls=False, pinned_certificate=None)
+    with listening(settings) as ear:
+        reason = ear.hear(Disconnected).reason
+
+    where = f"127.0.0.1:{tls_mosquitto.port}"
+    assert reason == f"{where}: hung up without an answer: is it a broker, and one without TLS?"
 
 
 @unclosed_by_paho

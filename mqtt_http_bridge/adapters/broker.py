@@ -37,6 +37,8 @@ cut off at once, as by another client with our id, does not count."""
 FIRST_REFUSED_WAIT_S: Final = 60.0
 LONGEST_REFUSED_WAIT_S: Final = 900.0
 """The GX counts refused logins, 150 a day for all clients together (GX.md): spare them."""
+_UNKNOWN_ISSUER: Final = (18, 19, 20, 21)
+"""OpenSSL's codes for a certificate that leads to none that is trusted."""
 _LOGIN_REFUSALS: Final = ("Bad user name or password", "Not authorized")
 """Other refusals, such as "Server unavailable", are a broker's passing trouble."""
 
@@ -176,10 +178,12 @@ class Broker:
     ) -> None:
         if self._outcome.is_refused:
             return
-        if reason_code.is_failure:
+        if not reason_code.is_failure:
+            self._outcome.reason = "ended by us, as nothing came"
+        elif self._outcome.connected_s is not None:
             self._outcome.reason = f"the connection was lost ({reason_code})"
         else:
-            self._outcome.reason = "ended by us, as nothing came"
+            self._outcome.reason = _silence(self._settings)
 
     def _on_message(self, _client: Any, _userdata: Any, message: paho.MQTTMessage) -> None:
         try:
@@ -254,10 +258,21 @@ def _tls_context(settings: MqttSettings) -> ssl.SSLContext:
 def _reason(error: OSError, settings: MqttSettings) -> str:
     where = f"{settings.host}:{settings.port}"
     if isinstance(error, ssl.SSLCertVerificationError):
-        return f"{where}: its certificate is not trusted: {error.verify_message}"
+        if settings.pinned_certificate and error.verify_code in _UNKNOWN_ISSUER:
+            return f"{where}: its certificate is not the pinned one: see mqtt.pinned_certificate"
+        return f"{where}: its certificate is not trusted: {error.verify_message.rstrip('.')}"
+    if isinstance(error, ssl.SSLError) or (settings.tls and isinstance(error, ConnectionError)):
+        found = error.strerror or type(error).__name__
+        return f"{where}: no TLS there ({found}): is mqtt.port right for mqtt.tls?"
     if isinstance(error, TimeoutError):
         return f"{where}: no answer within {CONNECT_TIMEOUT_S:.0f} s"
     return f"{where}: {error.strerror or error}"
+
+
+def _silence(settings: MqttSettings) -> str:
+    """Why a connection may end before the broker has answered to the login."""
+    question = "is it a broker?" if settings.tls else "is it a broker, and one without TLS?"
+    return f"{settings.host}:{settings.port}: hung up without an answer: {question}"
 
 
 def _refusal(reason_code: ReasonCode, settings: MqttSettings) -> str:
