@@ -15,6 +15,8 @@ from mqtt_http_bridge.core.measurement import Measurement
 LONGEST_RETRY_AFTER_S: Final = 3600.0
 _PASSING_STATUSES: Final = frozenset({408, 425, 429})
 _PASSING_ERROR: Final = "Failed to store"
+LONGEST_WORDS: Final = 200
+"""Characters of the backend's own words that are kept as a reason."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +33,8 @@ class NoReply:
     """No answer came, or none that is HTTP; `reason` is for people."""
 
     reason: str
+    is_sent: bool = True
+    """Whether a byte of the request may have left; false where not even a connection was made."""
 
 
 Answer = Reply | NoReply
@@ -60,6 +64,8 @@ class Verdict:
     """What went wrong, for people; empty if all is stored."""
     is_owed_at_once: bool = False
     """Whether the owed devices failed only because of the refused ones."""
+    is_suspect: bool = False
+    """Whether the measurement itself may be what the backend failed on."""
     retry_after_s: float | None = None
 
     @property
@@ -77,15 +83,17 @@ def judge(answer: Answer, measurement: Measurement) -> Verdict:
     results = body.get("results") if isinstance(body, dict) else None
     if isinstance(results, list) and (_is_success(answer) or answer.status == 404):
         return _judge_results(results, serials)
-    if _is_success(answer) and (isinstance(body, dict) or not answer.body.strip()):
+    if _is_success(answer) and _says_nothing_of_devices(body, answer):
         return Verdict(Route.OPEN)
-    if answer.status == 422:
-        return _judge_violation(body, measurement)
+    details = body.get("detail") if isinstance(body, dict) else None
+    if isinstance(details, list) and answer.status == 422:
+        return _judge_violation(details, measurement)
     if answer.status >= 500 or answer.status in _PASSING_STATUSES:
         return Verdict(
             Route.FAULTY,
             owed=serials,
             reason=f"the backend answered {answer.status}",
+            is_suspect=answer.status == 500,
             retry_after_s=answer.retry_after_s,
         )
     return Verdict(Route.SHUT, owed=serials, reason=_remedy(answer))
@@ -93,6 +101,11 @@ def judge(answer: Answer, measurement: Measurement) -> Verdict:
 
 def _is_success(reply: Reply) -> bool:
     return 200 <= reply.status < 300
+
+
+def _says_nothing_of_devices(body: Any, reply: Reply) -> bool:
+    """Whether it is an answer of an API, but without `results`; a web page is none."""
+    return not reply.body.strip() or (isinstance(body, dict) and "results" not in body)
 
 
 def _json(body: bytes) -> Any:
@@ -109,28 +122,38 @@ def _judge_results(results: list[Any], serials: frozenset[str]) -> Verdict:
     for result in results:
         if not isinstance(result, dict):
             continue
-        serial, error = str(result.get("device_identifier")), str(result.get("error", ""))
+        serial, error = str(result.get("device_identifier")), _words(result.get("error", ""))
         if result.get("status") == "ok":
             stored.add(serial)
         elif _PASSING_ERROR in error or not error:
             passing[serial] = error
         else:
             refused[serial] = error
-    kept_refused = {serial: refused[serial] for serial in sorted(serials & refused.keys())}
-    owed = serials - stored - kept_refused.keys()
+    refused = {serial: refused[serial] for serial in sorted(serials & refused.keys() - stored)}
+    owed = serials - stored - refused.keys()
     reasons = [f"{serial}: {passing.get(serial) or 'not in the answer'}" for serial in sorted(owed)]
-    reasons += [f"{serial}: {error}" for serial, error in kept_refused.items()]
-    return Verdict(Route.OPEN, owed=owed, refused=kept_refused, reason="; ".join(reasons))
+    reasons += [f"{serial}: {error}" for serial, error in refused.items()]
+    # Not one could be stored: its database is down, unless it is this measurement that it
+    # cannot hold.
+    is_fault = bool(serials) and owed == serials and serials <= passing.keys()
+    return Verdict(
+        Route.FAULTY if is_fault else Route.OPEN,
+        owed=owed,
+        refused=refused,
+        reason="; ".join(reasons),
+        is_suspect=is_fault,
+    )
 
 
-def _judge_violation(body: Any, measurement: Measurement) -> Verdict:
+def _judge_violation(details: list[Any], measurement: Measurement) -> Verdict:
     """422: nothing is stored, and `detail[].loc` names what is at fault, if it is a device."""
     faults: dict[str, str] = {}
-    for place, message in _details(body):
-        match place:
-            case ["body", "devices", int(index), *rest] if index < len(measurement.devices):
-                field_name = ".".join(map(str, rest))
-                faults.setdefault(measurement.devices[index].serial, f"{field_name}: {message}")
+    for detail in details:
+        match detail:
+            case {"loc": ["body", "devices", int(index), *rest]}:
+                if index in range(len(measurement.devices)):
+                    fault = f"{'.'.join(map(str, rest))}: {detail.get('msg')}"
+                    faults.setdefault(measurement.devices[index].serial, _words(fault))
     serials = frozenset(device.serial for device in measurement.devices)
     if not faults:
         faults = dict.fromkeys(sorted(serials), "the backend refuses the measurement as a whole")
@@ -143,11 +166,10 @@ def _judge_violation(body: Any, measurement: Measurement) -> Verdict:
     )
 
 
-def _details(body: Any) -> list[tuple[Any, str]]:
-    details = body.get("detail") if isinstance(body, dict) else None
-    if not isinstance(details, list):
-        return []
-    return [(d.get("loc"), str(d.get("msg"))) for d in details if isinstance(d, dict)]
+def _words(text: object) -> str:
+    """What the backend says, fit for one line of a log."""
+    line = " ".join(str(text).split())
+    return "".join(c for c in line if c.isprintable())[:LONGEST_WORDS]
 
 
 def _remedy(reply: Reply) -> str:
@@ -160,3 +182,12 @@ def _remedy(reply: Reply) -> str:
     if _is_success(reply):
         return f"{answered}, but not as the Solar Backend API does: mend backend.url"
     return f"{answered}: mend backend.url, or a proxy on the way"
+
+
+def remedy(error: str) -> str:
+    """What a person can do about a device that the backend refuses with `error`."""
+    if "not found" in error:
+        return "register it at the backend"
+    if "Unauthorized" in error:
+        return "it belongs to another account: mend backend.api_key"
+    return "ask whoever runs the backend"
