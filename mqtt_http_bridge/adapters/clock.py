@@ -2,11 +2,13 @@
 
 import time
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Final
 
 from mqtt_http_bridge.core.events import Moment
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
 _STEP_US: Final = 50_000
 """A wall clock that is off by more has been set; less is the slewing of NTP and our own reading."""
 
@@ -21,6 +23,11 @@ class SystemClock:
     def __init__(self) -> None:
         self._distance_us = _distance_us(_monotonic_us())
 
+    @property
+    def distance_s(self) -> float:
+        """How far the wall clock is ahead of the monotonic one."""
+        return self._distance_us / 1_000_000
+
     def now(self) -> Moment:
         """The present moment, in UTC to within 50 ms of what the wall clock shows."""
         monotonic_us = _monotonic_us()
@@ -32,6 +39,14 @@ class SystemClock:
                 self._distance_us = distance_us
         utc = _EPOCH + timedelta(microseconds=monotonic_us + self._distance_us)
         return Moment(monotonic_us / 1_000_000, utc)
+
+
+def boot_id() -> str:
+    """What tells this boot of the machine from every other; empty where nothing tells it."""
+    try:
+        return _BOOT_ID.read_text(encoding="ascii").strip()
+    except OSError:
+        return ""
 
 
 def _monotonic_us() -> int:

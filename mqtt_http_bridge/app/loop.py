@@ -14,7 +14,15 @@ from dataclasses import dataclass, replace
 from types import FrameType
 
 from mqtt_http_bridge.adapters.broker import Broker
-from mqtt_http_bridge.core.commands import Command, Log, Publish, Reconnect, Store, Subscribe
+from mqtt_http_bridge.core.commands import (
+    Command,
+    Log,
+    NoteClockStep,
+    Publish,
+    Reconnect,
+    Store,
+    Subscribe,
+)
 from mqtt_http_bridge.core.errors import BridgeError
 from mqtt_http_bridge.core.events import Event, Moment, Tick
 from mqtt_http_bridge.core.measurement import Measurement
@@ -85,8 +93,12 @@ def _not_before(event: Event, latest_s: float) -> Event:
     return replace(event, moment=event.moment.not_before(latest_s))
 
 
-def hands(broker: Broker, store: Callable[[Measurement], None]) -> Callable[[Command], None]:
-    """What carries out the relay's commands: on the broker, with `store`, and in the log."""
+def hands(
+    broker: Broker,
+    store: Callable[[Measurement], None],
+    note_clock_step: Callable[[float], None] = lambda step_s: None,
+) -> Callable[[Command], None]:
+    """What carries out the relay's commands: on the broker, with what is given, and in the log."""
 
     def carry_out(command: Command) -> None:
         match command:
@@ -96,6 +108,8 @@ def hands(broker: Broker, store: Callable[[Measurement], None]) -> Callable[[Com
                 broker.publish(topic, payload)
             case Store(measurement):
                 store(measurement)
+            case NoteClockStep(step_s):
+                note_clock_step(step_s)
             case Reconnect():
                 broker.drop()
             case Log(level, text):

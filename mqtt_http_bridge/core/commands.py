@@ -29,6 +29,13 @@ class Store:
 
 
 @dataclass(frozen=True, slots=True)
+class NoteClockStep:
+    """The wall clock was set; what was stored before bears the time of the old one."""
+
+    step_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class Reconnect:
     """Drop the connection, which is dead although it looks alive, and make a new one."""
 
@@ -51,4 +58,4 @@ class Log:
         return Log("WARNING", text)
 
 
-Command = Subscribe | Publish | Store | Reconnect | Log
+Command = Subscribe | Publish | Store | NoteClockStep | Reconnect | Log

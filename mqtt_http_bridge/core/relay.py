@@ -4,8 +4,10 @@ Everything that is due is done before the event that comes after it, at the mome
 late `Tick`, or none at all, therefore changes nothing but how soon the commands come out.
 """
 
+from typing import Final
+
 from mqtt_http_bridge.core import venus
-from mqtt_http_bridge.core.commands import Command, Log, Subscribe
+from mqtt_http_bridge.core.commands import Command, Log, NoteClockStep, Subscribe
 from mqtt_http_bridge.core.errors import ConfigError, MalformedMessage
 from mqtt_http_bridge.core.events import Connected, Disconnected, Event, Message, Moment, Tick
 from mqtt_http_bridge.core.link import Link
@@ -13,6 +15,9 @@ from mqtt_http_bridge.core.quota import LogQuota
 from mqtt_http_bridge.core.settings import Settings
 from mqtt_http_bridge.core.site import Site
 from mqtt_http_bridge.core.venus import ChargerReading, PortalSeen, Reading, Unreadable
+
+CLOCK_STEP_S: Final = 60.0
+"""A wall clock that moves by less is being kept, not set."""
 
 
 class Relay:
@@ -28,6 +33,7 @@ class Relay:
             portal_id: Site(portal_id, settings) for portal_id in settings.mqtt.portal_ids
         }
         self._next_deadline_s = float("inf")
+        self._last_moment: Moment | None = None
 
     def next_deadline_s(self) -> float:
         """When to hand in a `Tick` if nothing else happens; infinity for never.
@@ -41,7 +47,8 @@ class Relay:
 
         Moments must not go back. Raises ConfigError when the broker shows that a setting is wrong.
         """
-        commands = self._act_until(event.moment)
+        commands = self._watch_clock(event.moment)
+        commands += self._act_until(event.moment)
         match event:
             case Message():
                 commands += self._hear(event)
@@ -61,6 +68,15 @@ class Relay:
             else:
                 kept.append(command)
         return kept
+
+    def _watch_clock(self, moment: Moment) -> list[Command]:
+        """Notes when the wall clock is no longer where it was beside the monotonic one."""
+        last, self._last_moment = self._last_moment or moment, moment
+        step_s = (moment.utc - last.at(moment.monotonic_s).utc).total_seconds()
+        if abs(step_s) <= CLOCK_STEP_S:
+            return []
+        text = f"the clock of this machine was set by {step_s:+.0f} s"
+        return [Log.info(text), NoteClockStep(step_s)]
 
     def _parts(self) -> list[Link | Site]:
         return [self._link, *self._sites.values()]
