@@ -57,6 +57,7 @@ GOOD: dict[str, tuple[tuple[object, object], ...]] = {
     "mqtt.services": ((["multi"], ("multi",)), (["solarcharger", "inverter"],) * 2),
     "mqtt.refresh_interval": ((60, 60.0), (86_400, 86_400.0)),
     "outbox.directory": (("outbox", "outbox"),),
+    "outbox.max_bytes": (("auto", None), (100_000, 100_000)),
     "outbox.max_rate": ((0.1, 0.1), (1000, 1000.0)),
     "logging.level": (("INFO", "INFO"), ("debug", "DEBUG")),
 }
@@ -98,6 +99,7 @@ WRONG: dict[str, tuple[object, ...]] = {
     "mqtt.services": ("solarcharger", [], ["battery"], ["multi", "multi"], [["multi"]], [7], {}),
     "mqtt.refresh_interval": (*NO_NUMBER, 59, 86_401),
     "outbox.directory": NO_TEXT,
+    "outbox.max_bytes": (True, "64 MB", 99_999, 1e6, [100_000]),
     "outbox.max_rate": (*NO_NUMBER, 0, 1001),
     "logging.level": (*NO_TEXT, "LOUD"),
 }
@@ -165,6 +167,7 @@ SETTING_OF: dict[str, tuple[str, object]] = {
     "mqtt.services": ("mqtt.services", ("multi",)),
     "mqtt.refresh_interval": ("mqtt.refresh_interval_s", 77.0),
     "outbox.directory": ("outbox.directory", "/other"),
+    "outbox.max_bytes": ("outbox.max_bytes", 7_000_000),
     "outbox.max_rate": ("outbox.max_rate_per_s", 7.0),
     "logging.level": ("logging_level", "DEBUG"),
 }
@@ -235,7 +238,8 @@ def test_a_wrong_value_is_refused_in_one_line(name: str, value: object) -> None:
     with pytest.raises(ConfigError) as caught:
         read_document(document(name, value))
     found = "something else (not shown here)" if KEYS[name].is_secret else repr(value)[:120]
-    found = found.replace("//a:b@", "//***@")
+    for hidden, shown in (("//a:b@", "//***@"), ("?key=1'", "?***"), ("#top'", "#***")):
+        found = found.replace(hidden, shown)
     assert str(caught.value) == f"{name}: expected {KEYS[name].expected}, found {found}"
     assert "\n" not in str(caught.value)
 

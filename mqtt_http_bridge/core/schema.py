@@ -26,6 +26,8 @@ from mqtt_http_bridge.core.settings import (
 
 LOGGING_LEVELS: Final = ("DEBUG", "INFO", "WARNING", "ERROR")
 TLS_PORT: Final = 8883
+MIN_OUTBOX_BYTES: Final = 100_000
+"""Room for an hour or so: less would not be an outbox."""
 DEFAULT_USERNAME: Final = "mqtt-http-bridge"
 """Sent with a password where none is set: the GX ignores it, but some firmware wants one."""
 
@@ -90,6 +92,14 @@ def _number(minimum: float, maximum: float) -> Callable[[Any], float]:
         return float(value)
 
     return read
+
+
+def _max_bytes(value: Any) -> int | None:
+    if value == AUTO:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int) or value < MIN_OUTBOX_BYTES:
+        raise ValueError
+    return value
 
 
 def _port(value: Any) -> int:
@@ -166,6 +176,7 @@ KEYS: Final[Mapping[str, Key]] = {
     "mqtt.services": Key(f"a list of some of {', '.join(venus.SERVICES)}", _services),
     "mqtt.refresh_interval": Key("a number of seconds from 60 to 86400", _number(60, 86_400)),
     "outbox.directory": Key("the name of a directory", _text),
+    "outbox.max_bytes": Key("auto, or a whole number of bytes from 100000 up", _max_bytes),
     "outbox.max_rate": Key("a number of POSTs a second from 0.1 to 1000", _number(0.1, 1000)),
     "logging.level": Key(f"one of {', '.join(LOGGING_LEVELS)}", _level),
 }
@@ -218,8 +229,9 @@ def read_value(name: str, value: object) -> object:
 
 
 def _shown(value: object) -> str:
-    """What was found, cut short, and without a password that stands in an address."""
-    return re.sub(r"//[^/@]*@", "//***@", repr(value))[:120]
+    """What was found, cut short, and without a password or a key that stands in an address."""
+    without_password = re.sub(r"//[^/@]*@", "//***@", repr(value))
+    return re.sub(r"(://[^?#]*[?#]).*", r"\1***", without_password)[:120]
 
 
 def _unknown(what: str, name: str, known: Mapping[str, Key] | tuple[str, ...]) -> str:
@@ -244,7 +256,7 @@ def settings_from(values: Values, *, needs_backend: bool) -> Settings:
         backend=_backend(values) if needs_backend else None,
         outbox=OutboxSettings(
             directory=values["outbox.directory"],
-            **_given(values, max_rate_per_s="outbox.max_rate"),
+            **_given(values, max_bytes="outbox.max_bytes", max_rate_per_s="outbox.max_rate"),
         ),
         mqtt=_mqtt(values),
         device=_device(values),

@@ -84,6 +84,9 @@ class OutboxSettings:
     """Where measurements wait until the backend has taken them."""
 
     directory: str
+    max_bytes: int | None = None
+    """The most that waiting and parked measurements may take; None: a fifth of the space that is
+    free at the start, and 64 MB at most."""
     max_rate_per_s: float = 10.0
     """The most POSTs a second while a backlog drains."""
 
