@@ -10,7 +10,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final, TextIO, TypeVar
 
@@ -43,6 +43,11 @@ class Arguments(argparse.Namespace):
     to_s: float = float("inf")
     speed: float | None = None
     post: bool = False
+    json: bool = False
+    number: int = 0
+    numbers: list[int] = field(default_factory=list)
+    parked: bool = False
+    all: bool = False
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -108,6 +113,53 @@ def _replay(arguments: Arguments) -> int:
     return DONE if post_replay(settings, backend, arguments.recording, part) else FAILED
 
 
+def _outbox_status(arguments: Arguments) -> int:
+    from mqtt_http_bridge.app.outbox_verbs import print_status
+
+    print_status(_outbox_settings(arguments), as_json=arguments.json)
+    return DONE
+
+
+def _outbox_list(arguments: Arguments) -> int:
+    from mqtt_http_bridge.app.outbox_verbs import print_list
+
+    print_list(_outbox_settings(arguments), as_json=arguments.json)
+    return DONE
+
+
+def _outbox_show(arguments: Arguments) -> int:
+    from mqtt_http_bridge.app.outbox_verbs import print_entry
+
+    print_entry(_outbox_settings(arguments), arguments.number)
+    return DONE
+
+
+def _outbox_retry(arguments: Arguments) -> int:
+    from mqtt_http_bridge.app.outbox_verbs import retry
+
+    retry(_outbox_settings(arguments))
+    return DONE
+
+
+def _outbox_drop(arguments: Arguments) -> int:
+    from mqtt_http_bridge.app.outbox_verbs import drop
+
+    is_everything = arguments.all or arguments.parked
+    if is_everything == bool(arguments.numbers):
+        raise ConfigError(
+            "outbox drop: expected numbers, or --parked, or --all, found not one of them"
+        )
+    numbers = None if is_everything else arguments.numbers
+    drop(_outbox_settings(arguments), numbers, parked_only=arguments.parked)
+    return DONE
+
+
+def _outbox_settings(arguments: Arguments) -> Settings:
+    """The settings of the config: without one nobody knows where the outbox is."""
+    arguments.config = arguments.config or DEFAULT_CONFIG
+    return _settings(arguments, needs_backend=False)
+
+
 def _demo(_arguments: Arguments) -> int:
     from mqtt_http_bridge.app.demo import run_demo
 
@@ -170,6 +222,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_run(verbs)
     _add_record(verbs)
     _add_replay(verbs)
+    _add_outbox(verbs)
     _add_demo(verbs)
     return parser
 
@@ -237,6 +290,33 @@ def _add_replay(verbs: Any) -> None:
         "--post", action="store_true", help="send through the outbox to the backend, do not print"
     )
     verb.set_defaults(verb=_replay)
+
+
+def _add_outbox(verbs: Any) -> None:
+    outbox = verbs.add_parser("outbox", help="see and mend what waits to be sent")
+    actions = outbox.add_subparsers(title="actions", metavar="ACTION", required=True)
+    status = actions.add_parser("status", help="how much waits, since when, what was lost, and why")
+    _add_json(status)
+    status.set_defaults(verb=_outbox_status)
+    listing = actions.add_parser("list", help="a line for each entry, oldest first")
+    _add_json(listing)
+    listing.set_defaults(verb=_outbox_list)
+    show = actions.add_parser("show", help="what is stored of one entry, as it will be sent")
+    show.add_argument("number", type=int, metavar="NUMBER", help="its number in the list")
+    show.set_defaults(verb=_outbox_show)
+    retry = actions.add_parser("retry", help="try what waits for a setting to be mended, now")
+    retry.set_defaults(verb=_outbox_retry)
+    drop = actions.add_parser("drop", help="remove entries for good: they are not sent")
+    drop.add_argument("numbers", type=int, nargs="*", metavar="NUMBER", help="those to drop")
+    drop.add_argument("--parked", action="store_true", help="everything that is parked")
+    drop.add_argument("--all", action="store_true", help="everything")
+    drop.set_defaults(verb=_outbox_drop)
+    for action in (status, listing, show, retry, drop):
+        _add_config(action)
+
+
+def _add_json(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument("--json", action="store_true", help="as JSON")
 
 
 def _add_demo(verbs: Any) -> None:

@@ -364,7 +364,7 @@ def test_a_serial_that_the_backend_does_not_know(tmp_path: Path) -> None:
         gx.add("solarcharger", BARN, multi_tracker())
         process = world.run()
         arrivals = world.backend.wait_for(3, timeout_s=TIMEOUT_S)
-        line = process.wait_for("not delivered, kept in the outbox")
+        line = process.wait_for("set aside until it is mended")
         assert process.stop() == 0
 
         known.add(BARN_SERIAL)
@@ -375,8 +375,8 @@ def test_a_serial_that_the_backend_does_not_know(tmp_path: Path) -> None:
         world.wait_until(lambda: set(owed) <= set(world.backend.stored))
 
         assert [arrival.status for arrival in arrivals] == [207, 207, 207]
-        assert f"{BARN_SERIAL}: Device {BARN_SERIAL} not found" in line
-        assert len(process.said("not delivered")) == 1
+        assert f"what {BARN_SERIAL} measures: Device {BARN_SERIAL} not found" in line
+        assert len(process.said("set aside")) == 1
         assert len(world.backend.accepted) == len(set(world.backend.accepted))
         for arrival in arrivals:
             sent_later = [

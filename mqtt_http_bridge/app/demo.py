@@ -13,7 +13,8 @@ from tempfile import TemporaryDirectory
 from typing import Any, Final, TextIO
 
 from mqtt_http_bridge.adapters.backend import Backend
-from mqtt_http_bridge.adapters.outbox import Outbox
+from mqtt_http_bridge.adapters.clock import SystemClock, boot_id
+from mqtt_http_bridge.adapters.outbox import Boot, Outbox
 from mqtt_http_bridge.app.replay import Part, measurements
 from mqtt_http_bridge.app.sender import Sender
 from mqtt_http_bridge.app.stand_in_backend import StandInBackend
@@ -55,7 +56,7 @@ def run_demo(out: TextIO = sys.stdout) -> bool:
 
 
 def _play(settings: Settings, backend: Backend, recording: Path) -> bool:
-    outbox = Outbox(Path(settings.outbox.directory))
+    outbox = Outbox(settings.outbox, Boot(boot_id(), SystemClock().distance_s))
     sender = Sender(outbox, backend, max_rate_per_s=settings.outbox.max_rate_per_s)
     sender.start()
     try:

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mqtt_http_bridge.adapters.backend import Backend
-from mqtt_http_bridge.adapters.outbox import Outbox
+from mqtt_http_bridge.adapters.clock import SystemClock, boot_id
+from mqtt_http_bridge.adapters.outbox import Boot, Outbox
 from mqtt_http_bridge.adapters.recording import read_recording
 from mqtt_http_bridge.app.loop import write_log
 from mqtt_http_bridge.app.sender import Sender
@@ -95,7 +96,7 @@ def post_replay(settings: Settings, backend: Backend, path: Path, part: Part) ->
 
     Raises a BridgeError.
     """
-    outbox = Outbox(Path(settings.outbox.directory))
+    outbox = Outbox(settings.outbox, Boot(boot_id(), SystemClock().distance_s))
     sender = Sender(outbox, backend, max_rate_per_s=settings.outbox.max_rate_per_s)
     sender.start()
     try:

@@ -14,8 +14,8 @@ from typing import Final
 from mqtt_http_bridge import __version__
 from mqtt_http_bridge.adapters.backend import Backend
 from mqtt_http_bridge.adapters.broker import Broker
-from mqtt_http_bridge.adapters.clock import SystemClock
-from mqtt_http_bridge.adapters.outbox import Outbox
+from mqtt_http_bridge.adapters.clock import SystemClock, boot_id
+from mqtt_http_bridge.adapters.outbox import Boot, Outbox
 from mqtt_http_bridge.app.loop import Inbox, hands, run_loop, watch
 from mqtt_http_bridge.app.sender import Sender
 from mqtt_http_bridge.core import venus
@@ -44,8 +44,8 @@ def _run(settings: Settings, backend_settings: BackendSettings, inbox: Inbox) ->
     log.info(
         "mqtt-http-bridge %s: from %s to %s", __version__, _address(settings), backend_settings.url
     )
-    outbox = Outbox(Path(settings.outbox.directory))
     clock = SystemClock()
+    outbox = Outbox(settings.outbox, Boot(boot_id(), clock.distance_s))
     broker = Broker(
         settings.mqtt,
         client_id=settings.mqtt.client_id or installation_client_id(settings.outbox.directory),
@@ -60,11 +60,12 @@ def _run(settings: Settings, backend_settings: BackendSettings, inbox: Inbox) ->
     sender.start()
     broker.start()
     try:
-        run_loop(Relay(settings), inbox, clock.now, hands(broker, outbox.append))
+        carry_out = hands(broker, outbox.append, outbox.note_clock_step)
+        run_loop(Relay(settings), inbox, clock.now, carry_out)
     finally:
         broker.stop(STOP_BROKER_S)
         sender.stop(STOP_SENDER_S)
-    log.info("stopped: %d measurements wait in %s", len(outbox.numbers()), outbox.directory)
+    log.info("stopped: %d measurements wait in %s", len(outbox), outbox.directory)
     outbox.close()
 
 
