@@ -51,7 +51,7 @@ def run_demo(out: TextIO = sys.stdout) -> bool:
         )
         screen.open(stand_in.url, directory)
         is_all_sent = _play(settings, Backend(backend), recording)
-        screen.close(stand_in)
+        screen.close(stand_in, is_all_sent=is_all_sent)
         return is_all_sent and not stand_in.contract_violations
 
 
@@ -95,14 +95,15 @@ class Screen:
             self._line(f"{time:9} {self._device(device)}")
             time = ""
 
-    def close(self, stand_in: StandInBackend) -> None:
+    def close(self, stand_in: StandInBackend, *, is_all_sent: bool) -> None:
         """Writes how it went."""
         posts = len(stand_in.received)
         violations = len(stand_in.contract_violations)
         self._line("")
         self._line(
             f"{posts} measurements posted, {len(stand_in.stored)} device reports stored,"
-            f" {violations} breaches of the contract, nothing left in the outbox."
+            f" {violations} breaches of the contract,"
+            f" {'nothing' if is_all_sent else 'something'} left in the outbox."
         )
         self._line("Next: copy config.yaml.example to config.yaml, set url and api_key, and")
         self._line("      mqtt-http-bridge run --config config.yaml")
