@@ -15,6 +15,7 @@ from mqtt_http_bridge.core.events import Moment
 from mqtt_http_bridge.core.measurement import DeviceReport
 from mqtt_http_bridge.core.settings import DeviceSettings
 from mqtt_http_bridge.core.venus import ChargerKey, Gone, Said, Value
+from mqtt_http_bridge.core.views import ChargerView
 
 SETTLING_S: Final = 10.0
 """How long a charger that has just appeared may take to say who it is."""
@@ -161,6 +162,21 @@ class Charger:
     def has_said_all(self) -> bool:
         """Whether it has said of everything a report needs what it has to say, if only null."""
         return all(path in self._said for path in _NEEDED_PATHS)
+
+    def view(self, found: DeviceReport | Omission) -> ChargerView:
+        """How it stands, for people, where `found` is what is reported of it."""
+        report = found if isinstance(found, DeviceReport) else None
+        name = reports.display_name(self._said, self.key.instance)
+        return ChargerView(
+            key=self.key,
+            serial=report.serial if report else self.serial,
+            name=report.name if report else name,
+            is_on_bus=self.presence is not Presence.GONE,
+            state=reports.state(self._said),
+            heard_s=self.heard_s,
+            report=report,
+            omission=found.value if isinstance(found, Omission) else "",
+        )
 
     def report(self, now: Moment) -> DeviceReport | Omission:
         """What may truthfully be reported of it at `now`, or why nothing may."""
@@ -317,6 +333,10 @@ class Fleet:
             else charger.report(now)
             for charger in self
         }
+
+    def views(self, now: Moment) -> tuple[ChargerView, ...]:
+        """How the chargers stand at `now`, for people."""
+        return tuple(self._chargers[key].view(found) for key, found in self.roll(now).items())
 
     def _holders(self) -> dict[str, Charger]:
         """For each serial the charger on the bus that tells it: the last to appear of several.

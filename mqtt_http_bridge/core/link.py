@@ -24,6 +24,8 @@ class Link:
     def __init__(self) -> None:
         self.deaf_reconnects = 0
         """How often a connection was dropped because nothing came."""
+        self.trouble = ""
+        """Why the last connection ended, until there is another."""
         self._connected_s = NEVER
         self._heard_s = -NEVER
         self._is_portal_known = False
@@ -32,8 +34,14 @@ class Link:
         self._told: set[str] = set()
         self._is_recovery_owed = False
 
+    @property
+    def is_connected(self) -> bool:
+        """Whether the broker has accepted us and not let go since."""
+        return self._connected_s < NEVER
+
     def connect(self, now_s: float, *, is_portal_known: bool) -> list[Command]:
         """The broker accepted us."""
+        self.trouble = ""
         self._connected_s = now_s
         self._is_portal_known = is_portal_known
         self._watch_due_s = now_s + (DEAF_S if is_portal_known else DISCOVERY_S)
@@ -46,6 +54,7 @@ class Link:
         """The connection ended, or could not be made."""
         if now_s - self._connected_s >= STEADY_S:
             self._told.clear()
+        self.trouble = reason
         self._connected_s = self._watch_due_s = NEVER
         return self._tell(f"no connection to the broker: {reason}: will keep trying")
 

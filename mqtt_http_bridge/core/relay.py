@@ -15,6 +15,7 @@ from mqtt_http_bridge.core.quota import LogQuota
 from mqtt_http_bridge.core.settings import Settings
 from mqtt_http_bridge.core.site import Site
 from mqtt_http_bridge.core.venus import ChargerReading, PortalSeen, Reading, Unreadable
+from mqtt_http_bridge.core.views import RelayView
 
 CLOCK_STEP_S: Final = 60.0
 """A wall clock that moves by less is being kept, not set."""
@@ -68,6 +69,17 @@ class Relay:
             else:
                 kept.append(command)
         return kept
+
+    def view(self, now: Moment) -> RelayView:
+        """How everything stands at `now`, for people."""
+        return RelayView(
+            moment=now,
+            is_connected=self._link.is_connected,
+            trouble=self._link.trouble,
+            sites=tuple(site.view(now) for site in self._sites.values()),
+            deaf_reconnects=self._link.deaf_reconnects,
+            malformed_messages=self.malformed_messages,
+        )
 
     def _watch_clock(self, moment: Moment) -> list[Command]:
         """Notes when the wall clock is no longer where it was beside the monotonic one."""

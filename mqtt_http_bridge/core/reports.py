@@ -71,16 +71,21 @@ def is_reachable(said: Sayings) -> bool:
     return _FLAG.read(said.get("Connected"))
 
 
+def state(said: Sayings) -> int | None:
+    """The code of what the charger does, or None."""
+    return _CODE.read(said.get("State"))
+
+
 def is_producing(said: Sayings, power_w: float) -> bool:
     """Whether the charger turns light into current.
 
     The states of its own charging decide; under any other, such as 252, external control, which
     is the normal one under DVCC, or one that is not known here, the power does.
     """
-    state = _CODE.read(said.get("State"))
-    if not is_reachable(said) or state in _STATES_IDLE:
+    code = state(said)
+    if not is_reachable(said) or code in _STATES_IDLE:
         return False
-    return state in _STATES_PRODUCING or power_w > 0
+    return code in _STATES_PRODUCING or power_w > 0
 
 
 def trackers(said: Sayings, power_w: float) -> tuple[TrackerReport, ...]:

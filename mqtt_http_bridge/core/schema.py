@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
+from ipaddress import ip_address
 from types import MappingProxyType
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -22,6 +23,7 @@ from mqtt_http_bridge.core.settings import (
     OutboxSettings,
     Secret,
     Settings,
+    StatusSettings,
 )
 
 LOGGING_LEVELS: Final = ("DEBUG", "INFO", "WARNING", "ERROR")
@@ -146,6 +148,17 @@ def _serials(value: Any) -> Mapping[int, str]:
     return MappingProxyType({instance: _text(serial) for instance, serial in value.items()})
 
 
+def _listen(value: Any) -> tuple[str, int] | None:
+    """An address, no name: what a name stands for may change. IPv6 in brackets; `off` for none."""
+    if value in (False, "off"):  # To YAML, off is false.
+        return None
+    found = re.fullmatch(r"(\[[0-9A-Fa-f:.]+\]|[0-9.]+):([0-9]{1,5})", _text(value))
+    if found is None:
+        raise ValueError
+    address = ip_address(found[1].strip("[]"))
+    return str(address), _port(int(found[2]))
+
+
 def _level(value: Any) -> str:
     level = _text(value).upper()
     if level not in LOGGING_LEVELS:
@@ -178,7 +191,9 @@ KEYS: Final[Mapping[str, Key]] = {
     "outbox.directory": Key("the name of a directory", _text),
     "outbox.max_bytes": Key("auto, or a whole number of bytes from 100000 up", _max_bytes),
     "outbox.max_rate": Key("a number of POSTs a second from 0.1 to 1000", _number(0.1, 1000)),
+    "status.listen": Key("off, or an IP address and a port such as 127.0.0.1:8480", _listen),
     "logging.level": Key(f"one of {', '.join(LOGGING_LEVELS)}", _level),
+    "logging.syslog": Key("true or false", _boolean),
 }
 FILE_KEYS: Final = (
     "backend.api_key_file",
@@ -260,7 +275,8 @@ def settings_from(values: Values, *, needs_backend: bool) -> Settings:
         ),
         mqtt=_mqtt(values),
         device=_device(values),
-        **_given(values, logging_level="logging.level"),
+        status=StatusSettings(**_given(values, listen="status.listen")),
+        **_given(values, logging_level="logging.level", logs_to_syslog="logging.syslog"),
     )
 
 

@@ -92,6 +92,14 @@ class OutboxSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class StatusSettings:
+    """Where to show how things stand."""
+
+    listen: tuple[str, int] | None = None
+    """Address and port of the status page; None: there is none."""
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """One whole configuration. `backend` is None only where the verb posts nothing."""
 
@@ -100,3 +108,8 @@ class Settings:
     mqtt: MqttSettings = field(default_factory=MqttSettings)
     device: DeviceSettings = field(default_factory=DeviceSettings)
     logging_level: str = "INFO"
+    logs_to_syslog: bool = False
+    """Whether `run` also writes its log to /dev/log."""
+    status: StatusSettings = field(default_factory=StatusSettings)
+    source: str = field(default="no config", compare=False)
+    """Where this was read, for people."""

@@ -21,6 +21,7 @@ from mqtt_http_bridge.core.venus import (
     PublishCompleted,
     Reading,
 )
+from mqtt_http_bridge.core.views import SiteView
 
 WARM_UP_S: Final = 10.0
 """How long a full publish may take; after that what has come is all there is to go by."""
@@ -57,6 +58,10 @@ class Site:
         self._overdue_s = NEVER
         """When a request for everything that got no echo counts as answered."""
         self._measure_due_s = NEVER
+
+    def view(self, now: Moment) -> SiteView:
+        """How it stands at `now`, for people."""
+        return SiteView(self._portal_id, self._name, self.heard_s, self._fleet.views(now))
 
     # --- connection --------------------------------------------------------------------------
 

@@ -1,0 +1,57 @@
+"""The config lines that `discover`, `pin` and `pair` print."""
+
+import json
+from collections.abc import Sequence
+
+from mqtt_http_bridge.core.settings import MqttSettings
+from mqtt_http_bridge.core.views import ChargerView
+
+
+def quoted(text: str) -> str:
+    """A text as YAML takes it whatever it looks like: JSON is YAML."""
+    return json.dumps(text, ensure_ascii=False)
+
+
+def whole_config(mqtt: MqttSettings, portal_id: str, chargers: Sequence[ChargerView]) -> str:
+    """A config for one GX that works once the backend's address and key are set."""
+    lines = [
+        "backend:",
+        "  url: https://solar.example.org   # yours",
+        "  api_key_file: api_key.txt        # a file with your key in its first line",
+        "mqtt:",
+        f"  host: {quoted(mqtt.host)}",
+        *_login_lines(mqtt),
+        f"  portal_id: {quoted(portal_id)}",
+        *_services_lines(chargers),
+    ]
+    nameless = [c for c in chargers if c.serial is None]
+    if nameless:
+        lines += ["device:", "  serials:   # these chargers do not tell theirs"]
+        lines += [f'    {c.key.instance}: "its serial"   # {c.name}' for c in nameless]
+    return "\n".join(lines) + "\n"
+
+
+def _login_lines(mqtt: MqttSettings) -> list[str]:
+    lines = []
+    if mqtt.port != (8883 if mqtt.tls else 1883):
+        lines.append(f"  port: {mqtt.port}")
+    if mqtt.tls:
+        lines += tls_lines(mqtt.pinned_certificate or "gx.pem")
+    if mqtt.password is not None:
+        lines.append("  password_file: gx_password.txt   # a file with the GX's network password")
+    return lines
+
+
+def tls_lines(certificate_file: str) -> list[str]:
+    """What makes the relay trust this one certificate."""
+    return ["  tls: true", f"  pinned_certificate: {quoted(certificate_file)}"]
+
+
+def _services_lines(chargers: Sequence[ChargerView]) -> list[str]:
+    services = list(dict.fromkeys(["solarcharger", *(c.key.service for c in chargers)]))
+    return [f"  services: [{', '.join(services)}]"] if len(services) > 1 else []
+
+
+def token_lines(token_name: str, token_file: str) -> list[str]:
+    """What logs in with a token."""
+    return [f"  username: {quoted(token_name)}", f"  password_file: {quoted(token_file)}"]
