@@ -1,36 +1,44 @@
 """The verb `demo`: the whole chain at work, with nothing but this package.
 
 A recording goes through the core, the outbox and real HTTP POSTs into a stand-in backend on this
-machine, and every measurement is shown as it arrives there.
+machine. Every measurement is shown as it arrives there, and a status page shows the rest.
 """
 
 import os
 import sys
 import threading
+from contextlib import ExitStack
+from datetime import UTC, datetime
 from importlib import resources
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Final, TextIO
+from typing import Any, Final, Self, TextIO
 
 from mqtt_http_bridge.adapters.backend import Backend
 from mqtt_http_bridge.adapters.clock import SystemClock, boot_id
 from mqtt_http_bridge.adapters.outbox import Boot, Outbox
 from mqtt_http_bridge.app.replay import Part, measurements
 from mqtt_http_bridge.app.sender import Sender
+from mqtt_http_bridge.app.service import status_page
 from mqtt_http_bridge.app.stand_in_backend import StandInBackend
 from mqtt_http_bridge.app.stand_in_server import Arrival
+from mqtt_http_bridge.app.watch import WatchedBackend, WatchedRelay, look_at_outbox
+from mqtt_http_bridge.core.events import Moment
 from mqtt_http_bridge.core.settings import (
     BackendSettings,
     DeviceSettings,
     OutboxSettings,
     Secret,
     Settings,
+    StatusSettings,
 )
 
 RECORDING: Final = "demo.jsonl.gz"
 """Three minutes of an evening: one charger goes to sleep, one is switched off, one is unplugged."""
 SPEED: Final = 6.0
 INTERVAL_S: Final = 10.0
+_DAWN: Final = Moment(0.0, datetime.fromtimestamp(0, UTC))
+"""Before the first event of the recording."""
 _BAR_WIDTH: Final = 12
 _BAR_FULL_W: Final = 260.0
 
@@ -48,25 +56,58 @@ def run_demo(out: TextIO = sys.stdout) -> bool:
             backend=backend,
             outbox=OutboxSettings(directory),
             device=DeviceSettings(update_interval_s=INTERVAL_S),
+            status=StatusSettings(("127.0.0.1", 0)),
         )
-        screen.open(stand_in.url, directory)
-        is_all_sent = _play(settings, Backend(backend), recording)
-        screen.close(stand_in, is_all_sent=is_all_sent)
+        with _Stage(settings, Backend(backend)) as stage:
+            screen.open(stand_in.url, directory, stage.page_url)
+            is_all_sent = stage.play(recording)
+            screen.close(stand_in, is_all_sent=is_all_sent)
+            screen.stay(stage.page_url)
         return is_all_sent and not stand_in.contract_violations
 
 
-def _play(settings: Settings, backend: Backend, recording: Path) -> bool:
-    outbox = Outbox(settings.outbox, Boot(boot_id(), SystemClock().distance_s))
-    sender = Sender(outbox, backend, max_rate_per_s=settings.outbox.max_rate_per_s)
-    sender.start()
-    try:
+class _Stage:
+    """The service of the demo, with its status page. For the main thread."""
+
+    def __init__(self, settings: Settings, backend: Backend) -> None:
+        self._settings = settings
+        self._outbox = Outbox(settings.outbox, Boot(boot_id(), SystemClock().distance_s))
+        self._relay = WatchedRelay(settings, _DAWN, is_shown=True, history_span_s=INTERVAL_S)
+        self._backend = WatchedBackend(backend, self._now)
+        rate = settings.outbox.max_rate_per_s
+        self._sender = Sender(self._outbox, self._backend, max_rate_per_s=rate)
+        self._exits = ExitStack()
+        self.page_url = ""
+
+    def _now(self) -> Moment:
+        """The present is the moment of the recording."""
+        return self._relay.latest.moment
+
+    def __enter__(self) -> Self:
+        settings = self._settings
+        page = status_page(
+            settings,
+            self._now,
+            lambda: self._relay.latest,
+            lambda: self._backend.latest,
+            lambda: look_at_outbox(self._outbox, settings.outbox, INTERVAL_S),
+        )
+        self._exits.callback(self._outbox.close)
+        self.page_url = self._exits.enter_context(page) or ""
+        self._sender.start()
+        self._exits.callback(self._sender.stop, 1.0)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._exits.close()
+
+    def play(self, recording: Path) -> bool:
+        """Plays it; true if every measurement has been taken."""
+        stopping = threading.Event()
         part = Part(speed=SPEED)
-        for measurement in measurements(settings, recording, part, threading.Event()):
-            outbox.append(measurement)
-        return sender.finish()
-    finally:
-        sender.stop(1.0)
-        outbox.close()
+        for measurement in measurements(self._settings, recording, part, stopping, self._relay):
+            self._outbox.append(measurement)
+        return self._sender.finish()
 
 
 class Screen:
@@ -74,15 +115,17 @@ class Screen:
 
     def __init__(self, out: TextIO) -> None:
         self._out = out
-        self._has_colour = out.isatty() and "NO_COLOR" not in os.environ
+        self._is_watched = out.isatty()
+        self._has_colour = self._is_watched and not os.environ.get("NO_COLOR")
 
-    def open(self, url: str, directory: str) -> None:
+    def open(self, url: str, directory: str, page_url: str) -> None:
         """Writes what is about to happen, and the head of the table."""
         self._line(
             f"Playing three recorded minutes of three solar chargers, {SPEED:.0f} times as fast,"
         )
         self._line(f"through an outbox in {directory}")
         self._line(f"to a stand-in backend at {url}. Ctrl+C ends it.")
+        self._line(f"Status page: {page_url}")
         self._line("")
         power = f"{'power':>8}  {'':{_BAR_WIDTH}}"
         self._line(self._bold(f"{'taken at':9} {'charger':26} {power} {'PV':>8} {'total':>12}"))
@@ -107,6 +150,12 @@ class Screen:
         )
         self._line("Next: copy config.yaml.example to config.yaml, set url and api_key, and")
         self._line("      mqtt-http-bridge run --config config.yaml")
+
+    def stay(self, page_url: str) -> None:
+        """Where a person watches, keeps the page until Ctrl+C."""
+        if self._is_watched:
+            self._line(f"The status page stays at {page_url} until Ctrl+C.")
+            threading.Event().wait()
 
     def _device(self, device: dict[str, Any]) -> str:
         name = f"{device['name']:26.26}"

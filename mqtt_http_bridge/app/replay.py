@@ -60,14 +60,20 @@ def play(relay: Relay, events: Iterable[Event]) -> Iterator[tuple[Moment, list[C
 
 
 def measurements(
-    settings: Settings, path: Path, part: Part, stopping: threading.Event
+    settings: Settings,
+    path: Path,
+    part: Part,
+    stopping: threading.Event,
+    relay: Relay | None = None,
 ) -> Iterator[Measurement]:
     """The measurements of a recording, each at its time if `part` has a speed.
+
+    `relay` makes them, if one is given that somebody watches.
 
     Ends early when `stopping` is set. Raises a BridgeError for a recording that is none.
     """
     started_s = time.monotonic()
-    for moment, commands in play(Relay(settings), cut(read_recording(path), part)):
+    for moment, commands in play(relay or Relay(settings), cut(read_recording(path), part)):
         for command in commands:
             if isinstance(command, Log):
                 write_log(command.level, command.text)

@@ -1,0 +1,352 @@
+"""The status server without a browser: what it tells, to whom, and what nobody can do to it."""
+
+import http.client
+import json
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from mqtt_http_bridge.adapters.status import Resource, StatusServer, server
+from mqtt_http_bridge.core.errors import LocalFault
+from mqtt_http_bridge.core.metrics import METRICS, PREFIX
+from tests.faulty_backend import Forced
+from tests.gx import PORTAL_ID, StandInGx, multi_tracker, single_tracker
+from tests.running import Running, World
+
+ROOF = "HQ2211AAAA1"
+FREE_PORT = "from mqtt_http_bridge.core import schema; schema._port = int"
+"""Lets a config say port 0, which takes a free one."""
+PATHS = ("/", "/status.json", "/healthz", "/readyz", "/metrics")
+
+
+class Page:
+    """One service with its status page."""
+
+    def __init__(self, world: World, service: Running, address: tuple[str, int]) -> None:
+        self.world = world
+        self.service = service
+        self.address = address
+
+    def ask(self, path: str, method: str = "GET") -> tuple[int, bytes, dict[str, str]]:
+        """Status, body and headers of one request."""
+        connection = http.client.HTTPConnection(*self.address, timeout=10)
+        connection.request(method, path)
+        response = connection.getresponse()
+        headers = {name.lower(): value for name, value in response.getheaders()}
+        answer = (response.status, response.read(), headers)
+        connection.close()
+        return answer
+
+    def status(self) -> dict[str, Any]:
+        """What /status.json tells."""
+        document: dict[str, Any] = json.loads(self.ask("/status.json")[1])
+        return document
+
+    def samples(self) -> dict[str, dict[str, float]]:
+        """What /metrics tells, by name without our prefix and by serial, or the empty text."""
+        found: dict[str, dict[str, float]] = {}
+        for family in text_string_to_metric_families(self.ask("/metrics")[1].decode()):
+            for sample in family.samples:
+                name = sample.name.removeprefix(PREFIX)
+                found.setdefault(name, {})[sample.labels.get("serial", "")] = sample.value
+        return found
+
+    def wait(self, holds: Any, timeout_s: float = 20.0) -> None:
+        """Asks until `holds()` is true. Or TimeoutError."""
+        deadline_s = time.monotonic() + timeout_s
+        while not holds():
+            if time.monotonic() > deadline_s:
+                raise TimeoutError(f"found {self.status()}")
+            time.sleep(0.05)
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    """A broker and a backend."""
+    with World(tmp_path) as world:
+        yield world
+
+
+@pytest.fixture
+def gx(world: World) -> StandInGx:
+    """A GX with one charger."""
+    gx = world.add_gx(heartbeat_s=0.3)
+    gx.add("solarcharger", 277, single_tracker())
+    return gx
+
+
+def open_page(world: World, fault: str = "pass") -> Page:
+    """A running service with a page at a free port."""
+    service = world.run({"status.listen": "127.0.0.1:0"}, fault=f"{FREE_PORT}; {fault}")
+    url = service.wait_for("status page at").rpartition(" ")[2]
+    return Page(world, service, ("127.0.0.1", int(url.strip("/").rpartition(":")[2])))
+
+
+@pytest.fixture
+def page(world: World, gx: StandInGx) -> Page:
+    """A page of which the first measurement is already delivered."""
+    page = open_page(world)
+    world.backend.wait_for(1, 20.0)
+    return page
+
+
+# --- what it tells -------------------------------------------------------------------------------
+
+
+def test_every_path_answers_get_and_head(page: Page) -> None:
+    """HEAD says what GET would, without the body; both forbid to be kept or framed."""
+    page.wait(lambda: page.ask("/readyz")[0] == 200)
+    for path in PATHS:
+        status, body, headers = page.ask(path)
+        head_status, head_body, head_headers = page.ask(path, "HEAD")
+        assert (status, head_status, head_body) == (200, 200, b"")
+        assert int(headers["content-length"]) == len(body) > 0
+        assert headers["content-type"] == head_headers["content-type"]
+        assert headers["cache-control"] == "no-store"
+        assert headers["x-frame-options"] == "DENY"
+        assert "default-src 'none'" in headers["content-security-policy"]
+        assert "unsafe" not in headers["content-security-policy"]
+        assert "Python" not in headers["server"]
+
+
+def test_nothing_but_get_and_head(page: Page) -> None:
+    """Any other method is not allowed, whatever the path."""
+    for method in ("POST", "PUT", "DELETE", "OPTIONS", "PATCH", "TRACE", "BREW"):
+        status, _, headers = page.ask("/", method)
+        assert (status, headers["allow"]) == (405, "GET, HEAD")
+
+
+def test_there_is_nothing_else(page: Page) -> None:
+    """No other path answers, and none leads to a file."""
+    for path in ("/x", "/../config.yaml", "/page.html", "/%2e%2e/"):
+        assert page.ask(path)[0] == 404
+
+
+def test_status_json(page: Page) -> None:
+    """The page's document has what the page shows, and no secret."""
+    page.wait(lambda: page.status()["backend"]["answered"] is not None)
+    document = page.status()
+    (gx,) = document["gx"]
+    (charger,) = gx["chargers"]
+    assert (gx["portal_id"], gx["live"]) == (PORTAL_ID, True)
+    assert charger["serial"] == ROOF
+    assert charger["state"] == "external control"
+    assert charger["trackers"] == [
+        {"name": "PV", "voltage_v": 62.47999954223633, "power_w": 64.52999877929688}
+    ]
+    assert charger["history"][-1][1] == 64.5
+    assert document["backend"]["status"] == 201
+    assert document["troubles"] == []
+    assert page.world.backend.api_key not in json.dumps(document)
+
+
+def test_metrics(page: Page, gx: StandInGx) -> None:
+    """Prometheus' own parser takes it; every family is in the table, with unit and type."""
+    gx.set("solarcharger", 277, "CustomName", 'a "quoted" \\ name')
+    page.wait(lambda: "posts_total" in page.samples())
+    text = page.ask("/metrics")[1].decode()
+    for family in text_string_to_metric_families(text):
+        name = family.name.removeprefix(PREFIX)
+        metric = METRICS.get(name) or METRICS[f"{name}_total"]
+        assert family.name.startswith(PREFIX)
+        assert (family.type, family.documentation) == (metric.kind, metric.says)
+    samples = page.samples()
+    assert samples["charger_power_watts"][ROOF] == 64.52999877929688
+    assert samples["charger_yield_joules_total"][ROOF] == 20.760000228881836 * 3.6e6
+    assert samples["tracker_voltage_volts"][ROOF] == 62.47999954223633
+    now_s = time.time()
+    assert now_s - 10 < samples["charger_heard_timestamp_seconds"][ROOF] <= now_s + 1
+
+
+def test_the_series_of_a_charger_that_leaves_disappear(page: Page, gx: StandInGx) -> None:
+    """Who is not on the bus has no power, not even 0."""
+    gx.add("solarcharger", 0, multi_tracker())
+    page.wait(lambda: len(page.samples()["charger_power_watts"]) == 2)
+    gx.remove("solarcharger", 277)
+    page.wait(lambda: ROOF not in page.samples().get("charger_power_watts", {}))
+    assert not [name for name, found in page.samples().items() if ROOF in found]
+
+
+def test_ready(world: World, gx: StandInGx) -> None:
+    """Ready is who hears the GX and delivers; alive is who answers."""
+    page = open_page(world)
+    world.backend.wait_for(1, 20.0)
+    page.wait(lambda: page.ask("/readyz")[0] == 200)
+    world.backend.always(Forced(500))
+    page.wait(lambda: page.ask("/readyz")[0] == 503)
+    world.backend.always(None)
+    page.wait(lambda: page.ask("/readyz")[0] == 200)
+    world.broker.stop()
+    page.wait(lambda: page.ask("/readyz")[0] == 503)
+    assert page.ask("/healthz")[:2] == (200, b"alive\n")
+
+
+def test_ready_at_night(world: World) -> None:
+    """Chargers that say null at night make no measurement; that is as it should be."""
+    gx = world.add_gx(heartbeat_s=0.3)
+    gx.add("solarcharger", 277, single_tracker(power_w=None))
+    page = open_page(world)
+    page.wait(lambda: page.status()["gx"] != [])
+    page.wait(lambda: page.ask("/readyz")[0] == 200)
+    assert world.bodies == []
+
+
+def test_what_is_parked_is_told(tmp_path: Path) -> None:
+    """What the backend refuses is shown with its reason, and what to do."""
+    with World(tmp_path, known_serials=()) as world:
+        world.add_gx(heartbeat_s=0.3).add("solarcharger", 277, single_tracker())
+        page = open_page(world)
+        page.wait(lambda: page.status()["outbox"]["parked"] != [])
+        document = page.status()
+        assert document["outbox"]["parked"][0]["reason"] == f"Device {ROOF} not found"
+        assert "outbox retry" in document["troubles"][0]["fix"]
+        page.wait(lambda: page.samples()["outbox_parked"][ROOF] >= 1.0)
+
+
+# --- what nobody can do to it --------------------------------------------------------------------
+
+
+def test_hostile_clients(page: Page) -> None:
+    """Idle, slow, endless and rude clients: the relay measures and delivers as if nobody was there.
+
+    When they are gone, or cut off, the page answers again.
+    """
+    before = len(page.world.backend.received)
+    clients = [socket.create_connection(page.address) for _ in range(40)]
+    rude = (
+        b"\x16\x03\x01\x02\x00",
+        b"GET / HTTP/9.9\r\n",
+        b"GET",
+        b"A" * 70_000,
+        b"\r\n\r\n",
+        b"\0",
+    )
+    for number, client in enumerate(clients):
+        try:
+            client.sendall(rude[number % len(rude)])
+        except OSError:
+            continue
+    page.world.backend.wait_for(before + 4, 20.0)
+    for client in clients:
+        client.close()
+    page.wait(lambda: can_ask(page), timeout_s=20.0)
+    taken = [a.monotonic_s for a in page.world.backend.received[before : before + 4]]
+    assert max(b - a for a, b in pairwise(taken)) < 2.0
+    assert not page.service.said("Traceback")
+
+
+def can_ask(page: Page) -> bool:
+    """Whether the page answers at all."""
+    try:
+        return page.ask("/healthz")[0] == 200
+    except OSError:
+        return False
+
+
+@pytest.fixture
+def small() -> Iterator[StatusServer]:
+    """A server of one resource, in this process."""
+    resource = Resource("text/plain", lambda: (200, b"x" * 5_000_000))
+    small = StatusServer(("127.0.0.1", 0), {"/": resource})
+    small.start()
+    yield small
+    small.stop()
+
+
+def test_who_takes_too_long_is_cut_off(
+    small: StatusServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One byte now and then keeps no connection open; nor does not reading."""
+    monkeypatch.setattr(server, "LONGEST_CONNECTION_S", 0.3)
+    address = ("127.0.0.1", int(small.url.strip("/").rpartition(":")[2]))
+    with socket.create_connection(address) as dripping, socket.create_connection(address) as deaf:
+        deaf.sendall(b"GET / HTTP/1.0\r\n\r\n")
+        deadline_s = time.monotonic() + 10.0
+        dripping.settimeout(0.05)
+        is_open = True
+        while is_open and time.monotonic() < deadline_s:
+            try:
+                dripping.sendall(b"a")
+                is_open = bool(dripping.recv(1))
+            except TimeoutError:
+                continue
+            except OSError:
+                is_open = False
+        assert not is_open
+        while threads() and time.monotonic() < deadline_s:
+            threads()[0].join(0.1)
+        assert threads() == []
+
+
+def threads() -> list[threading.Thread]:
+    """Those that answer requests in this process."""
+    return [t for t in threading.enumerate() if "process_request_thread" in t.name]
+
+
+def test_a_port_that_is_taken(small: StatusServer) -> None:
+    """The error names the key and what to do."""
+    port = int(small.url.strip("/").rpartition(":")[2])
+    with pytest.raises(LocalFault, match=r"status\.listen: .*Address already in use.*stop what"):
+        StatusServer(("127.0.0.1", port), {})
+
+
+def test_ipv6() -> None:
+    """An address in brackets works, too, where the machine has it."""
+    try:
+        with socket.create_server(("::1", 0), family=socket.AF_INET6):
+            pass
+    except OSError:
+        pytest.skip("this machine has no IPv6")
+    six = StatusServer(("::1", 0), {"/": Resource("text/plain", lambda: (200, b"six"))})
+    six.start()
+    port = int(six.url.strip("/").rpartition(":")[2])
+    connection = http.client.HTTPConnection("::1", port, timeout=10)
+    connection.request("GET", "/")
+    assert connection.getresponse().read() == b"six"
+    connection.close()
+    six.stop()
+
+
+def test_with_the_page_off_none_of_it_is_imported(tmp_path: Path) -> None:
+    """A service without a page has no code of it, and no HTTP server at all."""
+    code = (
+        "import sys; import mqtt_http_bridge.app.service;"
+        "print([m for m in sys.modules if 'status' in m and m.startswith('mqtt_http_bridge')"
+        " or m.endswith('.metrics') or m in ('http.server', 'socketserver')])"
+    )
+    found = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path
+    )
+    assert found.stdout == "[]\n"
+
+
+def test_with_the_page_off_nothing_listens(world: World, gx: StandInGx) -> None:
+    """By default the service opens no port."""
+    process = world.run()
+    world.backend.wait_for(1, 20.0)
+    assert process.said("status page") == []
+    inodes = listening_inodes()
+    fds = Path(f"/proc/{process._process.pid}/fd")
+    if not fds.is_dir():
+        pytest.skip("this system has no /proc")
+    links = [str(fd.readlink()) for fd in fds.iterdir()]
+    assert not [link for link in links if link.removeprefix("socket:").strip("[]") in inodes]
+
+
+def listening_inodes() -> set[str]:
+    """The sockets of this machine that listen for TCP."""
+    rows: list[list[str]] = []
+    for name in ("tcp", "tcp6"):
+        path = Path("/proc/net") / name
+        if path.exists():
+            rows += [line.split() for line in path.read_text().splitlines()[1:]]
+    return {row[9] for row in rows if row[3] == "0A"}
