@@ -8,13 +8,14 @@ import argparse
 import logging
 import os
 import sys
+import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final, TextIO, TypeVar
 
-from mqtt_http_bridge import __version__
+from mqtt_http_bridge import __version__, cli_setup
 from mqtt_http_bridge.core.errors import BridgeError, ConfigError
 from mqtt_http_bridge.core.settings import BackendSettings, OutboxSettings, Settings
 
@@ -23,6 +24,7 @@ FAILED: Final = 1
 WRONG_USAGE: Final = 2
 
 DEFAULT_CONFIG: Final = Path("config.yaml")
+LOCALHOST: Final = "127.0.0.1"
 
 T = TypeVar("T")
 
@@ -36,6 +38,8 @@ class Arguments(argparse.Namespace):
     host: str | None = None
     port: int | None = None
     output: Path = Path()
+    certificate: Path | None = None
+    password_file: Path | None = None
     anonymize: bool = False
     duration: float | None = None
     recording: Path = Path()
@@ -48,6 +52,12 @@ class Arguments(argparse.Namespace):
     numbers: list[int] = field(default_factory=list)
     parked: bool = False
     all: bool = False
+    pause_s: float = 0.0
+    url: str | None = None
+    api_key_file: Path | None = None
+    gx: str | None = None
+    outbox: Path | None = None
+    old_config: Path | None = None
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -63,8 +73,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("ended by Ctrl+C", file=sys.stderr)
         return FAILED
     except BridgeError as error:
-        print(f"mqtt-http-bridge: {error}", file=sys.stderr)
+        print(f"mqtt-http-bridge: {error}", file=sys.stderr, flush=True)
+        _pause(arguments.pause_s)
         return WRONG_USAGE if isinstance(error, ConfigError) else FAILED
+
+
+def _pause(pause_s: float) -> None:
+    """Puts off the end after an error, so that a supervisor that restarts at once does not spin."""
+    if pause_s:
+        print(f"trying again in {pause_s:.0f} s", file=sys.stderr, flush=True)
+        time.sleep(pause_s)
 
 
 # --- verbs -----------------------------------------------------------------------------------
@@ -77,7 +95,73 @@ def _run(arguments: Arguments) -> int:
 
     settings = _settings(arguments, needs_backend=True)
     _start_log(sys.stdout, settings.logging_level)
+    if settings.logs_to_syslog:
+        from mqtt_http_bridge.adapters.syslog import add_system_log
+
+        add_system_log(logging.getLogger("mqtt_http_bridge"))
     run(settings, _backend(settings))
+    return DONE
+
+
+def _check(arguments: Arguments) -> int:
+    from mqtt_http_bridge.app.check import check
+    from mqtt_http_bridge.core.findings import Mark, all_hold
+
+    _start_log(sys.stderr, "ERROR")
+    found = check(arguments.config or DEFAULT_CONFIG, os.environ, as_json=arguments.json)
+    if found[0].mark is Mark.WRONG:
+        return WRONG_USAGE
+    return DONE if all_hold(found) else FAILED
+
+
+def _discover(arguments: Arguments) -> int:
+    from mqtt_http_bridge.app.setup import discover, password_from
+
+    _start_log(sys.stderr, "ERROR")
+    password = password_from(arguments.password_file, os.environ)
+    host = arguments.host or LOCALHOST
+    discover(host, arguments.port, arguments.certificate, password)
+    return DONE
+
+
+def _pin(arguments: Arguments) -> int:
+    from mqtt_http_bridge.app.setup import pin
+
+    pin(arguments.host or LOCALHOST, arguments.port or 8883, arguments.output)
+    return DONE
+
+
+def _pair(arguments: Arguments) -> int:
+    from mqtt_http_bridge.app.setup import pair, password_from
+
+    pair(
+        arguments.host or LOCALHOST,
+        arguments.port or 443,
+        arguments.certificate or cli_setup.DEFAULT_CERTIFICATE,
+        arguments.output,
+        password_from(arguments.password_file, os.environ),
+    )
+    return DONE
+
+
+def _config_make(arguments: Arguments) -> int:
+    from mqtt_http_bridge.app.make_config import make_config, old_values
+
+    values, left = old_values(arguments.old_config) if arguments.old_config else ({}, [])
+    given = {
+        "backend.url": arguments.url,
+        "mqtt.host": arguments.gx,
+        "outbox.directory": arguments.outbox and str(arguments.outbox),
+    }
+    values |= {name: value for name, value in given.items() if value is not None}
+    make_config(arguments.output, values, arguments.api_key_file)
+    for name in left:
+        print(f"{arguments.old_config}: {name} is not taken over", file=sys.stderr)
+    return DONE
+
+
+def _config_test(arguments: Arguments) -> int:
+    _settings(arguments, needs_backend=True)
     return DONE
 
 
@@ -220,9 +304,14 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"mqtt-http-bridge {__version__}")
     verbs = parser.add_subparsers(title="verbs", metavar="VERB", required=True)
     _add_run(verbs)
+    cli_setup.add_check(verbs, _check)
+    cli_setup.add_discover(verbs, _discover)
+    cli_setup.add_pin(verbs, _pin)
+    cli_setup.add_pair(verbs, _pair)
     _add_record(verbs)
     _add_replay(verbs)
     _add_outbox(verbs)
+    _add_config_verb(verbs)
     _add_demo(verbs)
     return parser
 
@@ -230,6 +319,14 @@ def _parser() -> argparse.ArgumentParser:
 def _add_run(verbs: Any) -> None:
     verb = verbs.add_parser("run", help="relay, until SIGTERM or Ctrl+C")
     _add_config(verb)
+    verb.add_argument(
+        "--pause",
+        dest="pause_s",
+        type=_seconds,
+        metavar="SECONDS",
+        default=0.0,
+        help="wait so long before ending on an error, for supervisors that restart at once",
+    )
     verb.set_defaults(verb=_run)
 
 
@@ -313,6 +410,26 @@ def _add_outbox(verbs: Any) -> None:
     drop.set_defaults(verb=_outbox_drop)
     for action in (status, listing, show, retry, drop):
         _add_config(action)
+
+
+def _add_config_verb(verbs: Any) -> None:
+    config = verbs.add_parser("config", help="make or test a config file")
+    actions = config.add_subparsers(title="actions", metavar="ACTION", required=True)
+    make = actions.add_parser("make", help="write a config file that can be read by its owner only")
+    make.add_argument(
+        "-o", "--output", type=Path, required=True, metavar="FILE", help="which must not exist"
+    )
+    make.add_argument("--url", help="backend.url")
+    make.add_argument("--api-key-file", type=Path, metavar="FILE", help="its first line is the key")
+    make.add_argument("--gx", metavar="HOST", help="mqtt.host")
+    make.add_argument("--outbox", type=Path, metavar="DIRECTORY", help="outbox.directory")
+    make.add_argument(
+        "--old-config", type=Path, metavar="FILE", help="the config.ini of the D-Bus bridge"
+    )
+    make.set_defaults(verb=_config_make)
+    test = actions.add_parser("test", help="say what is wrong with a config file, if anything is")
+    _add_config(test)
+    test.set_defaults(verb=_config_test)
 
 
 def _add_json(verb: argparse.ArgumentParser) -> None:

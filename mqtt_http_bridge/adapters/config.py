@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -30,7 +31,8 @@ def load(path: Path, environment: Mapping[str, str], *, needs_backend: bool = Tr
         _resolve_files(values, path.absolute().parent)
         for name, (file_key, variable) in _SECRETS.items():
             _resolve_secret(values, name, file_key, variable, environment.get(variable))
-        return schema.settings_from(values, needs_backend=needs_backend)
+        settings = schema.settings_from(values, needs_backend=needs_backend)
+        return replace(settings, source=str(path))
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from error
 

@@ -59,6 +59,7 @@ class Sender:
         self._told: set[str] = set()
         """What has been told since measurements were taken last."""
         self._quota = LogQuota()
+        self._has_delivered = False
         self._refused: dict[str, str] = {}
         self._thread = threading.Thread(target=self._run, name="sender", daemon=True)
         if len(outbox):
@@ -197,9 +198,11 @@ class Sender:
 
     def _tell(self, verdict: Verdict) -> None:
         is_fine = verdict.route is Route.OPEN and (not verdict.owed or verdict.is_owed_at_once)
-        if is_fine and self._told:
+        if is_fine and (self._told or not self._has_delivered):
+            again = " again" if self._told else ""
+            self._has_delivered = True
             self._told.clear()
-            self._write(Log.info("the backend takes measurements again"))
+            self._write(Log.info(f"the backend takes measurements{again}"))
         elif not is_fine and verdict.reason not in self._told and len(self._told) < MOST_TOLD:
             self._told.add(verdict.reason)
             self._write(Log.warning(f"not delivered, kept in the outbox: {verdict.reason}"))

@@ -8,6 +8,8 @@ dying threads --+                 \\-> Store -> outbox -------------> outbox -> 
 import logging
 import random
 import secrets
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -18,10 +20,13 @@ from mqtt_http_bridge.adapters.clock import SystemClock, boot_id
 from mqtt_http_bridge.adapters.outbox import Boot, Outbox
 from mqtt_http_bridge.app.loop import Inbox, hands, run_loop, watch
 from mqtt_http_bridge.app.sender import Sender
+from mqtt_http_bridge.app.watch import WatchedBackend, WatchedRelay, look_at_outbox
 from mqtt_http_bridge.core import venus
 from mqtt_http_bridge.core.errors import LocalFault
-from mqtt_http_bridge.core.relay import Relay
-from mqtt_http_bridge.core.settings import BackendSettings, Settings
+from mqtt_http_bridge.core.events import Moment
+from mqtt_http_bridge.core.settings import AUTO, BackendSettings, Settings
+from mqtt_http_bridge.core.story import Facts
+from mqtt_http_bridge.core.views import BackendView, OutboxView, RelayView
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +47,12 @@ def run(settings: Settings, backend_settings: BackendSettings) -> None:
 
 def _run(settings: Settings, backend_settings: BackendSettings, inbox: Inbox) -> None:
     log.info(
-        "mqtt-http-bridge %s: from %s to %s", __version__, _address(settings), backend_settings.url
+        "mqtt-http-bridge %s: from %s (portal id %s) to %s, by %s",
+        __version__,
+        _address(settings),
+        ", ".join(settings.mqtt.portal_ids) or AUTO,
+        backend_settings.url,
+        settings.source,
     )
     clock = SystemClock()
     outbox = Outbox(settings.outbox, Boot(boot_id(), clock.distance_s))
@@ -54,19 +64,61 @@ def _run(settings: Settings, backend_settings: BackendSettings, inbox: Inbox) ->
         emit=inbox.put,
         draw=random.uniform,
     )
-    sender = Sender(
-        outbox, Backend(backend_settings), max_rate_per_s=settings.outbox.max_rate_per_s
-    )
-    sender.start()
-    broker.start()
-    try:
-        carry_out = hands(broker, outbox.append, outbox.note_clock_step)
-        run_loop(Relay(settings), inbox, clock.now, carry_out)
-    finally:
-        broker.stop(STOP_BROKER_S)
-        sender.stop(STOP_SENDER_S)
+    backend = WatchedBackend(Backend(backend_settings), clock.now)
+    sender = Sender(outbox, backend, max_rate_per_s=settings.outbox.max_rate_per_s)
+    relay, outbox_now = _watched(settings, clock, backend, outbox)
+    desk = (clock.now, lambda: relay.latest, lambda: backend.latest, outbox_now)
+    with status_page(settings, *desk):
+        sender.start()
+        broker.start()
+        try:
+            carry_out = hands(broker, outbox.append, outbox.note_clock_step)
+            run_loop(relay, inbox, clock.now, carry_out)
+        finally:
+            broker.stop(STOP_BROKER_S)
+            sender.stop(STOP_SENDER_S)
     log.info("stopped: %d measurements wait in %s", len(outbox), outbox.directory)
     outbox.close()
+
+
+def _watched(
+    settings: Settings, clock: SystemClock, backend: WatchedBackend, outbox: Outbox
+) -> tuple[WatchedRelay, Callable[[], OutboxView]]:
+    """The relay, and how to look at the outbox, for the log and the status page."""
+
+    def outbox_now() -> OutboxView:
+        return look_at_outbox(outbox, settings.outbox, settings.device.update_interval_s)
+
+    def facts(seen: RelayView) -> Facts:
+        return Facts(seen, backend.latest, outbox_now())
+
+    is_shown = settings.status.listen is not None
+    return WatchedRelay(settings, clock.now(), is_shown=is_shown, facts=facts), outbox_now
+
+
+@contextmanager
+def status_page(
+    settings: Settings,
+    now: Callable[[], Moment],
+    relay: Callable[[], RelayView],
+    backend: Callable[[], BackendView],
+    outbox: Callable[[], OutboxView],
+) -> Iterator[str | None]:
+    """Within this there is a status page, if one is wanted: gives its address.
+
+    Without one, nothing of it is imported. Raises LocalFault if it cannot listen.
+    """
+    if settings.status.listen is None:
+        yield None
+        return
+    from mqtt_http_bridge.app.status import Desk, open_page
+
+    page = open_page(settings.status.listen, Desk(now, relay, backend, outbox))
+    log.info("status page at %s", page.url)
+    try:
+        yield page.url
+    finally:
+        page.stop()
 
 
 def _address(settings: Settings) -> str:
