@@ -17,6 +17,7 @@ from mqtt_http_bridge.core.settings import (
     OutboxSettings,
     Secret,
     Settings,
+    StatusSettings,
 )
 
 CANARY = "canary-5e1f"
@@ -59,6 +60,13 @@ GOOD: dict[str, tuple[tuple[object, object], ...]] = {
     "outbox.directory": (("outbox", "outbox"),),
     "outbox.max_bytes": (("auto", None), (100_000, 100_000)),
     "outbox.max_rate": ((0.1, 0.1), (1000, 1000.0)),
+    "status.listen": (
+        ("off", None),
+        (False, None),
+        ("127.0.0.1:8480", ("127.0.0.1", 8480)),
+        ("[::1]:80", ("::1", 80)),
+    ),
+    "logging.syslog": ((True, True), (False, False)),
     "logging.level": (("INFO", "INFO"), ("debug", "DEBUG")),
 }
 """Values that each key takes, and what they are read as."""
@@ -101,7 +109,9 @@ WRONG: dict[str, tuple[object, ...]] = {
     "outbox.directory": NO_TEXT,
     "outbox.max_bytes": (True, "64 MB", 99_999, 1e6, [100_000]),
     "outbox.max_rate": (*NO_NUMBER, 0, 1001),
+    "status.listen": (*NO_TEXT, "8480", "localhost:8480", "127.0.0.1:0", "127.0.0.300:80", "[:80"),
     "logging.level": (*NO_TEXT, "LOUD"),
+    "logging.syslog": ("yes", 1, []),
 }
 """Values that each key refuses."""
 
@@ -169,6 +179,8 @@ SETTING_OF: dict[str, tuple[str, object]] = {
     "outbox.directory": ("outbox.directory", "/other"),
     "outbox.max_bytes": ("outbox.max_bytes", 7_000_000),
     "outbox.max_rate": ("outbox.max_rate_per_s", 7.0),
+    "status.listen": ("status.listen", ("127.0.0.2", 8480)),
+    "logging.syslog": ("logs_to_syslog", True),
     "logging.level": ("logging_level", "DEBUG"),
 }
 """The setting that each key becomes, and a value that is not its default."""
@@ -194,9 +206,13 @@ def test_keys_and_settings_are_the_same_set() -> None:
         "mqtt": MqttSettings,
         "device": DeviceSettings,
         "outbox": OutboxSettings,
+        "status": StatusSettings,
     }
     settable = {f"{name}.{field.name}" for name, kind in parts.items() for field in fields(kind)}
-    assert {path for path, _ in SETTING_OF.values()} == settable | {"logging_level"}
+    assert {path for path, _ in SETTING_OF.values()} == settable | {
+        "logging_level",
+        "logs_to_syslog",
+    }
     assert set(KEYS) - set(SETTING_OF) == {"backend.api_key_file", "mqtt.password_file"}
 
 
@@ -268,11 +284,14 @@ def test_a_password_in_an_address_is_not_shown() -> None:
     [
         (
             [],
-            "expected sections (backend, device, mqtt, outbox, logging), found a list",
+            "expected sections (backend, device, mqtt, outbox, status, logging), found a list",
         ),
         (
             "backend",
-            "expected sections (backend, device, mqtt, outbox, logging), found a single value",
+            (
+                "expected sections (backend, device, mqtt, outbox, status, logging),"
+                " found a single value"
+            ),
         ),
         (
             {"backnd": {}},
@@ -280,11 +299,11 @@ def test_a_password_in_an_address_is_not_shown() -> None:
         ),
         (
             {7: {}},
-            "7: expected a known section, found this one: did you mean outbox?",
+            "7: expected a known section, found this one: did you mean status?",
         ),
         (
             {"a\nb": {}},
-            "'a\\nb': expected a known section, found this one: did you mean outbox?",
+            "'a\\nb': expected a known section, found this one: did you mean status?",
         ),
         ({"mqtt": "gx"}, "mqtt: expected keys below it, found a single value"),
         ({"mqtt": ["gx"]}, "mqtt: expected keys below it, found a list"),

@@ -26,6 +26,8 @@ from tests.measuring import CANNOT_STORE, measurement, summary, violation
 from tests.sending import BOOT, Scripted, Sending
 
 HOUR_S = 3600.0
+FIRST_LINE = "the backend takes measurements"
+"""Told once after the start, where no trouble was told before; left out below."""
 FAILS = Forced(500, b"Internal Server Error")
 
 
@@ -75,7 +77,18 @@ def sending(backend: Registry, tmp_path: Path) -> Iterator[Sending]:
 @pytest.fixture
 def log(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
     caplog.set_level(logging.INFO, logger="mqtt_http_bridge.app.sender")
+    caplog.handler.addFilter(lambda record: record.getMessage() != FIRST_LINE)
     return caplog
+
+
+def test_the_first_success_is_told_once(
+    backend: Registry, sending: Sending, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whoever has just installed it sees that it works."""
+    caplog.set_level(logging.INFO, logger="mqtt_http_bridge.app.sender")
+    for n in range(3):
+        sending.send(measurement("A", at_s=30.0 * n), for_s=30.0)
+    assert caplog.messages == [FIRST_LINE]
 
 
 def stored_once(backend: FaultyBackend) -> set[tuple[str, str]]:
