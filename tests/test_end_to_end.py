@@ -542,9 +542,10 @@ def test_two_processes_with_one_outbox(world: World, gx: StandInGx) -> None:
 
 
 def test_a_short_log(world: World, gx: StandInGx) -> None:
-    """From the start to the end of a quiet run there are six lines."""
+    """From the start to the end of a quiet run there are seven lines."""
     process = world.run()
     world.backend.wait_for(2, timeout_s=TIMEOUT_S)
+    process.wait_for("the backend takes measurements")
     assert process.stop() == 0
 
     openings = [
@@ -553,6 +554,7 @@ def test_a_short_log(world: World, gx: StandInGx) -> None:
         f"INFO found the GX with portal id {PORTAL_ID}",
         f"INFO {PORTAL_ID}: charger solarcharger/{BARN} 'MPPT RS barn' ",
         f"INFO {PORTAL_ID}: charger solarcharger/{ROOF} 'South roof' ",
+        "INFO the backend takes measurements",
         "INFO stopped: ",
     ]
     assert len(process.lines) == len(openings)
