@@ -37,6 +37,7 @@ RECORDING: Final = "demo.jsonl.gz"
 """Three minutes of an evening: one charger goes to sleep, one is switched off, one is unplugged."""
 SPEED: Final = 6.0
 INTERVAL_S: Final = 10.0
+STAY_S: Final = 20.0
 _DAWN: Final = Moment(0.0, datetime.fromtimestamp(0, UTC))
 """Before the first event of the recording."""
 _BAR_WIDTH: Final = 12
@@ -152,10 +153,10 @@ class Screen:
         self._line("      mqtt-http-bridge run --config config.yaml")
 
     def stay(self, page_url: str) -> None:
-        """Where a person watches, keeps the page until Ctrl+C."""
+        """Where a person watches, keeps the page a little longer; the demo ends within a minute."""
         if self._is_watched:
-            self._line(f"The status page stays at {page_url} until Ctrl+C.")
-            threading.Event().wait()
+            self._line(f"The status page stays at {page_url} for {STAY_S:.0f} s, or until Ctrl+C.")
+            threading.Event().wait(STAY_S)
 
     def _device(self, device: dict[str, Any]) -> str:
         name = f"{device['name']:26.26}"
