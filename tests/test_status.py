@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -285,6 +286,20 @@ def test_who_takes_too_long_is_cut_off(
         while threads() and time.monotonic() < deadline_s:
             threads()[0].join(0.1)
         assert threads() == []
+
+
+def test_one_connection_too_many_is_cut_off(
+    small: StatusServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Idle clients take so many places and no more; the next is sent away at once."""
+    monkeypatch.setattr(server, "LONGEST_CONNECTION_S", 60.0)
+    monkeypatch.setattr(server._Handler, "timeout", 60.0)
+    address = ("127.0.0.1", int(small.url.strip("/").rpartition(":")[2]))
+    with ExitStack() as stack:
+        for _ in range(server.MOST_CONNECTIONS):
+            stack.enter_context(socket.create_connection(address))
+        last = stack.enter_context(socket.create_connection(address, timeout=20.0))
+        assert last.recv(1) == b""
 
 
 def threads() -> list[threading.Thread]:
