@@ -41,7 +41,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
     ),
     # State, policy.
     ("core.agenda", "core.chargers", "core.link"),
-    ("core.quota", "core.news", "core.story"),
+    ("core.quota", "core.news", "core.schedule", "core.story"),
     ("core.site",),
     # The core, and what is told of it.
     ("core.relay",),

@@ -12,6 +12,7 @@ from mqtt_http_bridge.core.errors import ConfigError, MalformedMessage
 from mqtt_http_bridge.core.events import Connected, Disconnected, Event, Message, Moment, Tick
 from mqtt_http_bridge.core.link import Link
 from mqtt_http_bridge.core.quota import LogQuota
+from mqtt_http_bridge.core.schedule import Schedule
 from mqtt_http_bridge.core.settings import Settings
 from mqtt_http_bridge.core.site import Site
 from mqtt_http_bridge.core.venus import ChargerReading, PortalSeen, Reading, Unreadable
@@ -28,20 +29,25 @@ class Relay:
         self.malformed_messages = 0
         """Messages on topics of ours that were not as the GX sends them."""
         self._settings = settings
+        self._schedule: Schedule[Link | Site] = Schedule()
         self._link = Link()
+        self._schedule.add(self._link)
         self._log_quota = LogQuota()
-        self._sites = {
-            portal_id: Site(portal_id, settings) for portal_id in settings.mqtt.portal_ids
-        }
-        self._next_deadline_s = float("inf")
+        self._sites: dict[str, Site] = {}
+        for portal_id in settings.mqtt.portal_ids:
+            self._add_site(portal_id)
         self._last_moment: Moment | None = None
+
+    def _add_site(self, portal_id: str) -> None:
+        self._sites[portal_id] = Site(portal_id, self._settings)
+        self._schedule.add(self._sites[portal_id])
 
     def next_deadline_s(self) -> float:
         """When to hand in a `Tick` if nothing else happens; infinity for never.
 
         It may be earlier than anything is due, as silence is watched for: never later.
         """
-        return self._next_deadline_s
+        return self._schedule.next_s()
 
     def handle(self, event: Event) -> list[Command]:
         """Does what was due before `event`, then takes the event in.
@@ -59,7 +65,7 @@ class Relay:
                 commands += self._disconnect(moment, reason)
             case Tick():
                 pass
-        return self._within_quota(commands, event.moment.monotonic_s)
+        return self._within_quota(commands, event.moment.monotonic_s) if commands else commands
 
     def _within_quota(self, commands: list[Command], now_s: float) -> list[Command]:
         kept: list[Command] = []
@@ -84,28 +90,26 @@ class Relay:
     def _watch_clock(self, moment: Moment) -> list[Command]:
         """Notes when the wall clock is no longer where it was beside the monotonic one."""
         last, self._last_moment = self._last_moment or moment, moment
+        if last is moment:  # Messages that were read together share one.
+            return []
         step_s = (moment.utc - last.at(moment.monotonic_s).utc).total_seconds()
         if abs(step_s) <= CLOCK_STEP_S:
             return []
         text = f"the clock of this machine was set by {step_s:+.0f} s"
         return [Log.info(text), NoteClockStep(step_s)]
 
-    def _parts(self) -> list[Link | Site]:
-        return [self._link, *self._sites.values()]
-
     def _bring_forward(self, *parts: Link | Site) -> None:
         """Minds the deadlines of `parts`, which may have become earlier than they were."""
-        deadlines_s = (part.next_deadline_s() for part in parts)
-        self._next_deadline_s = min(self._next_deadline_s, *deadlines_s)
+        for part in parts:
+            self._schedule.bring_forward(part, part.next_deadline_s())
 
     def _act_until(self, moment: Moment) -> list[Command]:
         commands: list[Command] = []
-        while self._next_deadline_s <= moment.monotonic_s:
-            now = moment.at(self._next_deadline_s)
-            for part in self._parts():
-                if part.next_deadline_s() <= now.monotonic_s:
-                    commands += part.act(now)
-            self._next_deadline_s = min(part.next_deadline_s() for part in self._parts())
+        while (due_s := self._schedule.next_s()) <= moment.monotonic_s:
+            part = self._schedule.pop()
+            if part.next_deadline_s() <= due_s:
+                commands += part.act(moment.at(due_s))
+            self._bring_forward(part)
         return commands
 
     # --- connection --------------------------------------------------------------------------
@@ -117,7 +121,7 @@ class Relay:
             commands.append(Subscribe((venus.DISCOVERY_TOPIC,)))
         for portal_id in self._sites:
             commands += self._open(portal_id, now)
-        self._bring_forward(*self._parts())
+        self._bring_forward(self._link, *self._sites.values())
         return commands
 
     def _open(self, portal_id: str, now: Moment) -> list[Command]:
@@ -150,7 +154,7 @@ class Relay:
         if not message.retain:
             commands += self._link.hear(message.moment.monotonic_s)
         commands += site.hear(reading, message.moment, retained=message.retain)
-        self._bring_forward(self._link, site)
+        self._bring_forward(site)
         return commands
 
     def _is_wanted(self, reading: Reading) -> bool:
@@ -174,6 +178,7 @@ class Relay:
                 f"mqtt.portal_id: expected one GX behind the broker, found {found}:"
                 " list those to relay, for example mqtt.portal_id: [" + found + "]"
             )
-        self._sites[portal_id] = Site(portal_id, self._settings)
+        self._add_site(portal_id)
         self._link.find_portal(now.monotonic_s)
+        self._bring_forward(self._link)
         return [Log.info(f"found the GX with portal id {portal_id}"), *self._open(portal_id, now)]

@@ -1,0 +1,50 @@
+"""Who is due next: what a thousand members are looked after by."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mqtt_http_bridge.core.schedule import NEVER, Schedule
+
+TIMES = st.integers(0, 20).map(float)
+
+
+class Member:
+    """Something with a deadline of its own."""
+
+    def __init__(self, due_s: float) -> None:
+        self.due_s = due_s
+
+
+def test_nobody_is_due() -> None:
+    """Without members, and with members that are never due, nothing is ever to be done."""
+    schedule: Schedule[Member] = Schedule()
+    schedule.add(Member(NEVER))
+    assert schedule.next_s() == NEVER
+
+
+@given(st.lists(TIMES, min_size=1, max_size=8), st.lists(st.tuples(st.integers(0, 7), TIMES)))
+def test_everybody_is_looked_after_in_time_and_in_order(
+    due_s: list[float], changes: list[tuple[int, float]]
+) -> None:
+    """However deadlines were moved before: each member comes when it is due, in order of adding."""
+    members = [Member(each) for each in due_s]
+    schedule: Schedule[Member] = Schedule()
+    for member in members:
+        schedule.add(member)
+        schedule.bring_forward(member, member.due_s)
+    for number, new_s in changes:
+        member = members[number % len(members)]
+        member.due_s = new_s
+        schedule.bring_forward(member, new_s)
+
+    acted: list[tuple[float, int]] = []
+    while (now_s := schedule.next_s()) < NEVER:
+        member = schedule.pop()
+        if member.due_s <= now_s:
+            acted.append((now_s, members.index(member)))
+            member.due_s = NEVER
+        schedule.bring_forward(member, member.due_s)
+
+    last = {n % len(members): s for n, s in changes}
+    expected = sorted((last.get(n, s), n) for n, s in enumerate(due_s))
+    assert acted == expected
