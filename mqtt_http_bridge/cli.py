@@ -5,6 +5,7 @@ supervisors pick it up. Exit status: 0 done, 1 failed, 2 the command or the conf
 """
 
 import argparse
+import gc
 import logging
 import os
 import sys
@@ -91,9 +92,12 @@ def _pause(pause_s: float) -> None:
 
 
 def _run(arguments: Arguments) -> int:
+    # What is imported stays: looking for garbage in it would take a tenth of the start.
+    gc.disable()
     from mqtt_http_bridge.app.service import run
 
     settings = _settings(arguments, needs_backend=True)
+    gc.enable()
     _start_log(sys.stdout, settings.logging_level)
     if settings.logs_to_syslog:
         from mqtt_http_bridge.adapters.syslog import add_system_log

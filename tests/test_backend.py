@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from mqtt_http_bridge.adapters.backend import Backend, reasons
-from mqtt_http_bridge.adapters.backend.http import MAX_ANSWER_BYTES, MAX_IDLE_S
+from mqtt_http_bridge.adapters.backend.http import MAX_ANSWER_BYTES, MAX_IDLE_S, Route
 from mqtt_http_bridge.app.stand_in_server import Connection
 from mqtt_http_bridge.core.delivery import LONGEST_RETRY_AFTER_S, NoReply, Reply
 from mqtt_http_bridge.core.errors import ConfigError
@@ -347,14 +347,14 @@ def test_nobody_picks_up() -> None:
 def test_time_that_is_up_before_there_is_a_connection_still_counts(faulty: FaultyBackend) -> None:
     """A connection made too late is cut at once, not waited on for ever."""
     faulty.always(Forced(201, delay_s=LATE_S))
-    backend = backend_at(faulty.url)
+    route = Route(BackendSettings(url=faulty.url, api_key=Secret(KEY), timeout_s=LATE_S))
     started_s = time.monotonic()
-    with backend._adapter.limit(LATE_S):
-        backend._adapter._cut()
+    with route._adapter.limit(LATE_S):
+        route._adapter._cut()
         with pytest.raises(OSError, match="aborted"):
-            backend._post(BODY)
+            route._post(BODY)
     assert time.monotonic() - started_s < LATE_S / 2
-    backend.close()
+    route.close()
 
 
 # --- connections that are kept -------------------------------------------------------------------
@@ -424,7 +424,8 @@ def hang_up_when_idle(connection: socket.socket) -> None:
 
 def let_pass(backend: Backend, seconds: float) -> None:
     """As if the last answer had come so long ago."""
-    backend._used_s -= seconds
+    assert backend._route is not None
+    backend._route._used_s -= seconds
 
 
 @pytest.mark.parametrize("serve", [keep_open, hang_up_when_idle])

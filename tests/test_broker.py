@@ -15,7 +15,7 @@ import paho.mqtt.client as paho
 import pytest
 from paho.mqtt.enums import MQTTErrorCode
 
-from mqtt_http_bridge.adapters.broker import Broker
+from mqtt_http_bridge.adapters.broker import Broker, bulk
 from mqtt_http_bridge.adapters.clock import SystemClock
 from mqtt_http_bridge.core import venus
 from mqtt_http_bridge.core.errors import ConfigError
@@ -478,12 +478,13 @@ def test_a_broker_in_trouble() -> None:
 class ChokesOnFrames(paho.Client):
     """paho up to 2.1, which meets a PUBLISH that is cut short with an error of `struct`."""
 
-    def loop(self, timeout: float = 1.0) -> MQTTErrorCode:
+    def loop_read(self, max_packets: int = 1) -> MQTTErrorCode:
         raise struct.error
 
 
 def test_a_frame_that_paho_chokes_on(monkeypatch: pytest.MonkeyPatch) -> None:
     """It ends the connection, as it does with a newer paho, and not the thread."""
+    monkeypatch.setattr(bulk, "TESTED_VERSIONS", frozenset())
     monkeypatch.setattr(paho, "Client", ChokesOnFrames)
     with Peer(b"") as peer, listening(MqttSettings(port=peer.port)) as ear:
         reason = ear.hear(Disconnected).reason

@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from types import FrameType
+from typing import TYPE_CHECKING, Final
 
-from mqtt_http_bridge.adapters.broker import Broker
 from mqtt_http_bridge.core.commands import (
     Command,
     Log,
@@ -27,6 +27,9 @@ from mqtt_http_bridge.core.errors import BridgeError
 from mqtt_http_bridge.core.events import Event, Moment, Tick
 from mqtt_http_bridge.core.measurement import Measurement
 from mqtt_http_bridge.core.relay import Relay
+
+if TYPE_CHECKING:
+    from mqtt_http_bridge.adapters.broker import Broker
 
 log = logging.getLogger(__name__)
 
@@ -51,20 +54,29 @@ class Crippled(BridgeError):
     """A thread has died: the process has to be started afresh, by its supervisor."""
 
 
+CATCH_UP_S: Final = 0.25
+"""How long before a deadline the broker is asked for what it has gathered: enough for a slow GX to
+read two seconds of traffic, and so little that a measurement is hardly older for it."""
+
+
 def run_loop(
     relay: Relay,
     inbox: Inbox,
     now: Callable[[], Moment],
     carry_out: Callable[[Command], None],
     tap: Callable[[Event], None] = lambda event: None,
+    *,
+    catch_up: Callable[[], None] | None = None,
 ) -> None:
     """Runs until Stop; `tap` sees each event as the relay will, before the relay does.
 
+    `catch_up` is called shortly before each deadline, for events that are held up to come in.
     Raises Crippled when a thread has died, and what the relay raises.
     """
     latest_s = -float("inf")
+    intake = _Intake(inbox, now, catch_up)
     while True:
-        item = _next(inbox, relay.next_deadline_s(), now)
+        item = intake.next(relay.next_deadline_s())
         if isinstance(item, Stop):
             return
         if isinstance(item, ThreadDied):
@@ -76,14 +88,45 @@ def run_loop(
             carry_out(command)
 
 
-def _next(inbox: Inbox, deadline_s: float, now: Callable[[], Moment]) -> Event | Stop | ThreadDied:
-    """The next item, or a Tick when the deadline has come before one."""
-    if deadline_s == float("inf"):
-        return inbox.get()
-    try:
-        return inbox.get(timeout=max(0.0, deadline_s - now().monotonic_s))
-    except queue.Empty:
-        return Tick(now())
+class _Intake:
+    """What comes next: an item of the inbox, or a Tick when the deadline has come before one."""
+
+    def __init__(
+        self, inbox: Inbox, now: Callable[[], Moment], catch_up: Callable[[], None] | None
+    ) -> None:
+        self._inbox = inbox
+        self._now = now
+        self._catch_up = catch_up
+        self._caught_up_for_s = -float("inf")
+
+    def next(self, deadline_s: float) -> Event | Stop | ThreadDied:
+        """Waits for it, until `deadline_s` at the latest."""
+        try:
+            return self._inbox.get_nowait()  # While there is much to do, no clock is read.
+        except queue.Empty:
+            pass
+        if deadline_s == float("inf"):
+            return self._inbox.get()
+        try:
+            if self._catch_up is not None and deadline_s > self._caught_up_for_s:
+                return self._next_before(deadline_s, self._catch_up)
+            return self._wait_until(deadline_s)
+        except queue.Empty:
+            return Tick(self._now())
+
+    def _next_before(
+        self, deadline_s: float, catch_up: Callable[[], None]
+    ) -> Event | Stop | ThreadDied:
+        try:
+            return self._wait_until(deadline_s - CATCH_UP_S)
+        except queue.Empty:
+            self._caught_up_for_s = deadline_s
+            catch_up()
+            return self._wait_until(deadline_s)
+
+    def _wait_until(self, monotonic_s: float) -> Event | Stop | ThreadDied:
+        """Raises Empty if nothing has come by then."""
+        return self._inbox.get(timeout=max(0.0, monotonic_s - self._now().monotonic_s))
 
 
 def _not_before(event: Event, latest_s: float) -> Event:
@@ -94,7 +137,7 @@ def _not_before(event: Event, latest_s: float) -> Event:
 
 
 def hands(
-    broker: Broker,
+    broker: "Broker",
     store: Callable[[Measurement], None],
     note_clock_step: Callable[[float], None] = lambda step_s: None,
 ) -> Callable[[Command], None]:

@@ -50,6 +50,7 @@ def record(settings: Settings, path: Path, *, is_anonymous: bool, duration_s: fl
             run_loop(Relay(settings), inbox, clock.now, carry_out, scribe.write)
         finally:
             broker.stop(STOP_BROKER_S)
+            scribe.write_rest(inbox)
             scribe.close()
     print(f"{path}: {scribe.messages} messages", file=sys.stderr)
 
@@ -72,18 +73,27 @@ class _Scribe:
 
     def __init__(self, writer: RecordingWriter, *, is_anonymous: bool) -> None:
         self.messages = 0
+        self._latest_s = -float("inf")
         self._writer = writer
         self._anonymizer = Anonymizer() if is_anonymous else None
         self._is_watched = sys.stderr.isatty()
 
     def write(self, event: Event) -> None:
         """Writes one event down."""
+        self._latest_s = event.moment.monotonic_s
         if isinstance(event, Message):
             self.messages += 1
             self._show_count()
             if self._anonymizer is not None:
                 event = _anonymized(event, self._anonymizer)
         self._writer.write(event)
+
+    def write_rest(self, inbox: Inbox) -> None:
+        """Writes down what the broker read at the very end, and nobody took from the inbox."""
+        while not inbox.empty():
+            item = inbox.get()
+            if isinstance(item, Message) and item.moment.monotonic_s >= self._latest_s:
+                self.write(item)
 
     def close(self) -> None:
         """Ends the recording."""

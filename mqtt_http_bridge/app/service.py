@@ -7,7 +7,6 @@ dying threads --+                 \\-> Store -> outbox -------------> outbox -> 
 
 import logging
 import random
-import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -73,7 +72,7 @@ def _run(settings: Settings, backend_settings: BackendSettings, inbox: Inbox) ->
         broker.start()
         try:
             carry_out = hands(broker, outbox.append, outbox.note_clock_step)
-            run_loop(relay, inbox, clock.now, carry_out)
+            run_loop(relay, inbox, clock.now, carry_out, catch_up=broker.catch_up)
         finally:
             broker.stop(STOP_BROKER_S)
             sender.stop(STOP_SENDER_S)
@@ -136,6 +135,8 @@ def installation_client_id(directory: str) -> str:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         if path.is_file() and (known := path.read_text(encoding="ascii").strip()):
             return known
+        import secrets  # Once in the life of an installation.
+
         client_id = f"mqtt-http-bridge-{secrets.token_hex(4)}"
         path.write_text(client_id + "\n", encoding="ascii")
     except (OSError, UnicodeDecodeError) as error:

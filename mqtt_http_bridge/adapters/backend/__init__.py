@@ -1,8 +1,8 @@
-"""The HTTP side: `http` sends a POST and makes an answer of what comes, `deadline` limits it.
+"""The HTTP side: `backend` is what the others see of it, `http` sends a POST and makes an answer.
 
-`reasons` says what went wrong where nothing came.
+`deadline` limits an exchange, `reasons` says what went wrong where nothing came.
 """
 
-from mqtt_http_bridge.adapters.backend.http import Backend
+from mqtt_http_bridge.adapters.backend.backend import Backend
 
 __all__ = ["Backend"]

@@ -17,7 +17,6 @@ from mqtt_http_bridge import __version__
 from mqtt_http_bridge.adapters.backend.deadline import CuttableAdapter
 from mqtt_http_bridge.adapters.backend.reasons import is_sent, reason
 from mqtt_http_bridge.core.delivery import Answer, NoReply, Reply
-from mqtt_http_bridge.core.errors import ConfigError
 from mqtt_http_bridge.core.settings import BackendSettings, Secret
 
 log = logging.getLogger(__name__)
@@ -35,14 +34,14 @@ SHORTEST_SECRET: Final = 6
 """A shorter key may be a part of any answer, and is none that could be kept."""
 
 
-class Backend:
+class Route:
     """The measurements route of one backend. One thread uses it."""
 
     def __init__(self, settings: BackendSettings) -> None:
-        """Connects to nothing yet. Raises ConfigError if `ca_file` is no such file."""
+        """Connects to nothing yet."""
         self._settings = settings
         self._url = settings.url + MEASUREMENTS_PATH
-        self._trusted = _checked(settings.ca_file) or _system_authorities()
+        self._trusted = settings.ca_file or _system_authorities()
         self._timeout_s = settings.timeout_s
         self._connect_s = min(settings.timeout_s, MAX_CONNECT_S)
         self._used_s = -float("inf")
@@ -144,18 +143,6 @@ def _without(api_key: Secret, answer: bytes) -> bytes:
     for form in (plain, json.dumps(plain)[1:-1]):
         answer = answer.replace(form.encode(), b"***")
     return answer
-
-
-def _checked(ca_file: str | None) -> str | None:
-    """The file, if it has certificates. Raises ConfigError."""
-    try:
-        if ca_file is not None:
-            ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cafile=ca_file)
-    except OSError as error:
-        raise ConfigError(
-            f"backend.ca_file: expected certificates in PEM, found none in {ca_file}"
-        ) from error
-    return ca_file
 
 
 def _system_authorities() -> str:

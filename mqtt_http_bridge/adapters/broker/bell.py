@@ -1,0 +1,32 @@
+"""A wait for a socket that other threads can end."""
+
+import select
+import socket
+from contextlib import suppress
+from typing import Any
+
+
+class Bell:
+    """One thread waits and closes it, any thread rings."""
+
+    def __init__(self) -> None:
+        self._inside, self._outside = socket.socketpair()
+        self._inside.setblocking(False)
+        self._outside.setblocking(False)
+
+    def ring(self) -> None:
+        """Ends the wait under way, or else the next one."""
+        # Full: it has been rung often enough. Closed: nobody waits any more.
+        with suppress(OSError):
+            self._outside.send(b"\0")
+
+    def wait(self, sock: Any, timeout_s: float, *, is_to_write: bool) -> None:
+        """Returns when `sock` is ready or the bell rings, and after `timeout_s` at the latest."""
+        select.select([sock, self._inside], [sock] if is_to_write else [], [], timeout_s)
+        with suppress(BlockingIOError):
+            self._inside.recv(4096)
+
+    def close(self) -> None:
+        """Gives its sockets up."""
+        self._inside.close()
+        self._outside.close()

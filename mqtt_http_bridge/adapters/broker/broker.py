@@ -1,0 +1,279 @@
+"""One connection to one broker, by one thread.
+
+The thread only passes on what happens, as events with the moment they happened. It decides nothing
+but which messages are not worth passing on, and how long to wait before it connects again.
+
+Waking up is what costs at the rate of a GX, so once a connection has settled the kernel gathers
+messages: the thread is woken by 16 KiB of them, after GATHER_S, or by `catch_up`.
+"""
+
+import logging
+import re
+import socket
+import ssl
+import struct
+import threading
+from collections.abc import Callable
+from typing import Any, Final
+
+import paho.mqtt.client as paho
+from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
+from paho.mqtt.reasoncodes import ReasonCode
+
+from mqtt_http_bridge.adapters.broker import bulk
+from mqtt_http_bridge.adapters.broker.bell import Bell
+from mqtt_http_bridge.adapters.broker.bulk import BulkClient, Received
+from mqtt_http_bridge.adapters.broker.trust import (
+    is_login_refused,
+    reason_of,
+    refusal,
+    silence,
+    tls_context,
+)
+from mqtt_http_bridge.adapters.broker.waits import Outcome, Waits
+from mqtt_http_bridge.core import venus
+from mqtt_http_bridge.core.backoff import Draw
+from mqtt_http_bridge.core.events import Connected, Disconnected, Event, Message, Moment
+from mqtt_http_bridge.core.settings import MqttSettings
+
+log = logging.getLogger(__name__)
+
+MQTT_KEEPALIVE_S: Final = 20
+"""How long a dead connection goes unnoticed at most, twice over; a ping costs two bytes."""
+CONNECT_TIMEOUT_S: Final = 10.0
+LOOP_TIMEOUT_S: Final = 1.0
+
+SETTLED_S: Final = 15.0
+"""A connection that is younger is read without delay: the warm-up waits for what comes."""
+GATHER_BYTES: Final = 16_384
+GATHER_S: Final = 3.0
+"""How long the kernel gathers messages at most, which then bear the moment at which they are read.
+Each reading wakes two threads, three times in all: that is the one wake-up a second to have."""
+
+_KEEPALIVE_TOPIC: Final = re.compile(re.escape(venus.keepalive_topic("@")).replace("@", "[^/+#]+"))
+
+
+class Broker:
+    """The connection to one broker. Any thread may call its methods."""
+
+    def __init__(
+        self,
+        settings: MqttSettings,
+        *,
+        client_id: str,
+        wants: Callable[[str], bool],
+        now: Callable[[], Moment],
+        emit: Callable[[Event], None],
+        draw: Draw,
+    ) -> None:
+        """Nothing is connected until `start`.
+
+        `emit` is called from the thread that it starts, for messages whose topic `wants` wants.
+
+        Raises ConfigError if a file with certificates is none.
+        """
+        self._settings = settings
+        self._wants = wants
+        self._now = now
+        self._emit = emit
+        self._draw = draw
+        self._stopping = threading.Event()
+        self._bell: Bell | None = None
+        self._is_gathering = False
+        self._outcome = Outcome()
+        self._client = self._make_client(client_id)
+        self._thread = threading.Thread(target=self._run, name="broker", daemon=True)
+
+    def _make_client(self, client_id: str) -> paho.Client:
+        settings = self._settings
+        client = self._bulk_client(client_id) if bulk.is_tested() else _stock_client(client_id)
+        client.connect_timeout = CONNECT_TIMEOUT_S
+        if settings.username is not None:
+            password = settings.password.reveal() if settings.password else None
+            client.username_pw_set(settings.username, password)
+        if settings.tls:
+            context = tls_context(settings)
+            client.tls_set_context(context)
+            # paho would look for the name itself where the context does not.
+            client.tls_insecure_set(not context.check_hostname)
+        client.on_connect = self._on_connect
+        client.on_disconnect = self._on_disconnect
+        client.on_message = self._on_message
+        # Without this, `publish` writes to the socket from the thread that calls it.
+        client.on_socket_register_write = self._leave_writing_to_the_thread
+        return client
+
+    def _bulk_client(self, client_id: str) -> BulkClient:
+        return BulkClient(
+            CallbackAPIVersion.VERSION2,
+            client_id=client_id,
+            protocol=paho.MQTTv311,
+            reconnect_on_failure=False,
+            wants=self._wants,
+            deliver=self._pass_on,
+        )
+
+    # --- for other threads -----------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Starts the thread: connects, and connects again, until `stop`."""
+        self._bell = Bell()
+        self._thread.start()
+
+    def stop(self, timeout_s: float) -> None:
+        """Reads what has come, says goodbye and ends the thread, waiting at most `timeout_s`."""
+        self._stopping.set()
+        self._client.disconnect()
+        if self._thread.is_alive():
+            self._thread.join(timeout_s)
+
+    def subscribe(self, topics: tuple[str, ...]) -> None:
+        """Subscribes, QoS 0; of no effect while there is no connection."""
+        self._client.subscribe([(topic, 0) for topic in topics])
+
+    def publish(self, topic: str, payload: bytes) -> None:
+        """Publishes a keepalive, QoS 0. Nothing else can be published: ValueError."""
+        if not _KEEPALIVE_TOPIC.fullmatch(topic):
+            raise ValueError(f"expected a keepalive topic, found {topic!r}")
+        log.debug("keepalive to %s: %s", topic, payload.decode(errors="replace"))
+        self._client.publish(topic, payload, qos=0, retain=False)
+
+    def catch_up(self) -> None:
+        """Has the thread read what the kernel gathers: it is emitted within milliseconds."""
+        if self._is_gathering:
+            self._ring()
+
+    def drop(self) -> None:
+        """Ends the connection; the thread makes a new one."""
+        self._client.disconnect()
+
+    def _ring(self) -> None:
+        if self._bell is not None:
+            self._bell.ring()
+
+    def _leave_writing_to_the_thread(self, _client: Any, _userdata: Any, _sock: Any) -> None:
+        """Called by paho, in any thread, when there is something to write."""
+        self._ring()
+
+    # --- the thread ------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        bell = self._bell or Bell()
+        waits = Waits(self._draw)
+        try:
+            while not self._stopping.is_set():
+                self._outcome = Outcome()
+                self._connect_and_listen(bell)
+                if not self._stopping.is_set():
+                    self._emit(Disconnected(self._now(), self._outcome.reason))
+                    self._stopping.wait(waits.after(self._outcome, self._now().monotonic_s))
+        finally:
+            bell.close()
+
+    def _connect_and_listen(self, bell: Bell) -> None:
+        """One connection from beginning to end; `self._outcome` tells how it went."""
+        settings = self._settings
+        self._is_gathering = False
+        try:
+            self._client.connect(settings.host, settings.port, keepalive=MQTT_KEEPALIVE_S)
+        except OSError as error:
+            self._outcome.reason = reason_of(error, settings, CONNECT_TIMEOUT_S)
+            return
+        while not self._stopping.is_set():
+            timeout_s = GATHER_S if self._is_gathering else LOOP_TIMEOUT_S
+            if self._turn(bell, timeout_s) != MQTTErrorCode.MQTT_ERR_SUCCESS:
+                return
+            self._let_gather()
+        # `stop` says goodbye, too, but it may have come before there was a connection to end.
+        self._client.disconnect()
+        self._turn(bell, 0.0)  # Reads the last words first.
+
+    def _turn(self, bell: Bell, timeout_s: float) -> MQTTErrorCode:
+        """Waits for something to do, for so long at most, and does it."""
+        client, sock = self._client, self._client.socket()
+        if sock is None:
+            return MQTTErrorCode.MQTT_ERR_NO_CONN
+        if isinstance(sock, ssl.SSLSocket) and sock.pending():
+            timeout_s = 0.0
+        bell.wait(sock, timeout_s, is_to_write=client.want_write())
+        # Whatever ended the wait, all three: of less than GATHER_BYTES it tells nothing.
+        for step in (self._read, client.loop_write, client.loop_misc):
+            code = step()
+            if code != MQTTErrorCode.MQTT_ERR_SUCCESS or client.socket() is None:
+                return code
+        return MQTTErrorCode.MQTT_ERR_SUCCESS
+
+    def _read(self) -> MQTTErrorCode:
+        try:
+            return self._client.loop_read()
+        except (struct.error, IndexError, KeyError, ValueError) as error:
+            # paho's parser, which is strict only in part, met a packet that is none.
+            log.debug("not MQTT: %r", error)
+            self._client.disconnect()
+            self._client.loop_write()
+            self._outcome.reason = "the broker sent what is not MQTT"
+            return MQTTErrorCode.MQTT_ERR_PROTOCOL
+
+    def _let_gather(self) -> None:
+        """Lets the kernel gather messages, once the connection is old enough."""
+        sock, connected_s = self._client.socket(), self._outcome.connected_s
+        if self._is_gathering or connected_s is None or not isinstance(sock, socket.socket):
+            return
+        is_settled = self._now().monotonic_s >= connected_s + SETTLED_S
+        if is_settled and isinstance(self._client, BulkClient):
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, GATHER_BYTES)
+            self._is_gathering = True
+
+    def _on_connect(
+        self, _client: Any, _userdata: Any, _flags: Any, reason_code: ReasonCode, _properties: Any
+    ) -> None:
+        if reason_code.is_failure:
+            self._outcome.is_refused = True
+            self._outcome.is_login_refused = is_login_refused(reason_code)
+            self._outcome.reason = refusal(reason_code, self._settings)
+            return
+        moment = self._now()
+        self._outcome.connected_s = moment.monotonic_s
+        self._emit(Connected(moment))
+
+    def _on_disconnect(
+        self, _client: Any, _userdata: Any, _flags: Any, reason_code: ReasonCode, _properties: Any
+    ) -> None:
+        if self._outcome.is_refused:
+            return
+        if not reason_code.is_failure:
+            self._outcome.reason = "ended by us, as nothing came"
+        elif self._outcome.connected_s is not None:
+            self._outcome.reason = f"the connection was lost ({reason_code})"
+        else:
+            self._outcome.reason = silence(self._settings)
+
+    def _on_message(self, _client: Any, _userdata: Any, message: paho.MQTTMessage) -> None:
+        try:
+            topic = message.topic
+        except UnicodeDecodeError:
+            return
+        if self._wants(topic):
+            self._pass_on([(topic, bytes(message.payload), message.retain)])
+
+    def _pass_on(self, received: list[Received]) -> None:
+        """Emits messages that were read together, at one moment."""
+        moment = self._now()
+        for topic, payload, is_retained in received:
+            self._emit(Message(moment, topic, payload, is_retained))
+
+
+def _stock_client(client_id: str) -> paho.Client:
+    """Stock paho, for versions that the bulk reader has not been tested with."""
+    log.warning(
+        "paho-mqtt %s is not one of those tested (%s): reading with its own reader, which takes"
+        " ten times the CPU time",
+        bulk.paho_version(),
+        ", ".join(sorted(bulk.TESTED_VERSIONS)),
+    )
+    return paho.Client(
+        CallbackAPIVersion.VERSION2,
+        client_id=client_id,
+        protocol=paho.MQTTv311,
+        reconnect_on_failure=False,
+    )

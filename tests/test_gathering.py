@@ -1,0 +1,230 @@
+"""The kernel gathers messages: what is read when, and that no measurement is older for it."""
+
+import queue
+import socket
+from collections.abc import Iterator
+
+import pytest
+
+from mqtt_http_bridge.adapters.broker import Broker, bulk
+from mqtt_http_bridge.adapters.broker import broker as broker_module
+from mqtt_http_bridge.adapters.clock import SystemClock
+from mqtt_http_bridge.app.loop import CATCH_UP_S, Stop, run_loop
+from mqtt_http_bridge.core import venus
+from mqtt_http_bridge.core.commands import Command, Store
+from mqtt_http_bridge.core.events import Connected, Event, Message, Moment, Tick
+from mqtt_http_bridge.core.settings import MqttSettings
+from tests.bench.virtual_gx import VirtualGx, moment
+from tests.gx import PORTAL_ID, StandInGx
+from tests.mosquitto import Mosquitto
+from tests.test_bulk import CONNACK, publish
+
+TIMEOUT_S = 20.0
+POWER = f"N/{PORTAL_ID}/solarcharger/0/Yield/Power"
+
+
+def ear(port: int, events: "queue.SimpleQueue[Event]") -> Broker:
+    """A connection, not started yet, that emits what is of interest."""
+    return Broker(
+        MqttSettings(port=port),
+        client_id="ear",
+        wants=venus.is_interesting,
+        now=SystemClock().now,
+        emit=events.put,
+        draw=lambda low, high: low,
+    )
+
+
+@pytest.fixture
+def mosquitto() -> Iterator[Mosquitto]:
+    """A broker."""
+    with Mosquitto() as mosquitto:
+        yield mosquitto
+
+
+@pytest.fixture
+def events() -> "queue.SimpleQueue[Event]":
+    """What the connection emits."""
+    return queue.SimpleQueue()
+
+
+@pytest.fixture
+def broker(
+    mosquitto: Mosquitto, events: "queue.SimpleQueue[Event]", monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Broker]:
+    """A connection that gathers from its beginning, and reads by itself once an hour."""
+    monkeypatch.setattr(broker_module, "SETTLED_S", 0.0)
+    monkeypatch.setattr(broker_module, "GATHER_S", 3600.0)
+    broker = ear(mosquitto.port, events)
+    broker.start()
+    yield broker
+    broker.stop(TIMEOUT_S)
+    del broker._client
+
+
+def connect(broker: Broker, gx: StandInGx, events: "queue.SimpleQueue[Event]") -> None:
+    """Subscribes, and returns when the broker passes on what the GX says."""
+    assert isinstance(events.get(timeout=TIMEOUT_S), Connected)
+    broker.subscribe((f"N/{PORTAL_ID}/solarcharger/#",))
+    gx.publish_raw("solarcharger/0/Yield/Power", b"first")
+    broker.publish(f"R/{PORTAL_ID}/keepalive", b"")
+    # Written after SUBSCRIBE, and answered by the broker in order.
+    gx.wait_for_keepalive(1)
+
+
+def said(broker: Broker, events: "queue.SimpleQueue[Event]") -> bytes:
+    """The payload of the next message, asked for until it is there."""
+    for _ in range(int(TIMEOUT_S * 20)):
+        broker.catch_up()
+        try:
+            event = events.get(timeout=0.05)
+        except queue.Empty:
+            continue
+        assert isinstance(event, Message)
+        return event.payload
+    raise TimeoutError
+
+
+def test_what_is_gathered_comes_when_it_is_asked_for(
+    mosquitto: Mosquitto, broker: Broker, events: "queue.SimpleQueue[Event]"
+) -> None:
+    """Less than 16 KiB wakes nobody; `catch_up` brings it."""
+    with StandInGx(mosquitto) as gx:
+        connect(broker, gx, events)
+        gx.publish_raw("solarcharger/0/Yield/Power", b"gathered")
+        while said(broker, events) != b"gathered":
+            pass
+
+
+def test_a_burst_needs_nobody_to_ask(
+    mosquitto: Mosquitto, broker: Broker, events: "queue.SimpleQueue[Event]"
+) -> None:
+    """What is more than 16 KiB is read at once: a burst does not back up in the broker."""
+    with StandInGx(mosquitto) as gx:
+        connect(broker, gx, events)
+        for _ in range(1000):
+            gx.publish_raw("solarcharger/0/Yield/Power", b"of a burst, with some length to it")
+        heard = 0
+        while heard < 500:
+            heard += isinstance(events.get(timeout=TIMEOUT_S), Message)
+
+
+def test_the_last_words_are_read_at_shutdown(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`stop` reads what has come before it says goodbye, and says goodbye."""
+    monkeypatch.setattr(broker_module, "SETTLED_S", 0.0)
+    monkeypatch.setattr(broker_module, "GATHER_S", 3600.0)
+    heard: queue.SimpleQueue[Event] = queue.SimpleQueue()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        broker = ear(listener.getsockname()[1], heard)
+        broker.start()
+        peer, _ = listener.accept()
+        with peer:
+            peer.recv(4096)
+            peer.sendall(CONNACK)
+            assert isinstance(heard.get(timeout=TIMEOUT_S), Connected)
+            # On the loopback it is in the other socket when this returns.
+            peer.sendall(publish(POWER.encode(), b"last words"))
+            broker.stop(TIMEOUT_S)
+            event = heard.get_nowait()
+            assert isinstance(event, Message)
+            assert event.payload == b"last words"
+            assert peer.recv(4096) == b"\xe0\x00"
+    del broker._client
+
+
+def test_another_paho_is_read_by_itself(
+    mosquitto: Mosquitto, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """With a version that was not tested, stock paho reads, and the log says so once."""
+    monkeypatch.setattr(bulk, "TESTED_VERSIONS", frozenset({"1.0"}))
+    monkeypatch.setattr(broker_module, "SETTLED_S", 0.0)
+    heard: queue.SimpleQueue[Event] = queue.SimpleQueue()
+    broker = ear(mosquitto.port, heard)
+    broker.start()
+    with StandInGx(mosquitto) as gx:
+        connect(broker, gx, heard)
+        gx.publish_raw("solarcharger/0/History/Daily/0/Yield", b"of no interest")
+        gx.publish_raw("solarcharger/0/Yield/Power", b"heard")
+        while (event := heard.get(timeout=TIMEOUT_S)) and isinstance(event, Message):
+            assert event.topic == POWER
+            if event.payload == b"heard":
+                break
+    broker.stop(TIMEOUT_S)
+    del broker._client
+    (line,) = [record.getMessage() for record in caplog.records]
+    assert line.startswith(f"paho-mqtt {bulk.paho_version()} is not one of those tested (1.0)")
+
+
+# --- the loop asks in time -----------------------------------------------------------------------
+
+
+class Clock:
+    """A clock that a wait moves on: `get` returns what is there, or lets the time pass."""
+
+    def __init__(self) -> None:
+        self.now_s = 0.0
+
+    def now(self) -> Moment:
+        return moment(self.now_s)
+
+
+class VirtualInbox:
+    """An inbox in virtual time: a wait lasts until what comes next, or until its time is over."""
+
+    def __init__(self, clock: Clock, coming: list[tuple[float, Event | Stop]]) -> None:
+        self._clock = clock
+        self.coming = coming
+
+    def get_nowait(self) -> Event | Stop:
+        if not self.coming or self.coming[0][0] > self._clock.now_s:
+            raise queue.Empty
+        return self.coming.pop(0)[1]
+
+    def get(self, timeout: float = float("inf")) -> Event | Stop:
+        end_s = self._clock.now_s + timeout
+        self._clock.now_s = min([end_s, *(max(s, self._clock.now_s) for s, _ in self.coming[:1])])
+        return self.get_nowait()
+
+
+def test_what_was_said_a_second_before_the_deadline_is_in_the_measurement() -> None:
+    """The loop asks a quarter of a second before, and what then comes is measured."""
+    gx = VirtualGx([PORTAL_ID], 1)
+    gx.start()
+    clock = Clock()
+    asked_s: list[float] = []
+    ticks_s: list[float] = []
+    measured_w: list[float] = []
+    inbox = VirtualInbox(clock, [(40.0, Stop())])
+
+    def catch_up() -> None:
+        """The broker emits what was said a second before the deadline."""
+        asked_s.append(clock.now_s)
+        at_s = clock.now_s + 0.01
+        topic = f"N/{PORTAL_ID}/solarcharger/0/Yield/Power"
+        message = Message(moment(at_s), topic, b'{"value":%.1f}' % (1000 + len(asked_s)))
+        inbox.coming.insert(0, (at_s, message))
+
+    def carry_out(command: Command) -> None:
+        if isinstance(command, Store):
+            (device,) = command.measurement.devices
+            heard = [s for s in asked_s if s + 0.01 <= ticks_s[-1]]
+            assert heard[-1] <= ticks_s[-1] < heard[-1] + 1.0
+            measured_w.append(device.yield_power_w - len(heard))
+
+    def tap(event: Event) -> None:
+        if isinstance(event, Tick):
+            ticks_s.append(event.moment.monotonic_s)
+
+    run_loop(gx.relay, inbox, clock.now, carry_out, tap, catch_up=catch_up)  # type: ignore[arg-type]
+    assert asked_s[0] == pytest.approx(ticks_s[0] - CATCH_UP_S)
+    assert len(asked_s) == len(ticks_s)
+    assert measured_w == [1000.0]
+
+
+def test_without_gathering_nobody_is_asked() -> None:
+    """A loop without `catch_up` waits for its deadlines and for nothing else."""
+    clock = Clock()
+    inbox = VirtualInbox(clock, [(0.0, Connected(moment(0.0))), (35.0, Stop())])
+    gx = VirtualGx([PORTAL_ID], 1)
+    run_loop(gx.relay, inbox, clock.now, lambda command: None)  # type: ignore[arg-type]
+    assert clock.now_s == 35.0

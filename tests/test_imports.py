@@ -1,0 +1,121 @@
+"""What each verb imports, in a process of its own: memory and seconds on a GX."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from mqtt_http_bridge.app.stand_in_backend import StandInBackend
+from tests.gx import PORTAL_ID, StandInGx, single_tracker
+from tests.mosquitto import Mosquitto
+
+SERVICE = {"app.loop", "app.sender", "app.service", "app.watch"}
+"""What `run` needs of the verbs."""
+BIG = ("paho", "requests", "urllib3", "charset_normalizer", "yaml")
+
+WATCHED = """
+import json, sys
+from mqtt_http_bridge.adapters.broker import Broker
+from mqtt_http_bridge.adapters.outbox import Outbox
+from mqtt_http_bridge.cli import main
+
+def noting(method):
+    def note(self, *arguments, **options):
+        found = method(self, *arguments, **options)
+        names = [name for name in sys.modules if not name.startswith("encodings.")]
+        print(json.dumps([method.__name__, sorted(names)]), file=sys.stderr, flush=True)
+        return found
+    return note
+
+Broker.subscribe = noting(Broker.subscribe)
+Outbox.settle = noting(Outbox.settle)
+sys.exit(main())
+"""
+"""Writes down the modules that are there after SUBSCRIBE, and after an entry is settled."""
+
+
+def packages_after(statement: str) -> set[str]:
+    """Those of the big packages that are there after a statement."""
+    code = f"import sys\n{statement}\nprint(*{{name.partition('.')[0] for name in sys.modules}})"
+    found = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    return set(found.stdout.split()) & set(BIG)
+
+
+def call(*arguments: str) -> str:
+    """A statement that runs a verb to its end, and keeps what it says apart."""
+    return (
+        "from mqtt_http_bridge.cli import main\n"
+        "sys.stdout = sys.stderr\n"
+        f"try: main({list(arguments)!r})\n"
+        "except SystemExit: pass\n"
+        "sys.stdout = sys.__stdout__"
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["--version"], set()),
+        (["run", "--help"], set()),
+        (["outbox", "status"], {"yaml"}),
+        (["replay", "none.jsonl"], set()),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_a_verb_imports_only_what_it_uses(arguments: list[str], expected: set[str]) -> None:
+    """Nobody waits for MQTT or HTTP who asks for neither."""
+    assert packages_after(call(*arguments)) == expected
+
+
+def test_run_subscribes_before_it_loads_what_posts_and_loads_nothing_after(tmp_path: Path) -> None:
+    """The GX is asked first, and the first POST is the last moment at which anything is loaded."""
+    with Mosquitto() as mosquitto, StandInBackend() as backend, StandInGx(mosquitto) as gx:
+        gx.add("solarcharger", 277, single_tracker())
+        config = tmp_path / "config.yaml"
+        settings = {
+            "backend": {"url": backend.url, "api_key": backend.api_key},
+            "mqtt": {"port": mosquitto.port, "portal_id": PORTAL_ID},
+            "device": {"update_interval": 1},
+        }
+        config.write_text(yaml.safe_dump(settings), encoding="utf-8")
+        process = subprocess.Popen(
+            [sys.executable, "-c", WATCHED, "run", "-c", str(config)],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        with process:
+            assert process.stderr is not None
+            notes = [json.loads(process.stderr.readline()) for _ in range(4)]
+            process.terminate()
+            process.communicate()
+
+    (subscribe, at_subscribe), *settled = notes
+    assert subscribe == "subscribe"
+    assert [place for place, _ in settled] == ["settle"] * 3
+    loaded = {name.partition(".")[0] for name in at_subscribe}
+    assert loaded & set(BIG) == {"paho", "yaml"}
+    first, *later = [set(names) for _, names in settled]
+    assert {name.partition(".")[0] for name in first} & set(BIG) == set(BIG)
+    assert [names - first for names in later] == [set(), set()]
+
+
+def test_what_run_imports_of_ours(tmp_path: Path) -> None:
+    """A module that is not on this list is paid for by every GX: add it only if `run` needs it."""
+    code = (
+        "import sys, mqtt_http_bridge.app.service, mqtt_http_bridge.adapters.config\n"
+        "print(*(n for n in sys.modules if n.startswith('mqtt_http_bridge.')), sep='\\n')"
+    )
+    found = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    names = {name.removeprefix("mqtt_http_bridge.") for name in found.stdout.split()}
+    adapters = {name for name in names if name.startswith("adapters.")}
+    apart = {"adapters.backend", "adapters.broker", "adapters.outbox", "adapters.status"}
+    assert {name for name in names if name.startswith("app.")} <= SERVICE
+    assert {".".join(name.split(".")[:2]) for name in adapters} <= apart | {
+        "adapters.clock",
+        "adapters.config",
+    }
+    assert names & {"core.anonymize", "core.contract", "adapters.recording"} == set()

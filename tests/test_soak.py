@@ -1,0 +1,168 @@
+"""A month in seconds: time is injected, and memory and descriptors stay what they are.
+
+100,000 measurements and 10,000 reconnects of chargers that come and go. SOAK_FACTOR=20 in the
+environment makes everything twenty times as long.
+"""
+
+import gc
+import os
+import queue
+import socket
+import sys
+import threading
+from pathlib import Path
+
+from mqtt_http_bridge.adapters.backend import Backend
+from mqtt_http_bridge.adapters.broker import Broker
+from mqtt_http_bridge.adapters.clock import SystemClock
+from mqtt_http_bridge.adapters.outbox import Boot, Outbox
+from mqtt_http_bridge.app.stand_in_backend import StandInBackend
+from mqtt_http_bridge.core.commands import Store
+from mqtt_http_bridge.core.events import Connected, Event, Message, Tick
+from mqtt_http_bridge.core.measurement import Measurement
+from mqtt_http_bridge.core.settings import BackendSettings, MqttSettings, OutboxSettings, Secret
+from tests.bench.virtual_gx import VirtualGx, moment
+from tests.gx import PORTAL_ID
+from tests.test_bulk import CONNACK, publish
+
+FACTOR = int(os.environ.get("SOAK_FACTOR", "1"))
+MEASUREMENTS = 100_000 * FACTOR
+RECONNECTS = 10_000 * FACTOR
+CONNECTIONS = 10_000 * FACTOR
+DELIVERIES = 200 * FACTOR
+
+SLACK_BLOCKS = 2_000
+"""Blocks of memory by which caches and free lists may differ; a leak of one block for each
+measurement would be fifty times as much."""
+TIMEOUT_S = 20.0
+
+
+def blocks() -> int:
+    """How many blocks of memory Python has in use."""
+    gc.collect()
+    return sys.getallocatedblocks()
+
+
+def descriptors() -> int:
+    """How many files and sockets this process has open."""
+    return len(os.listdir("/proc/self/fd"))  # noqa: PTH208 - a Path would open it for longer
+
+
+class Month:
+    """A GX with up to three chargers, of which now and then one leaves or returns."""
+
+    def __init__(self) -> None:
+        self.gx = VirtualGx([PORTAL_ID], 3)
+        self.measured = 0
+        self._beats = 0
+
+    def reconnect(self) -> None:
+        """The connection is lost and made anew, with other chargers than before."""
+        self.gx.chargers = 1 + self.gx.chargers % 3
+        self.gx.reconnect()
+
+    def let_measure(self, measurements: int) -> None:
+        """Lets time pass until so many measurements have been made, a heartbeat every 30 s."""
+        until = self.gx.measurements + measurements
+        while self.gx.measurements < until:
+            self._beats += 1
+            self.gx.now_s += 30.0
+            now = moment(self.gx.now_s)
+            self.gx.happen(Message(now, f"N/{PORTAL_ID}/heartbeat", b'{"value":1}'))
+            power = b'{"value":%d.25}' % (self._beats % 9973)
+            topic = f"N/{PORTAL_ID}/solarcharger/0/Yield/Power"
+            self.gx.happen(Message(now, topic, power))
+            if self._beats % 20 == 0:
+                self._leave(1 + self._beats // 20 % 2)
+            self.gx.happen(Tick(now))
+
+    def _leave(self, instance: int) -> None:
+        """A charger leaves the bus; with the next connection it is back."""
+        for path in ("Serial", "Yield/Power", "Pv/V"):
+            topic = f"N/{PORTAL_ID}/solarcharger/{instance}/{path}"
+            self.gx.happen(Message(moment(self.gx.now_s), topic, b""))
+
+
+def test_a_month_of_measurements_and_reconnects() -> None:
+    """The core holds no more at the end of a month than after its first days."""
+    month = Month()
+    month.gx.start()
+    each = MEASUREMENTS // RECONNECTS
+    in_use = 0
+    for number in range(RECONNECTS):
+        month.let_measure(each)
+        month.reconnect()
+        if number == RECONNECTS // 10:
+            in_use = blocks()
+    assert month.gx.measurements >= MEASUREMENTS
+    assert month.gx.now_s > 30 * 86_400 * FACTOR
+    assert abs(blocks() - in_use) < SLACK_BLOCKS
+
+
+def test_connections_leave_nothing_behind() -> None:
+    """A broker that hangs up ten thousand times costs neither descriptors nor memory."""
+    events: queue.SimpleQueue[Event] = queue.SimpleQueue()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        broker = Broker(
+            MqttSettings(port=listener.getsockname()[1]),
+            client_id="soak",
+            wants=lambda topic: True,
+            now=SystemClock().now,
+            emit=events.put,
+            draw=lambda low, high: 0.0,
+        )
+        broker.start()
+        opened, in_use = 0, 0
+        for number in range(CONNECTIONS):
+            peer, _ = listener.accept()
+            with peer:
+                peer.recv(4096)
+                peer.sendall(CONNACK + publish(b"t", b"%d" % number))
+                assert isinstance(events.get(timeout=TIMEOUT_S), Connected)
+                message = events.get(timeout=TIMEOUT_S)
+                assert isinstance(message, Message)
+                assert message.payload == b"%d" % number
+                if number == CONNECTIONS // 10:
+                    opened, in_use = descriptors(), blocks()
+                elif number == CONNECTIONS - 1:
+                    assert descriptors() == opened
+                    assert abs(blocks() - in_use) < SLACK_BLOCKS
+            events.get(timeout=TIMEOUT_S)  # Disconnected
+        broker.stop(TIMEOUT_S)
+    del broker._client
+
+
+def test_deliveries_leave_nothing_behind(tmp_path: Path) -> None:
+    """What is appended, posted and settled leaves no file, descriptor or memory behind."""
+    measurement = _measurement()
+    outbox = Outbox(OutboxSettings(str(tmp_path / "outbox")), Boot("soak", 0.0))
+    with StandInBackend(strict=False) as stand_in:
+        backend = Backend(BackendSettings(stand_in.url, Secret(stand_in.api_key)))
+        opened, in_use = 0, 0
+        for number in range(DELIVERIES):
+            outbox.append(measurement)
+            (waiting,) = outbox.wait(TIMEOUT_S)
+            entry = outbox.take(waiting)
+            assert entry is not None
+            backend.post(entry.body)
+            outbox.settle(entry, None)
+            stand_in.received.clear()
+            stand_in.accepted.clear()
+            if number == DELIVERIES // 10:
+                opened, in_use = descriptors(), blocks()
+        assert abs(descriptors() - opened) <= 1  # The other end of a connection closes later.
+        assert abs(blocks() - in_use) < SLACK_BLOCKS
+        backend.close()
+    assert len(outbox) == 0
+    assert list((tmp_path / "outbox" / "waiting").iterdir()) == []
+    outbox.close()
+    assert threading.active_count() < 10
+
+
+def _measurement() -> Measurement:
+    gx = VirtualGx([PORTAL_ID], 2)
+    found = gx.relay.handle(Connected(moment(0.0)))
+    assert not [command for command in found if isinstance(command, Store)]
+    gx.start()
+    (measurement,) = gx.act_at(gx.until_next_measurement())
+    return measurement
