@@ -9,7 +9,8 @@ import pytest
 from mqtt_http_bridge.adapters.broker import Broker, bulk
 from mqtt_http_bridge.adapters.broker import broker as broker_module
 from mqtt_http_bridge.adapters.clock import SystemClock
-from mqtt_http_bridge.app.loop import CATCH_UP_S, Stop, run_loop
+from mqtt_http_bridge.app.inbox import Inbox, Item, Stop
+from mqtt_http_bridge.app.loop import CATCH_UP_S, run_loop
 from mqtt_http_bridge.core import venus
 from mqtt_http_bridge.core.commands import Command, Store
 from mqtt_http_bridge.core.events import Connected, Event, Message, Moment, Tick
@@ -25,6 +26,11 @@ POWER = f"N/{PORTAL_ID}/solarcharger/0/Yield/Power"
 
 def ear(port: int, events: "queue.SimpleQueue[Event]") -> Broker:
     """A connection, not started yet, that emits what is of interest."""
+
+    def emit_gathered(messages: list[Message]) -> None:
+        for message in messages:
+            events.put(message)
+
     return Broker(
         MqttSettings(port=port),
         client_id="ear",
@@ -32,6 +38,7 @@ def ear(port: int, events: "queue.SimpleQueue[Event]") -> Broker:
         now=SystemClock().now,
         emit=events.put,
         draw=lambda low, high: low,
+        emit_gathered=emit_gathered,
     )
 
 
@@ -168,22 +175,21 @@ class Clock:
         return moment(self.now_s)
 
 
-class VirtualInbox:
+class VirtualInbox(Inbox):
     """An inbox in virtual time: a wait lasts until what comes next, or until its time is over."""
 
-    def __init__(self, clock: Clock, coming: list[tuple[float, Event | Stop]]) -> None:
+    def __init__(self, clock: Clock, coming: list[tuple[float, Item]]) -> None:
+        super().__init__()
         self._clock = clock
         self.coming = coming
 
-    def get_nowait(self) -> Event | Stop:
-        if not self.coming or self.coming[0][0] > self._clock.now_s:
-            raise queue.Empty
-        return self.coming.pop(0)[1]
+    def __bool__(self) -> bool:
+        return bool(self.coming) and self.coming[0][0] <= self._clock.now_s
 
-    def get(self, timeout: float = float("inf")) -> Event | Stop:
-        end_s = self._clock.now_s + timeout
+    def get(self, timeout_s: float | None = None) -> Item | None:
+        end_s = self._clock.now_s + (float("inf") if timeout_s is None else timeout_s)
         self._clock.now_s = min([end_s, *(max(s, self._clock.now_s) for s, _ in self.coming[:1])])
-        return self.get_nowait()
+        return self.coming.pop(0)[1] if self else None
 
 
 def test_what_was_said_a_second_before_the_deadline_is_in_the_measurement() -> None:
@@ -215,7 +221,7 @@ def test_what_was_said_a_second_before_the_deadline_is_in_the_measurement() -> N
         if isinstance(event, Tick):
             ticks_s.append(event.moment.monotonic_s)
 
-    run_loop(gx.relay, inbox, clock.now, carry_out, tap, catch_up=catch_up)  # type: ignore[arg-type]
+    run_loop(gx.relay, inbox, clock.now, carry_out, tap, catch_up=catch_up)
     assert asked_s[0] == pytest.approx(ticks_s[0] - CATCH_UP_S)
     assert len(asked_s) == len(ticks_s)
     assert measured_w == [1000.0]
@@ -226,5 +232,5 @@ def test_without_gathering_nobody_is_asked() -> None:
     clock = Clock()
     inbox = VirtualInbox(clock, [(0.0, Connected(moment(0.0))), (35.0, Stop())])
     gx = VirtualGx([PORTAL_ID], 1)
-    run_loop(gx.relay, inbox, clock.now, lambda command: None)  # type: ignore[arg-type]
+    run_loop(gx.relay, inbox, clock.now, lambda command: None)
     assert clock.now_s == 35.0

@@ -12,7 +12,7 @@ from mqtt_http_bridge.app.stand_in_backend import StandInBackend
 from tests.gx import PORTAL_ID, StandInGx, single_tracker
 from tests.mosquitto import Mosquitto
 
-SERVICE = {"app.loop", "app.sender", "app.service", "app.watch"}
+SERVICE = {"app.inbox", "app.loop", "app.sender", "app.service", "app.watch"}
 """What `run` needs of the verbs."""
 BIG = ("paho", "requests", "urllib3", "charset_normalizer", "yaml")
 

@@ -63,6 +63,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
         "adapters.status",
     ),
     # Threads and loops, the verbs.
+    ("app.inbox",),
     ("app.loop", "app.sender", "app.stand_in_server"),
     ("app.stand_in_backend", "app.listen", "app.status", "app.watch"),
     ("app.outbox_verbs", "app.record", "app.replay", "app.service"),

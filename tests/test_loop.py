@@ -12,15 +12,8 @@ import pytest
 
 from mqtt_http_bridge.adapters.clock import SystemClock
 from mqtt_http_bridge.adapters.recording import RecordingWriter
-from mqtt_http_bridge.app.loop import (
-    Crippled,
-    Inbox,
-    Stop,
-    ThreadDied,
-    run_loop,
-    watch,
-    write_log,
-)
+from mqtt_http_bridge.app.inbox import Inbox, Item, Stop, ThreadDied
+from mqtt_http_bridge.app.loop import Crippled, run_loop, watch, write_log
 from mqtt_http_bridge.app.replay import Part, measurements
 from mqtt_http_bridge.core.commands import Command, Log, Publish, Store
 from mqtt_http_bridge.core.errors import BridgeError, ConfigError
@@ -42,9 +35,9 @@ PATIENCE_S = 10.0
 """Far longer than anything here takes: to fail instead of hanging."""
 
 
-def inbox_of(*items: Event | Stop | ThreadDied) -> Inbox:
+def inbox_of(*items: Item) -> Inbox:
     """An inbox in which `items` wait."""
-    inbox: Inbox = queue.SimpleQueue()
+    inbox = Inbox()
     for item in items:
         inbox.put(item)
     return inbox
@@ -276,7 +269,7 @@ def watched() -> Iterator[Inbox]:
 def test_a_signal_puts_stop_into_the_inbox(watched: Inbox, number: signal.Signals) -> None:
     """SIGTERM and Ctrl+C ask for an orderly end."""
     signal.raise_signal(number)
-    assert watched.get(timeout=PATIENCE_S) == Stop()
+    assert watched.get(PATIENCE_S) == Stop()
 
 
 def test_a_second_ctrl_c_interrupts(watched: Inbox) -> None:
@@ -315,7 +308,7 @@ def test_a_thread_that_dies_is_reported(watched: Inbox, caplog: pytest.LogCaptur
     thread = threading.Thread(target=die, name="sender")
     thread.start()
     thread.join(PATIENCE_S)
-    assert watched.get(timeout=PATIENCE_S) == ThreadDied("sender")
+    assert watched.get(PATIENCE_S) == ThreadDied("sender")
     (record,) = caplog.records
     assert record.getMessage() == "the thread sender died"
     assert record.exc_info is not None
@@ -327,4 +320,4 @@ def test_a_thread_that_just_ends_is_not_reported(watched: Inbox) -> None:
     thread = threading.Thread(target=lambda: None)
     thread.start()
     thread.join(PATIENCE_S)
-    assert watched.empty()
+    assert not watched

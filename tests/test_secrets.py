@@ -3,7 +3,6 @@
 import json
 import logging
 import os
-import queue
 import signal
 import subprocess
 import sys
@@ -18,7 +17,8 @@ from mqtt_http_bridge.adapters.backend import Backend
 from mqtt_http_bridge.adapters.config import load
 from mqtt_http_bridge.adapters.outbox import Outbox
 from mqtt_http_bridge.app import sender as sender_module
-from mqtt_http_bridge.app.loop import Inbox, ThreadDied, watch
+from mqtt_http_bridge.app.inbox import Inbox, ThreadDied
+from mqtt_http_bridge.app.loop import watch
 from mqtt_http_bridge.app.sender import Sender
 from mqtt_http_bridge.cli import WRONG_USAGE, main
 from mqtt_http_bridge.core.measurement import to_json
@@ -133,14 +133,14 @@ def test_a_thread_that_dies_leaves_a_traceback_without_secrets(
         raise RuntimeError("a mistake of ours")
 
     monkeypatch.setattr(sender_module, "judge", die)
-    inbox: Inbox = queue.SimpleQueue()
+    inbox = Inbox()
     outbox = Outbox(OutboxSettings(str(tmp_path)), BOOT)
     with FaultyBackend(api_key=API_KEY) as faulty, watch(inbox):
         backend = Backend(BackendSettings(faulty.url, Secret(API_KEY)))
         sender = Sender(outbox, backend, max_rate_per_s=10.0)
         sender.start()
         outbox.append(measurement("A"))
-        assert inbox.get(timeout=TIMEOUT_S) == ThreadDied("sender")
+        assert inbox.get(TIMEOUT_S) == ThreadDied("sender")
         backend.close()
     outbox.close()
     assert "a mistake of ours" in caplog.text

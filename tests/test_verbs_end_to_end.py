@@ -13,7 +13,8 @@ import pytest
 from mqtt_http_bridge.adapters.broker import Broker
 from mqtt_http_bridge.adapters.clock import SystemClock
 from mqtt_http_bridge.adapters.recording import RecordingWriter
-from mqtt_http_bridge.app.loop import Inbox, Stop, hands, run_loop
+from mqtt_http_bridge.app.inbox import Inbox, Stop
+from mqtt_http_bridge.app.loop import hands, run_loop
 from mqtt_http_bridge.core import contract, venus
 from mqtt_http_bridge.core.events import Event, Message
 from mqtt_http_bridge.core.measurement import Measurement, to_json

@@ -5,15 +5,15 @@ loop alone owns the relay.
 """
 
 import logging
-import queue
 import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from types import FrameType
 from typing import TYPE_CHECKING, Final
 
+from mqtt_http_bridge.app.inbox import Inbox, Item, Stop, ThreadDied
 from mqtt_http_bridge.core.commands import (
     Command,
     Log,
@@ -32,22 +32,6 @@ if TYPE_CHECKING:
     from mqtt_http_bridge.adapters.broker import Broker
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Stop:
-    """Somebody asked for the end."""
-
-
-@dataclass(frozen=True, slots=True)
-class ThreadDied:
-    """A thread ended with an exception: what it did is not done any more."""
-
-    name: str
-
-
-Inbox = queue.SimpleQueue[Event | Stop | ThreadDied]
-"""Not a Queue: a signal handler may put into a SimpleQueue even while `get` is under way."""
 
 
 class Crippled(BridgeError):
@@ -99,34 +83,28 @@ class _Intake:
         self._catch_up = catch_up
         self._caught_up_for_s = -float("inf")
 
-    def next(self, deadline_s: float) -> Event | Stop | ThreadDied:
+    def next(self, deadline_s: float) -> Item:
         """Waits for it, until `deadline_s` at the latest."""
-        try:
-            return self._inbox.get_nowait()  # While there is much to do, no clock is read.
-        except queue.Empty:
-            pass
-        if deadline_s == float("inf"):
-            return self._inbox.get()
-        try:
-            if self._catch_up is not None and deadline_s > self._caught_up_for_s:
-                return self._next_before(deadline_s, self._catch_up)
-            return self._wait_until(deadline_s)
-        except queue.Empty:
-            return Tick(self._now())
+        if self._inbox:
+            item = self._inbox.get(0.0)  # While there is much to do, no clock is read.
+        elif deadline_s == float("inf"):
+            item = self._inbox.get()
+        elif self._catch_up is not None and deadline_s > self._caught_up_for_s:
+            item = self._next_before(deadline_s, self._catch_up)
+        else:
+            item = self._wait_until(deadline_s)
+        return Tick(self._now()) if item is None else item
 
-    def _next_before(
-        self, deadline_s: float, catch_up: Callable[[], None]
-    ) -> Event | Stop | ThreadDied:
-        try:
-            return self._wait_until(deadline_s - CATCH_UP_S)
-        except queue.Empty:
-            self._caught_up_for_s = deadline_s
-            catch_up()
-            return self._wait_until(deadline_s)
+    def _next_before(self, deadline_s: float, catch_up: Callable[[], None]) -> Item | None:
+        item = self._wait_until(deadline_s - CATCH_UP_S)
+        if item is not None:
+            return item
+        self._caught_up_for_s = deadline_s
+        catch_up()
+        return self._wait_until(deadline_s)
 
-    def _wait_until(self, monotonic_s: float) -> Event | Stop | ThreadDied:
-        """Raises Empty if nothing has come by then."""
-        return self._inbox.get(timeout=max(0.0, monotonic_s - self._now().monotonic_s))
+    def _wait_until(self, monotonic_s: float) -> Item | None:
+        return self._inbox.get(max(0.0, monotonic_s - self._now().monotonic_s))
 
 
 def _not_before(event: Event, latest_s: float) -> Event:

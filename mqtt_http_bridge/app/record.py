@@ -16,7 +16,8 @@ from typing import Final
 from mqtt_http_bridge.adapters.broker import Broker
 from mqtt_http_bridge.adapters.clock import SystemClock
 from mqtt_http_bridge.adapters.recording import RecordingWriter
-from mqtt_http_bridge.app.loop import Inbox, Stop, hands, run_loop, watch
+from mqtt_http_bridge.app.inbox import Inbox, Stop
+from mqtt_http_bridge.app.loop import hands, run_loop, watch
 from mqtt_http_bridge.core.anonymize import Anonymizer
 from mqtt_http_bridge.core.events import Event, Message
 from mqtt_http_bridge.core.relay import Relay
@@ -32,7 +33,7 @@ def record(settings: Settings, path: Path, *, is_anonymous: bool, duration_s: fl
     Raises a BridgeError if it cannot start or cannot go on. Only the main thread may call it.
     """
     clock = SystemClock()
-    inbox: Inbox = Inbox()
+    inbox = Inbox()
     broker = Broker(
         settings.mqtt,
         # Not that of the installation: its service may be connected at the same time.
@@ -90,8 +91,7 @@ class _Scribe:
 
     def write_rest(self, inbox: Inbox) -> None:
         """Writes down what the broker read at the very end, and nobody took from the inbox."""
-        while not inbox.empty():
-            item = inbox.get()
+        while (item := inbox.get(0.0)) is not None:
             if isinstance(item, Message) and item.moment.monotonic_s >= self._latest_s:
                 self.write(item)
 

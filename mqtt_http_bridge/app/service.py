@@ -17,7 +17,8 @@ from mqtt_http_bridge.adapters.backend import Backend
 from mqtt_http_bridge.adapters.broker import Broker
 from mqtt_http_bridge.adapters.clock import SystemClock, boot_id
 from mqtt_http_bridge.adapters.outbox import Boot, Outbox
-from mqtt_http_bridge.app.loop import Inbox, hands, run_loop, watch
+from mqtt_http_bridge.app.inbox import Inbox
+from mqtt_http_bridge.app.loop import hands, run_loop, watch
 from mqtt_http_bridge.app.sender import Sender
 from mqtt_http_bridge.app.watch import WatchedBackend, WatchedRelay, look_at_outbox
 from mqtt_http_bridge.core import venus
@@ -39,7 +40,7 @@ def run(settings: Settings, backend_settings: BackendSettings) -> None:
 
     Raises a BridgeError if it cannot start or cannot go on. Only the main thread may call it.
     """
-    inbox: Inbox = Inbox()
+    inbox = Inbox()
     with watch(inbox):
         _run(settings, backend_settings, inbox)
 
@@ -62,6 +63,8 @@ def _run(settings: Settings, backend_settings: BackendSettings, inbox: Inbox) ->
         now=clock.now,
         emit=inbox.put,
         draw=random.uniform,
+        # Nobody misses what can wait, but who watches the page.
+        emit_gathered=inbox.put_all if settings.status.listen else inbox.leave,
     )
     backend = WatchedBackend(Backend(backend_settings), clock.now)
     sender = Sender(outbox, backend, max_rate_per_s=settings.outbox.max_rate_per_s)

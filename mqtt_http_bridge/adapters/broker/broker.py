@@ -65,10 +65,12 @@ class Broker:
         now: Callable[[], Moment],
         emit: Callable[[Event], None],
         draw: Draw,
+        emit_gathered: Callable[[list[Message]], None] | None = None,
     ) -> None:
         """Nothing is connected until `start`.
 
         `emit` is called from the thread that it starts, for messages whose topic `wants` wants.
+        Where there is an `emit_gathered`, it gets those that were gathered, up to GATHER_S late.
 
         Raises ConfigError if a file with certificates is none.
         """
@@ -77,6 +79,7 @@ class Broker:
         self._now = now
         self._emit = emit
         self._draw = draw
+        self._emit_gathered = emit_gathered
         self._stopping = threading.Event()
         self._bell: Bell | None = None
         self._is_gathering = False
@@ -219,8 +222,9 @@ class Broker:
         sock, connected_s = self._client.socket(), self._outcome.connected_s
         if self._is_gathering or connected_s is None or not isinstance(sock, socket.socket):
             return
-        is_settled = self._now().monotonic_s >= connected_s + SETTLED_S
-        if is_settled and isinstance(self._client, BulkClient):
+        if self._emit_gathered is None or not isinstance(self._client, BulkClient):
+            return
+        if self._now().monotonic_s >= connected_s + SETTLED_S:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, GATHER_BYTES)
             self._is_gathering = True
 
@@ -259,8 +263,12 @@ class Broker:
     def _pass_on(self, received: list[Received]) -> None:
         """Emits messages that were read together, at one moment."""
         moment = self._now()
-        for topic, payload, is_retained in received:
-            self._emit(Message(moment, topic, payload, is_retained))
+        messages = [Message(moment, *each) for each in received]
+        if self._is_gathering and self._emit_gathered is not None:
+            self._emit_gathered(messages)
+        else:
+            for message in messages:
+                self._emit(message)
 
 
 def _stock_client(client_id: str) -> paho.Client:
