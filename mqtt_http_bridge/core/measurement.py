@@ -4,11 +4,13 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from mqtt_http_bridge.core.errors import MalformedMeasurement
 
 _T = TypeVar("_T")
+
+_ENCODER: Final = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +68,7 @@ def to_json(measurement: Measurement) -> bytes:
         "cerbo_serial": measurement.cerbo_serial,
         "devices": [_device_to_wire(device) for device in measurement.devices],
     }
-    return json.dumps(body, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+    return _ENCODER.encode(body).encode()
 
 
 def _device_to_wire(device: DeviceReport) -> dict[str, object]:

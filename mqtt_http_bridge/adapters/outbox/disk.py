@@ -79,10 +79,10 @@ class Disk:
     @property
     def is_open(self) -> bool:
         """Whether the directory is ours, and still there: the very one that was opened."""
-        if self._descriptor is None or not self.layout.waiting.directory.is_dir():
+        if self._descriptor is None or not os.path.isdir(self.layout.waiting.directory):
             return False
         with suppress(OSError):
-            return os.path.samestat(os.fstat(self._descriptor), self.layout.lock.stat())
+            return os.path.samestat(os.fstat(self._descriptor), os.stat(self.layout.lock))
         return False
 
     def close(self) -> None:

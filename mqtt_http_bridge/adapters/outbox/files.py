@@ -18,6 +18,7 @@ _SUFFIX: Final = ".json"
 _UNFINISHED: Final = ".part"
 _OPEN_MODE: Final = 0o600
 _FINAL_MODE: Final = 0o400
+_READ_BYTES: Final = 65_536
 
 
 @dataclass(slots=True)
@@ -35,6 +36,8 @@ class NumberedFiles:
     def __init__(self, directory: Path) -> None:
         """Touches nothing yet."""
         self.directory = directory
+        # What runs for each measurement uses plain strings: a Path costs as much as the call.
+        self._prefix = f"{directory}{os.sep}"
 
     def prepare(self) -> None:
         """Makes the directory if need be, and removes what a crash left unfinished."""
@@ -62,14 +65,19 @@ class NumberedFiles:
 
     def read(self, number: int) -> bytes | None:
         """What the file holds, or None if it is not there."""
-        with suppress(FileNotFoundError):
-            return self._path(number).read_bytes()
-        return None
+        try:
+            descriptor = os.open(self._path(number), os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return None
+        try:
+            return b"".join(iter(lambda: os.read(descriptor, _READ_BYTES), b""))
+        finally:
+            os.close(descriptor)
 
     def is_final(self, number: int) -> bool:
         """Whether the file has been made final, or is not there."""
         with suppress(FileNotFoundError):
-            return not self._path(number).stat().st_mode & stat.S_IWUSR
+            return not os.stat(self._path(number)).st_mode & stat.S_IWUSR
         return True
 
     def set_final(self, number: int, *, is_final: bool) -> None:
@@ -78,16 +86,17 @@ class NumberedFiles:
         Not flushed: a mark that a power cut takes back was good for that boot only.
         """
         with suppress(FileNotFoundError):
-            self._path(number).chmod(_FINAL_MODE if is_final else _OPEN_MODE)
+            os.chmod(self._path(number), _FINAL_MODE if is_final else _OPEN_MODE)
 
     def remove(self, number: int) -> None:
         """Removes the file, if it is there."""
-        self._path(number).unlink(missing_ok=True)
+        with suppress(FileNotFoundError):
+            os.unlink(self._path(number))
 
     def move(self, number: int, directory: Path) -> None:
         """Moves the file, if it is there, to another directory of the same file system."""
         with suppress(FileNotFoundError):
-            move_into(self._path(number), directory)
+            move_into(Path(self._path(number)), directory)
 
     def foreign(self) -> list[Path]:
         """What lies in the directory and is none of its files."""
@@ -111,8 +120,8 @@ class NumberedFiles:
                         extent.highest = max(extent.highest, number)
         return extent
 
-    def _path(self, number: int) -> Path:
-        return self.directory / f"{number:016d}{_SUFFIX}"
+    def _path(self, number: int) -> str:
+        return f"{self._prefix}{number:016d}{_SUFFIX}"
 
 
 def _number(name: str) -> int | None:
@@ -123,14 +132,13 @@ def _number(name: str) -> int | None:
 
 def write_small(path: Path, text: str) -> None:
     """Replaces a small file of notes as a whole. Raises OSError."""
-    _write_whole(path, text.encode(), _OPEN_MODE)
+    _write_whole(str(path), text.encode(), _OPEN_MODE)
 
 
-def _write_whole(path: Path, body: bytes, mode: int) -> None:
-    unfinished = path.with_name(path.name + _UNFINISHED)
-    unfinished.unlink(missing_ok=True)
+def _write_whole(path: str, body: bytes, mode: int) -> None:
+    unfinished = path + _UNFINISHED
     try:
-        descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+        descriptor = _create(unfinished, mode)
         try:
             rest = memoryview(body)
             while rest:
@@ -138,12 +146,22 @@ def _write_whole(path: Path, body: bytes, mode: int) -> None:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
-        unfinished.rename(path)
+        os.rename(unfinished, path)
     except OSError:
         with suppress(OSError):
-            unfinished.unlink(missing_ok=True)
+            os.unlink(unfinished)
         raise
-    _flush_directory(path.parent)
+    _flush_directory(os.path.dirname(path))
+
+
+def _create(path: str, mode: int) -> int:
+    """A new file, open for writing; one that a crash left there goes."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+    try:
+        return os.open(path, flags, mode)
+    except FileExistsError:
+        os.unlink(path)
+        return os.open(path, flags, mode)
 
 
 def make_directory(directory: Path, mode: int) -> None:
@@ -151,7 +169,7 @@ def make_directory(directory: Path, mode: int) -> None:
     if not directory.is_dir():
         make_directory(directory.parent, 0o777)
         directory.mkdir(mode, exist_ok=True)
-        _flush_directory(directory.parent)
+        _flush_directory(str(directory.parent))
 
 
 def move_into(path: Path, directory: Path) -> None:
@@ -163,7 +181,7 @@ def move_into(path: Path, directory: Path) -> None:
     path.rename(target)
 
 
-def _flush_directory(directory: Path) -> None:
+def _flush_directory(directory: str) -> None:
     """Makes the names in `directory` last through a power cut. Raises OSError."""
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:

@@ -46,7 +46,8 @@ class Losses:
         """Touches nothing yet."""
         self._path = path
         self._is_loaded = False
-        self._is_saved = True
+        self.is_saved = True
+        """Whether the disk has all there is to know."""
         self._untold: list[Loss] = []
         self.ranges: list[Loss] = []
 
@@ -58,7 +59,7 @@ class Losses:
 
     def add(self, timestamp: str, reason: str) -> None:
         """Takes in that the measurement of `timestamp` was dropped. `save` writes it down."""
-        self._is_saved = False
+        self.is_saved = False
         loss = Loss(1, timestamp, timestamp, reason)
         self.ranges = _bounded(_with(self.ranges, loss))
         self._untold = _bounded(_with(self._untold, loss))
@@ -70,9 +71,9 @@ class Losses:
 
     def save(self) -> None:
         """Writes down what is new. Raises OSError."""
-        if not self._is_saved:
+        if not self.is_saved:
             write_small(self._path, json.dumps([asdict(loss) for loss in self.ranges], indent=1))
-            self._is_saved = True
+            self.is_saved = True
 
 
 def _with(ranges: list[Loss], loss: Loss) -> list[Loss]:

@@ -50,6 +50,8 @@ class Outbox:
         self._unreadable: dict[int, int] = {}
         """Entries that the disk would not read, and how often it had healed before."""
         self._heals = 0
+        self._latest: tuple[bytes, Measurement] | None = None
+        """What was appended last: most entries are taken at once, and need not be parsed then."""
         with self._telling():
             self._open()
 
@@ -84,6 +86,7 @@ class Outbox:
                 self._heal(is_well=is_well)
             self._save_losses()
             self._told.losses(self._disk.losses)
+            self._latest = body, measurement
         self._news.put(number)
 
     def note_clock_step(self, step_s: float) -> None:
@@ -131,7 +134,7 @@ class Outbox:
                     self._disk.doubt_count()  # A person, or the need for room, has removed it.
                     return None
                 body, was_final = found
-                entry = Entry(number, body, from_json(body), was_final)
+                entry = Entry(number, body, self._measurement_in(body), was_final)
             except MalformedMeasurement:
                 with self._telling():
                     self._disk.set_aside(number)
@@ -141,6 +144,11 @@ class Outbox:
                 return None
             self._in_flight = number
             return entry if was_final else self._made_final(entry)
+
+    def _measurement_in(self, body: bytes) -> Measurement:
+        if self._latest is not None and self._latest[0] == body:
+            return self._latest[1]
+        return from_json(body)
 
     def give_back(self, entry: Entry) -> None:
         """The entry was not sent after all: no byte of it has left."""
@@ -300,7 +308,7 @@ class Outbox:
                 self._steps.save(self._disk.layout.clock)
 
     def _save_losses(self) -> None:
-        if self._disk.is_open:
+        if not self._disk.losses.is_saved and self._disk.is_open:
             with suppress(OSError):
                 self._disk.losses.save()
 

@@ -136,8 +136,6 @@ class Spool:
         """Brings what the disk has of an entry up to date. Raises OSError."""
         if number not in self._outdated:
             return
-        if not self._disk.is_open:
-            raise FileNotFoundError(2, "the spool directory is not there")
         old, new = self._outdated[number], self._memory.read(number)
         if self._files.read(number) == old:
             if new is None:
@@ -145,6 +143,8 @@ class Spool:
             else:
                 self._disk.replace(number, old, new)
             self._memory.remove(number)
+        elif not self._disk.is_open:
+            raise FileNotFoundError(2, "the spool directory is not there")
         else:
             # Somebody has removed it: what is still owed of it becomes an entry anew.
             self._disk.doubt_count()
