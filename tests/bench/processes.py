@@ -43,12 +43,13 @@ class Measured:
 
     @property
     def cpu_s(self) -> float:
-        """CPU seconds of all its threads so far, to the nanosecond."""
-        return sum(int(self._read(t, "schedstat").split()[0]) for t in self._tasks()) / 1e9
+        """CPU seconds of all its threads so far, to the nanosecond, also of those that ended."""
+        # What clock_getcpuclockid(3) gives for a process: Python does not have that call.
+        return time.clock_gettime(~self._process.pid << 3 | 2)
 
     @property
     def wake_ups(self) -> int:
-        """How often its threads have gone to sleep so far, for whatever reason."""
+        """How often the threads that it has have gone to sleep so far, for whatever reason."""
         statuses = "".join(self._read(task, "status") for task in self._tasks())
         lines = (line for line in statuses.splitlines() if line.startswith("voluntary_ctxt"))
         return sum(int(line.split()[1]) for line in lines)
@@ -81,7 +82,10 @@ class Measured:
 
     def _read(self, task: str, name: str) -> str:
         path = Path(f"/proc/{self._process.pid}/task/{task}/{name}")
-        return path.read_text(encoding="ascii")
+        try:
+            return path.read_text(encoding="ascii")
+        except (FileNotFoundError, ProcessLookupError):
+            return ""  # It has ended in the meantime.
 
 
 def _environment() -> dict[str, str]:

@@ -35,9 +35,10 @@ def backend() -> Iterator[str]:
     command = [sys.executable, "-m", "tests.bench.quick_backend"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
-        yield f"http://127.0.0.1:{process.stdout.readline().strip()}"
-        process.terminate()
-        process.stdout.close()
+        try:
+            yield f"http://127.0.0.1:{process.stdout.readline().strip()}"
+        finally:
+            process.terminate()
 
 
 def consumers(url: str, portals: Sequence[str]) -> dict[str, Start]:

@@ -7,7 +7,7 @@ import time
 from email.utils import parsedate_to_datetime
 from http.cookiejar import DefaultCookiePolicy
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import requests
 import urllib3
@@ -40,8 +40,6 @@ class Route:
     def __init__(self, settings: BackendSettings) -> None:
         """Connects to nothing yet."""
         self._settings = settings
-        self._url = settings.url + MEASUREMENTS_PATH
-        self._trusted = settings.ca_file or _system_authorities()
         self._timeout_s = settings.timeout_s
         self._connect_s = min(settings.timeout_s, MAX_CONNECT_S)
         self._used_s = -float("inf")
@@ -51,14 +49,8 @@ class Route:
         self._session.mount("http://", self._adapter)
         self._session.mount("https://", self._adapter)
         self._session.auth = _NoAuth()
-        self._session.headers.update(
-            {
-                "Accept": "application/json",
-                "Accept-Encoding": "identity",
-                "Content-Type": "application/json",
-                "User-Agent": f"mqtt-http-bridge/{__version__}",
-            }
-        )
+        self._prepared: tuple[requests.PreparedRequest, Any] | None = None
+        """What is the same for every POST, and would take half of its time if made for each."""
 
     def post(self, body: bytes) -> Answer:
         """Sends `body` once and waits for the answer. Whatever goes wrong is an answer, too."""
@@ -84,22 +76,29 @@ class Route:
             return f"no whole answer within {self._timeout_s * TOTAL_FACTOR:.0f} s"
         return reason(error, connect_s=self._connect_s, read_s=self._timeout_s)
 
+    def _prepare(self) -> tuple[requests.PreparedRequest, Any]:
+        settings = self._settings
+        url, headers = settings.url + MEASUREMENTS_PATH, _headers(settings.api_key)
+        trusted = settings.ca_file or _system_authorities()
+        return (
+            self._session.prepare_request(requests.Request("POST", url, headers)),
+            self._session.merge_environment_settings(url, {}, True, trusted, None),
+        )
+
     def _post(self, body: bytes) -> Reply:
-        api_key = self._settings.api_key
-        with self._session.post(
-            self._url,
-            data=body,
-            headers={"X-API-Key": api_key.reveal()},
-            timeout=(self._connect_s, self._timeout_s),
-            verify=self._trusted,
-            allow_redirects=False,
-            stream=True,
+        self._prepared = self._prepared or self._prepare()
+        request, options = self._prepared
+        request.prepare_body(body, None)
+        timeout_s = (self._connect_s, self._timeout_s)
+        with self._session.send(
+            request, timeout=timeout_s, allow_redirects=False, **options
         ) as response:
             answer = _whole_body(response)
             if self._adapter.is_over:
                 raise urllib3.exceptions.ProtocolError
             log.debug("POST of %d bytes: %d", len(body), response.status_code)
-            return Reply(response.status_code, _without(api_key, answer), _retry_after_s(response))
+            answer = _without(self._settings.api_key, answer)
+            return Reply(response.status_code, answer, _retry_after_s(response))
 
 
 class _Session(requests.Session):
@@ -114,6 +113,16 @@ class _NoAuth(AuthBase):
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
         return request
+
+
+def _headers(api_key: Secret) -> dict[str, str]:
+    return {
+        "Accept": "application/json",
+        "Accept-Encoding": "identity",
+        "Content-Type": "application/json",
+        "User-Agent": f"mqtt-http-bridge/{__version__}",
+        "X-API-Key": api_key.reveal(),
+    }
 
 
 def _whole_body(response: requests.Response) -> bytes:
