@@ -29,7 +29,7 @@ FACTOR = int(os.environ.get("SOAK_FACTOR", "1"))
 MEASUREMENTS = 100_000 * FACTOR
 RECONNECTS = 10_000 * FACTOR
 CONNECTIONS = 10_000 * FACTOR
-DELIVERIES = 200 * FACTOR
+DELIVERIES = 2_000 * FACTOR
 
 SLACK_BLOCKS = 2_000
 """Blocks of memory by which caches and free lists may differ; a leak of one block for each
