@@ -1,5 +1,9 @@
-"""The floor: what paho costs with an empty callback: python -m tests.bench.floor_paho PORT."""
+"""The floor: what paho costs with an empty callback.
 
+python -m tests.bench.floor_paho PORT [MODULE...]: the modules are imported as well, and not used.
+"""
+
+import importlib
 import sys
 
 import paho.mqtt.client as paho
@@ -8,6 +12,8 @@ from paho.mqtt.enums import CallbackAPIVersion
 
 def main() -> None:
     """Listens until it is ended."""
+    for name in sys.argv[2:]:
+        importlib.import_module(name)
     client = paho.Client(CallbackAPIVersion.VERSION2, protocol=paho.MQTTv311)
     client.on_message = lambda client, userdata, message: None
     client.on_connect = lambda client, *_: client.subscribe(

@@ -99,9 +99,9 @@ def _environment() -> dict[str, str]:
     return kept
 
 
-def paho_floor(port: int, directory: Path) -> Measured:
-    """The floor: paho 2 with an empty callback, and the subscriptions of the relay."""
-    command = [sys.executable, "-m", "tests.bench.floor_paho", str(port)]
+def paho_floor(port: int, directory: Path, *modules: str) -> Measured:
+    """The floor: paho 2 with an empty callback, and `modules` that it has no use for."""
+    command = [sys.executable, "-m", "tests.bench.floor_paho", str(port), *modules]
     return Measured(command, directory)
 
 
