@@ -4,19 +4,18 @@ Results go to stdout and talk to stderr, but for the log of `run`, which goes to
 supervisors pick it up. Exit status: 0 done, 1 failed, 2 the command or the config is wrong.
 """
 
-import argparse
 import gc
 import logging
 import os
 import sys
 import time
-from collections.abc import Callable, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final, TextIO, TypeVar
+from typing import Final, TextIO
 
-from mqtt_http_bridge import __version__, cli_setup
+from mqtt_http_bridge.cli_grammar import Arguments, parser
+from mqtt_http_bridge.cli_grammar_setup import DEFAULT_CERTIFICATE
 from mqtt_http_bridge.core.errors import BridgeError, ConfigError
 from mqtt_http_bridge.core.settings import BackendSettings, OutboxSettings, Settings
 
@@ -27,45 +26,12 @@ WRONG_USAGE: Final = 2
 DEFAULT_CONFIG: Final = Path("config.yaml")
 LOCALHOST: Final = "127.0.0.1"
 
-T = TypeVar("T")
-
-
-@dataclass(slots=True)
-class Arguments(argparse.Namespace):
-    """The parsed command line; each verb fills its own part."""
-
-    verb: Callable[["Arguments"], int] = lambda arguments: WRONG_USAGE
-    config: Path | None = None
-    host: str | None = None
-    port: int | None = None
-    output: Path = Path()
-    certificate: Path | None = None
-    password_file: Path | None = None
-    anonymize: bool = False
-    duration: float | None = None
-    recording: Path = Path()
-    from_s: float = 0.0
-    to_s: float = float("inf")
-    speed: float | None = None
-    post: bool = False
-    json: bool = False
-    number: int = 0
-    numbers: list[int] = field(default_factory=list)
-    parked: bool = False
-    all: bool = False
-    pause_s: float = 0.0
-    url: str | None = None
-    api_key_file: Path | None = None
-    gx: str | None = None
-    outbox: Path | None = None
-    old_config: Path | None = None
-
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command and returns its exit status; argparse exits with 2 on its own."""
-    arguments = _parser().parse_args(argv, namespace=Arguments())
+    arguments = parser().parse_args(argv, namespace=Arguments())
     try:
-        return arguments.verb(arguments)
+        return VERBS[arguments.verb](arguments)
     except BrokenPipeError:
         # Whoever read our output has had enough; keep the interpreter from flushing into nothing.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -141,7 +107,7 @@ def _pair(arguments: Arguments) -> int:
     pair(
         arguments.host or LOCALHOST,
         arguments.port or 443,
-        arguments.certificate or cli_setup.DEFAULT_CERTIFICATE,
+        arguments.certificate or DEFAULT_CERTIFICATE,
         arguments.output,
         password_from(arguments.password_file, os.environ),
     )
@@ -237,7 +203,7 @@ def _outbox_drop(arguments: Arguments) -> int:
         raise ConfigError(
             "outbox drop: expected numbers, or --parked, or --all, found not one of them"
         )
-    numbers = None if is_everything else arguments.numbers
+    numbers = None if is_everything else list(arguments.numbers)
     drop(_outbox_settings(arguments), numbers, parked_only=arguments.parked)
     return DONE
 
@@ -256,6 +222,29 @@ def _demo(_arguments: Arguments) -> int:
         return DONE if run_demo() else FAILED
     except KeyboardInterrupt:
         return DONE
+
+
+VERBS: Final[Mapping[str, Callable[[Arguments], int]]] = {
+    "run": _run,
+    "check": _check,
+    "discover": _discover,
+    "pin": _pin,
+    "pair": _pair,
+    "record": _record,
+    "replay": _replay,
+    "outbox status": _outbox_status,
+    "outbox list": _outbox_list,
+    "outbox show": _outbox_show,
+    "outbox retry": _outbox_retry,
+    "outbox drop": _outbox_drop,
+    "config make": _config_make,
+    "config test": _config_test,
+    "demo": _demo,
+}
+"""What carries out each verb of the grammar and returns the exit status."""
+
+
+# --- what verbs have in common -----------------------------------------------------------------
 
 
 def _settings(arguments: Arguments, *, needs_backend: bool) -> Settings:
@@ -294,175 +283,3 @@ def _start_log(stream: TextIO, level: str) -> None:
         datefmt="%H:%M:%S",
     )
     logging.getLogger("mqtt_http_bridge").setLevel(level)
-
-
-# --- grammar ---------------------------------------------------------------------------------
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="mqtt-http-bridge",
-        description="Relays the solar chargers of Victron GX devices to an HTTP backend.",
-        epilog="Start with: mqtt-http-bridge demo",
-    )
-    parser.add_argument("--version", action="version", version=f"mqtt-http-bridge {__version__}")
-    verbs = parser.add_subparsers(title="verbs", metavar="VERB", required=True)
-    _add_run(verbs)
-    cli_setup.add_check(verbs, _check)
-    cli_setup.add_discover(verbs, _discover)
-    cli_setup.add_pin(verbs, _pin)
-    cli_setup.add_pair(verbs, _pair)
-    _add_record(verbs)
-    _add_replay(verbs)
-    _add_outbox(verbs)
-    _add_config_verb(verbs)
-    _add_demo(verbs)
-    return parser
-
-
-def _add_run(verbs: Any) -> None:
-    verb = verbs.add_parser("run", help="relay, until SIGTERM or Ctrl+C")
-    _add_config(verb)
-    verb.add_argument(
-        "--pause",
-        dest="pause_s",
-        type=_seconds,
-        metavar="SECONDS",
-        default=0.0,
-        help="wait so long before ending on an error, for supervisors that restart at once",
-    )
-    verb.set_defaults(verb=_run)
-
-
-def _add_record(verbs: Any) -> None:
-    verb = verbs.add_parser(
-        "record",
-        help="write what the GX says to a file",
-        description="Writes what the GX says to a file, until Ctrl+C. Passwords are not in it.",
-    )
-    verb.add_argument(
-        "-o",
-        "--output",
-        type=Path,
-        required=True,
-        metavar="FILE",
-        help="the file to write, which must not exist; gzipped if it ends in .gz",
-    )
-    _add_config(verb, "the config with the broker to record from; default: a GX on this machine")
-    verb.add_argument("--host", help="the broker, in place of mqtt.host")
-    verb.add_argument("--port", type=_port, help="its port, in place of mqtt.port")
-    verb.add_argument(
-        "--anonymize",
-        action="store_true",
-        help="replace serials, names and portal ids, each by the same text throughout",
-    )
-    verb.add_argument(
-        "--duration", type=_seconds, metavar="SECONDS", help="end by itself after so long"
-    )
-    verb.set_defaults(verb=_record)
-
-
-def _add_replay(verbs: Any) -> None:
-    verb = verbs.add_parser(
-        "replay",
-        help="make measurements from a recording",
-        description="Makes measurements from a recording as run would have, and prints them.",
-    )
-    verb.add_argument("recording", type=Path, metavar="FILE", help="a recording, gzipped or not")
-    _add_config(verb, "the config to go by; default: the defaults, and config.yaml with --post")
-    verb.add_argument(
-        "--from", dest="from_s", type=_seconds, metavar="SECONDS", help="start there", default=0.0
-    )
-    verb.add_argument(
-        "--to",
-        dest="to_s",
-        type=_seconds,
-        metavar="SECONDS",
-        help="end there",
-        default=float("inf"),
-    )
-    verb.add_argument(
-        "--speed",
-        type=_speed,
-        metavar="FACTOR",
-        help="play against the clock, 1 for as it was; default: as fast as it can",
-    )
-    verb.add_argument(
-        "--post", action="store_true", help="send through the outbox to the backend, do not print"
-    )
-    verb.set_defaults(verb=_replay)
-
-
-def _add_outbox(verbs: Any) -> None:
-    outbox = verbs.add_parser("outbox", help="see and mend what waits to be sent")
-    actions = outbox.add_subparsers(title="actions", metavar="ACTION", required=True)
-    status = actions.add_parser("status", help="how much waits, since when, what was lost, and why")
-    _add_json(status)
-    status.set_defaults(verb=_outbox_status)
-    listing = actions.add_parser("list", help="a line for each entry, oldest first")
-    _add_json(listing)
-    listing.set_defaults(verb=_outbox_list)
-    show = actions.add_parser("show", help="what is stored of one entry, as it will be sent")
-    show.add_argument("number", type=int, metavar="NUMBER", help="its number in the list")
-    show.set_defaults(verb=_outbox_show)
-    retry = actions.add_parser("retry", help="try what waits for a setting to be mended, now")
-    retry.set_defaults(verb=_outbox_retry)
-    drop = actions.add_parser("drop", help="remove entries for good: they are not sent")
-    drop.add_argument("numbers", type=int, nargs="*", metavar="NUMBER", help="those to drop")
-    drop.add_argument("--parked", action="store_true", help="everything that is parked")
-    drop.add_argument("--all", action="store_true", help="everything")
-    drop.set_defaults(verb=_outbox_drop)
-    for action in (status, listing, show, retry, drop):
-        _add_config(action)
-
-
-def _add_config_verb(verbs: Any) -> None:
-    config = verbs.add_parser("config", help="make or test a config file")
-    actions = config.add_subparsers(title="actions", metavar="ACTION", required=True)
-    make = actions.add_parser("make", help="write a config file that can be read by its owner only")
-    make.add_argument(
-        "-o", "--output", type=Path, required=True, metavar="FILE", help="which must not exist"
-    )
-    make.add_argument("--url", help="backend.url")
-    make.add_argument("--api-key-file", type=Path, metavar="FILE", help="its first line is the key")
-    make.add_argument("--gx", metavar="HOST", help="mqtt.host")
-    make.add_argument("--outbox", type=Path, metavar="DIRECTORY", help="outbox.directory")
-    make.add_argument(
-        "--old-config", type=Path, metavar="FILE", help="the config.ini of the D-Bus bridge"
-    )
-    make.set_defaults(verb=_config_make)
-    test = actions.add_parser("test", help="say what is wrong with a config file, if anything is")
-    _add_config(test)
-    test.set_defaults(verb=_config_test)
-
-
-def _add_json(verb: argparse.ArgumentParser) -> None:
-    verb.add_argument("--json", action="store_true", help="as JSON")
-
-
-def _add_demo(verbs: Any) -> None:
-    verb = verbs.add_parser("demo", help="see it at work: needs no GX, no backend and no config")
-    verb.set_defaults(verb=_demo)
-
-
-def _add_config(verb: argparse.ArgumentParser, text: str = "default: config.yaml") -> None:
-    verb.add_argument("-c", "--config", type=Path, metavar="FILE", help=text)
-
-
-def _seconds(text: str) -> float:
-    return _checked(text, float, lambda number: 0.0 <= number < float("inf"), "a number of seconds")
-
-
-def _speed(text: str) -> float:
-    return _checked(text, float, lambda number: 0.0 < number < float("inf"), "a number above 0")
-
-
-def _port(text: str) -> int:
-    return _checked(text, int, lambda number: 1 <= number <= 65535, "a number from 1 to 65535")
-
-
-def _checked(text: str, read: Callable[[str], T], is_fit: Callable[[T], bool], expected: str) -> T:
-    with suppress(ValueError):
-        if is_fit(value := read(text)):
-            return value
-    raise argparse.ArgumentTypeError(f"expected {expected}, found {text!r}")

@@ -1,5 +1,6 @@
 """The command line: arguments in, exit status and words out."""
 
+import argparse
 import gzip
 import json
 import logging
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from mqtt_http_bridge import __version__, cli
+from mqtt_http_bridge import __version__, cli, cli_grammar
 from mqtt_http_bridge.adapters.recording import read_recording
 from mqtt_http_bridge.app.stand_in_backend import StandInBackend
 from mqtt_http_bridge.cli import DONE, FAILED, WRONG_USAGE, main
@@ -157,6 +158,22 @@ def test_wrong_usage_is_refused(
     assert said in refused(capsys, *argv)
 
 
+def named(parser: argparse.ArgumentParser, words: str = "") -> Iterator[tuple[str, str]]:
+    """For all that may be typed the words of it, and the name by which it is carried out."""
+    groups = [each for each in parser._actions if isinstance(each, argparse._SubParsersAction)]
+    if not groups:
+        yield words, parser.get_default("verb")
+    for group in groups:
+        for word, inner in group.choices.items():
+            yield from named(inner, f"{words} {word}".lstrip())
+
+
+def test_every_verb_of_the_grammar_is_carried_out_by_its_own_name() -> None:
+    """The grammar and the verbs are apart, and agree: none is missing, none is left over."""
+    found = dict(named(cli_grammar.parser()))
+    assert found == {name: name for name in cli.VERBS}
+
+
 # --- errors ----------------------------------------------------------------------------------
 
 
@@ -230,10 +247,10 @@ def test_ctrl_c_ends_a_verb_with_a_word(
 ) -> None:
     """No traceback for somebody who has seen enough."""
 
-    def interrupted(arguments: cli.Arguments) -> int:
+    def interrupted(arguments: cli_grammar.Arguments) -> int:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(cli, "_replay", interrupted)
+    monkeypatch.setattr(cli, "VERBS", {**cli.VERBS, "replay": interrupted})
     assert main(["replay", "recording.jsonl"]) == FAILED
     assert capsys.readouterr().err == "ended by Ctrl+C\n"
 

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 import mqtt_http_bridge
-from mqtt_http_bridge import cli
+from mqtt_http_bridge import cli_grammar
 from mqtt_http_bridge.adapters.config import load
 from mqtt_http_bridge.core.metrics import METRICS
 from mqtt_http_bridge.core.schema import KEYS
@@ -49,7 +49,7 @@ def code(cell: str) -> list[str]:
 
 def verbs(parser: argparse.ArgumentParser | None = None, prefix: str = "") -> Iterator[str]:
     """All verbs, those of `outbox` with it before them."""
-    for action in (parser or cli._parser())._actions:
+    for action in (parser or cli_grammar.parser())._actions:
         if isinstance(action, argparse._SubParsersAction):
             for name, verb in action.choices.items():
                 inner = list(verbs(verb, f"{name} "))
@@ -84,7 +84,7 @@ def test_every_verb_has_help() -> None:
             else:
                 assert action.help, f"{parser.prog}: {action.dest} has no help"
 
-    check(cli._parser())
+    check(cli_grammar.parser())
 
 
 def test_documented_options_exist() -> None:
@@ -98,7 +98,7 @@ def test_documented_options_exist() -> None:
                 for verb in action.choices.values():
                     collect(verb)
 
-    collect(cli._parser())
+    collect(cli_grammar.parser())
     for first, second in rows("command"):
         verb = re.findall(r"mqtt-http-bridge [a-z]+", first)[0]
         text = "".join(said for prog, said in texts.items() if prog.startswith(verb))

@@ -360,7 +360,8 @@ def test_a_version_that_cannot_run_here_is_not_switched_to(
     """The running process is not even restarted."""
     process = pid(running)
     bad = put(running, archive, "9.9")
-    replace(running / f"{bad[1:]}/lib/mqtt_http_bridge/cli.py", "import argparse", "import sqlite3")
+    grammar = running / f"{bad[1:]}/lib/mqtt_http_bridge/cli_grammar.py"
+    replace(grammar, "import argparse", "import sqlite3")
     said = install(running, bad, status=1).stdout
     assert "cannot put the new version there, see above; nothing else was changed" in said
     assert pid(running) == process

@@ -1,7 +1,6 @@
 """The grammar of the verbs that set up and look after: check, discover, pin, pair."""
 
 import argparse
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
@@ -9,12 +8,9 @@ DEFAULT_CERTIFICATE: Final = Path("gx.pem")
 DEFAULT_TOKEN: Final = Path("gx_token.txt")
 HIGHEST_PORT: Final = 65_535
 
-Run = Callable[[Any], int]
-"""Carries out the parsed arguments and returns the exit status."""
 
-
-def add_check(verbs: Any, run: Run) -> None:
-    """The grammar of `check`; `run` carries it out."""
+def add_check(verbs: Any) -> None:
+    """The grammar of `check`."""
     verb = verbs.add_parser(
         "check",
         help="say what is wrong and how to mend it",
@@ -23,10 +19,10 @@ def add_check(verbs: Any, run: Run) -> None:
     )
     verb.add_argument("--json", action="store_true", help="as JSON")
     verb.add_argument("-c", "--config", type=Path, metavar="FILE", help="default: config.yaml")
-    verb.set_defaults(verb=run)
+    verb.set_defaults(verb="check")
 
 
-def add_discover(verbs: Any, run: Run) -> None:
+def add_discover(verbs: Any) -> None:
     """The grammar of `discover`."""
     verb = verbs.add_parser(
         "discover",
@@ -38,10 +34,10 @@ def add_discover(verbs: Any, run: Run) -> None:
     _add_port(verb, "default: 1883, or 8883 with --certificate")
     _add_certificate(verb, "the GX's certificate as pin saved it; with it, TLS is used")
     _add_password_file(verb)
-    verb.set_defaults(verb=run)
+    verb.set_defaults(verb="discover")
 
 
-def add_pin(verbs: Any, run: Run) -> None:
+def add_pin(verbs: Any) -> None:
     """The grammar of `pin`."""
     verb = verbs.add_parser(
         "pin",
@@ -52,10 +48,10 @@ def add_pin(verbs: Any, run: Run) -> None:
     verb.add_argument("host", metavar="HOST", help="the GX")
     _add_port(verb, "default: 8883")
     _add_output(verb, DEFAULT_CERTIFICATE, "where to save it")
-    verb.set_defaults(verb=run)
+    verb.set_defaults(verb="pin")
 
 
-def add_pair(verbs: Any, run: Run) -> None:
+def add_pair(verbs: Any) -> None:
     """The grammar of `pair`."""
     verb = verbs.add_parser(
         "pair",
@@ -68,7 +64,7 @@ def add_pair(verbs: Any, run: Run) -> None:
     _add_certificate(verb, f"the GX's certificate as pin saved it; default: {DEFAULT_CERTIFICATE}")
     _add_password_file(verb)
     _add_output(verb, DEFAULT_TOKEN, "where to save the token")
-    verb.set_defaults(verb=run)
+    verb.set_defaults(verb="pair")
 
 
 def _add_port(verb: argparse.ArgumentParser, text: str) -> None:
