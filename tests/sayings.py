@@ -5,8 +5,9 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 
 from mqtt_http_bridge.core import venus
-from mqtt_http_bridge.core.chargers import Change, Fleet, Omission
+from mqtt_http_bridge.core.chargers import Omission
 from mqtt_http_bridge.core.events import Moment
+from mqtt_http_bridge.core.fleet import Change, Fleet
 from mqtt_http_bridge.core.measurement import DeviceReport
 from mqtt_http_bridge.core.settings import DeviceSettings
 from mqtt_http_bridge.core.venus import ChargerKey, Said

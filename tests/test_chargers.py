@@ -6,7 +6,8 @@ from datetime import timedelta
 import pytest
 
 from mqtt_http_bridge.core import venus
-from mqtt_http_bridge.core.chargers import SETTLING_S, Change, Charger, Omission
+from mqtt_http_bridge.core.chargers import SETTLING_S, Charger, Omission
+from mqtt_http_bridge.core.fleet import Change
 from mqtt_http_bridge.core.measurement import DeviceReport, TrackerReport
 from mqtt_http_bridge.core.venus import ChargerKey
 from tests.sayings import KEY, OLD, SEVERAL, SINGLE, Bus, Values, moment, said, unix_s, without

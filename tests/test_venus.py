@@ -10,8 +10,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from mqtt_http_bridge.core import venus
-from mqtt_http_bridge.core.chargers import Fleet
 from mqtt_http_bridge.core.errors import MalformedMessage
+from mqtt_http_bridge.core.fleet import Fleet
 from mqtt_http_bridge.core.measurement import DeviceReport
 from mqtt_http_bridge.core.settings import DeviceSettings
 from mqtt_http_bridge.core.venus import (

@@ -10,9 +10,10 @@ from typing import Final
 from mqtt_http_bridge.adapters.broker import Broker
 from mqtt_http_bridge.adapters.clock import SystemClock
 from mqtt_http_bridge.core import venus
-from mqtt_http_bridge.core.chargers import SETTLING_S, Fleet
+from mqtt_http_bridge.core.chargers import SETTLING_S
 from mqtt_http_bridge.core.errors import MalformedMessage
 from mqtt_http_bridge.core.events import Connected, Disconnected, Event, Message, Moment
+from mqtt_http_bridge.core.fleet import Fleet
 from mqtt_http_bridge.core.settings import DeviceSettings, MqttSettings
 from mqtt_http_bridge.core.venus import (
     ChargerReading,

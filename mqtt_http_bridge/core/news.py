@@ -2,8 +2,9 @@
 
 from typing import Final
 
-from mqtt_http_bridge.core.chargers import Omission, Roll
+from mqtt_http_bridge.core.chargers import Omission
 from mqtt_http_bridge.core.commands import Log
+from mqtt_http_bridge.core.fleet import Roll
 from mqtt_http_bridge.core.measurement import DeviceReport
 from mqtt_http_bridge.core.venus import ChargerKey
 

@@ -8,9 +8,9 @@ the messages and their moments alone, live and in a replay.
 from typing import Final
 
 from mqtt_http_bridge.core import venus
-from mqtt_http_bridge.core.chargers import Change, Fleet
 from mqtt_http_bridge.core.commands import Command, Log, Publish, Store
 from mqtt_http_bridge.core.events import Moment
+from mqtt_http_bridge.core.fleet import Change, Fleet
 from mqtt_http_bridge.core.measurement import DeviceReport, Measurement
 from mqtt_http_bridge.core.news import ChargerNews
 from mqtt_http_bridge.core.settings import Settings
