@@ -16,8 +16,9 @@ from mqtt_http_bridge.cli import DONE, FAILED, WRONG_USAGE, main
 from mqtt_http_bridge.core.findings import Finding, Mark
 from mqtt_http_bridge.core.measurement import DeviceReport, Measurement
 from mqtt_http_bridge.core.settings import OutboxSettings
+from tests.charger_values import multi_tracker, single_tracker
 from tests.faulty_backend import Forced
-from tests.gx import PORTAL_ID, StandInGx, multi_tracker, single_tracker
+from tests.gx import PORTAL_ID, StandInGx
 from tests.mosquitto import Login, make_certificate
 from tests.running import World
 

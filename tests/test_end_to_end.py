@@ -14,8 +14,9 @@ from typing import Any
 
 import pytest
 
+from tests.charger_values import multi_tracker, single_tracker
 from tests.faulty_backend import DROP_AFTER_STORING, Forced
-from tests.gx import PORTAL_ID, StandInGx, multi_tracker, single_tracker
+from tests.gx import PORTAL_ID, StandInGx
 from tests.mosquitto import Login, make_certificate
 from tests.running import STOP_S, TIMEOUT_S, Document, Running, World
 

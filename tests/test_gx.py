@@ -17,17 +17,9 @@ from paho.mqtt import client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.reasoncodes import ReasonCode
 
-from tests.gx import (
-    PORTAL_ID,
-    DbusFlashmq,
-    Message,
-    StandInGx,
-    TrackerValues,
-    close_client,
-    multi_tracker,
-    payload_of,
-    single_tracker,
-)
+from tests.charger_values import TrackerValues, multi_tracker, single_tracker
+from tests.dbus_flashmq import DbusFlashmq, Message, payload_of
+from tests.gx import PORTAL_ID, StandInGx, close_client
 from tests.mosquitto import (
     Certificate,
     Login,

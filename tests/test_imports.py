@@ -9,7 +9,8 @@ import pytest
 import yaml
 
 from mqtt_http_bridge.app.stand_in_backend import StandInBackend
-from tests.gx import PORTAL_ID, StandInGx, single_tracker
+from tests.charger_values import single_tracker
+from tests.gx import PORTAL_ID, StandInGx
 from tests.mosquitto import Mosquitto
 
 SERVICE = {"app.inbox", "app.loop", "app.sender", "app.service", "app.watch"}

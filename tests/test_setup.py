@@ -18,7 +18,8 @@ import yaml
 from mqtt_http_bridge.adapters.config import load
 from mqtt_http_bridge.app import listen
 from mqtt_http_bridge.cli import DONE, FAILED, WRONG_USAGE, main
-from tests.gx import PORTAL_ID, StandInGx, multi_tracker, single_tracker
+from tests.charger_values import multi_tracker, single_tracker
+from tests.gx import PORTAL_ID, StandInGx
 from tests.mosquitto import Certificate, Login, Mosquitto, make_certificate
 
 SECRET = "correct horse battery"

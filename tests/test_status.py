@@ -19,8 +19,9 @@ from prometheus_client.parser import text_string_to_metric_families
 from mqtt_http_bridge.adapters.status import Resource, StatusServer, server
 from mqtt_http_bridge.core.errors import LocalFault
 from mqtt_http_bridge.core.metrics import METRICS, PREFIX
+from tests.charger_values import multi_tracker, single_tracker
 from tests.faulty_backend import Forced
-from tests.gx import PORTAL_ID, StandInGx, multi_tracker, single_tracker
+from tests.gx import PORTAL_ID, StandInGx
 from tests.running import Running, World
 
 ROOF = "HQ2211AAAA1"

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from tests.browser import Browser, find_program
-from tests.gx import StandInGx, multi_tracker, single_tracker
+from tests.charger_values import multi_tracker, single_tracker
+from tests.gx import StandInGx
 from tests.running import Running, World
 
 pytestmark = pytest.mark.skipif(

@@ -13,7 +13,9 @@ from mqtt_http_bridge.core.measurement import DeviceReport, Measurement, to_json
 from mqtt_http_bridge.core.settings import OutboxSettings, Settings
 from mqtt_http_bridge.core.story import Facts
 from mqtt_http_bridge.core.views import BackendView, OutboxView, ParkedView, RelayView
-from tests.gx import PORTAL_ID, payload_of, single_tracker
+from tests.charger_values import single_tracker
+from tests.dbus_flashmq import payload_of
+from tests.gx import PORTAL_ID
 from tests.mosquitto import Login
 from tests.running import World
 

@@ -25,7 +25,8 @@ from mqtt_http_bridge.core.settings import (
     OutboxSettings,
     Settings,
 )
-from tests.gx import PORTAL_ID, StandInGx, multi_tracker, single_tracker
+from tests.charger_values import multi_tracker, single_tracker
+from tests.gx import PORTAL_ID, StandInGx
 from tests.running import TIMEOUT_S, Running, World, call
 
 RECORDINGS = Path(__file__).parent / "recordings"

@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import Self
 
-from tests.gx import single_tracker
+from tests.charger_values import single_tracker
 
 PORTAL_ID = "c0619ab2f7e1"
 HEARTBEAT_S = 3.0
