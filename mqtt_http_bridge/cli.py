@@ -60,10 +60,12 @@ def _pause(pause_s: float) -> None:
 def _run(arguments: Arguments) -> int:
     # What is imported stays: looking for garbage in it would take a tenth of the start.
     gc.disable()
-    from mqtt_http_bridge.app.service import run
+    try:
+        from mqtt_http_bridge.app.service import run
 
-    settings = _settings(arguments, needs_backend=True)
-    gc.enable()
+        settings = _settings(arguments, needs_backend=True)
+    finally:
+        gc.enable()
     _start_log(sys.stdout, settings.logging_level)
     if settings.logs_to_syslog:
         from mqtt_http_bridge.adapters.syslog import add_system_log
