@@ -47,6 +47,20 @@ def test_put_ends_a_wait_and_leave_does_not() -> None:
     assert [*items, inbox.get(0.0)] == [said(1), Stop()]
 
 
+def test_what_is_left_ends_a_wait_without_a_limit() -> None:
+    """A loop that has no deadline hears of the one message that would give it one.
+
+    So it is when a GX starts up, and tells its portal id minutes after the connection was made.
+    """
+    inbox, items = Inbox(), list[Item | None]()
+    waiting = threading.Thread(target=lambda: items.append(inbox.get()), daemon=True)
+    waiting.start()
+    waiting.join(0.05)
+    inbox.leave([said(1)])
+    waiting.join(PATIENCE_S)
+    assert items == [said(1)]
+
+
 def test_what_is_left_does_not_end_a_wait_under_way() -> None:
     """The bell is what a wait listens to: left messages do not ring it, many do, put does."""
     inbox = Inbox()

@@ -38,6 +38,8 @@ class Inbox:
         self._items: deque[Item] = deque()
         # Not a Queue or an Event: a signal handler may ring this one even while `get` is under way.
         self._bell: queue.SimpleQueue[None] = queue.SimpleQueue()
+        self._is_endless = False
+        """Whether nothing but a ring would end the wait under way."""
 
     def __bool__(self) -> bool:
         return bool(self._items)
@@ -53,9 +55,12 @@ class Inbox:
         self._ring()
 
     def leave(self, items: Iterable[Item]) -> None:
-        """Adds several that can wait until something else ends the wait, unless they are many."""
+        """Adds several that can wait until something else ends the wait, unless they are many.
+
+        A wait without a limit they end, too: there might never be anything else.
+        """
         self._items.extend(items)
-        if len(self._items) >= MOST_LEFT:
+        if self._is_endless or len(self._items) >= MOST_LEFT:
             self._ring()
 
     def _ring(self) -> None:
@@ -64,6 +69,8 @@ class Inbox:
 
     def get(self, timeout_s: float | None = None) -> Item | None:
         """The next one, waiting for it; None if there is none within `timeout_s`."""
+        # Before looking: whoever leaves something after the look has to see it.
+        self._is_endless = timeout_s is None
         while True:
             try:
                 return self._items.popleft()
