@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
 
 from mqtt_http_bridge.adapters.broker import bulk
-from mqtt_http_bridge.adapters.broker.bulk import MOST_TOPICS, BulkClient, Received
+from mqtt_http_bridge.adapters.broker.bulk import MOST_BYTES, MOST_TOPICS, BulkClient, Received
 from tests.mosquitto import make_certificate
 
 SUCCESS = MQTTErrorCode.MQTT_ERR_SUCCESS
@@ -254,6 +254,23 @@ def test_a_new_connection_starts_afresh() -> None:
 def test_the_version_is_one_of_the_tested() -> None:
     """The paho that these tests have just compared with is one that the reader is used with."""
     assert bulk.is_tested(), f"add {bulk.paho_version()} to bulk.TESTED_VERSIONS if all else passes"
+
+
+def test_a_flood_is_read_in_turns() -> None:
+    """`loop_read` leaves off after a megabyte, and says that it did until all has been read."""
+    heard = Heard()
+    client = make_client(heard, is_bulk=True)
+    assert isinstance(client, BulkClient)
+    frame = publish(b"t", b"x" * 1000)
+    pieces = [frame * 60] * (2 * MOST_BYTES // len(frame * 60))
+    client._sock = FakeSocket(pieces, is_closed_after=False)  # type: ignore[assignment]
+    turns = 0
+    while client.loop_read() == SUCCESS and client.has_more:
+        turns += 1
+        assert len(heard.messages) * len(frame) <= turns * (MOST_BYTES + len(frame * 60))
+    assert len(heard.messages) == 60 * len(pieces)
+    assert turns in (1, 2)
+    client._sock = None
 
 
 # --- TLS -----------------------------------------------------------------------------------------

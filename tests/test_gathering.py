@@ -2,7 +2,10 @@
 
 import queue
 import socket
+import ssl
+import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -17,14 +20,14 @@ from mqtt_http_bridge.core.events import Connected, Event, Message, Moment, Tick
 from mqtt_http_bridge.core.settings import MqttSettings
 from tests.bench.virtual_gx import VirtualGx, moment
 from tests.gx import PORTAL_ID, StandInGx
-from tests.mosquitto import Mosquitto
+from tests.mosquitto import Mosquitto, make_certificate
 from tests.test_bulk import CONNACK, publish
 
 TIMEOUT_S = 20.0
 POWER = f"N/{PORTAL_ID}/solarcharger/0/Yield/Power"
 
 
-def ear(port: int, events: "queue.SimpleQueue[Event]") -> Broker:
+def ear(settings: MqttSettings, events: "queue.SimpleQueue[Event]") -> Broker:
     """A connection, not started yet, that emits what is of interest."""
 
     def emit_gathered(messages: list[Message]) -> None:
@@ -32,7 +35,7 @@ def ear(port: int, events: "queue.SimpleQueue[Event]") -> Broker:
             events.put(message)
 
     return Broker(
-        MqttSettings(port=port),
+        settings,
         client_id="ear",
         wants=venus.is_interesting,
         now=SystemClock().now,
@@ -62,7 +65,7 @@ def broker(
     """A connection that gathers from its beginning, and reads by itself once an hour."""
     monkeypatch.setattr(broker_module, "SETTLED_S", 0.0)
     monkeypatch.setattr(broker_module, "GATHER_S", 3600.0)
-    broker = ear(mosquitto.port, events)
+    broker = ear(MqttSettings(port=mosquitto.port), events)
     broker.start()
     yield broker
     broker.stop(TIMEOUT_S)
@@ -122,7 +125,7 @@ def test_the_last_words_are_read_at_shutdown(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(broker_module, "GATHER_S", 3600.0)
     heard: queue.SimpleQueue[Event] = queue.SimpleQueue()
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        broker = ear(listener.getsockname()[1], heard)
+        broker = ear(MqttSettings(port=listener.getsockname()[1]), heard)
         broker.start()
         peer, _ = listener.accept()
         with peer:
@@ -139,6 +142,43 @@ def test_the_last_words_are_read_at_shutdown(monkeypatch: pytest.MonkeyPatch) ->
     del broker._client
 
 
+def test_many_tls_records_are_read_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A GX that sends each message as a record of its own is read as far as one that does not."""
+    monkeypatch.setattr(broker_module, "SETTLED_S", 0.0)
+    monkeypatch.setattr(broker_module, "GATHER_S", 3600.0)
+    certificate = make_certificate(tmp_path)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate.certificate_file, certificate.key_file)
+    heard: queue.SimpleQueue[Event] = queue.SimpleQueue()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        pinned = str(certificate.certificate_file)
+        port = listener.getsockname()[1]
+        broker = ear(MqttSettings(port=port, tls=True, pinned_certificate=pinned), heard)
+        broker.start()
+        plain, _ = listener.accept()
+        with context.wrap_socket(plain, server_side=True) as peer:
+            peer.recv(4096)
+            peer.sendall(CONNACK)
+            assert isinstance(heard.get(timeout=TIMEOUT_S), Connected)
+            wait_until_gathering(broker)
+            for number in range(100):
+                peer.sendall(publish(POWER.encode(), b"%d" % number))
+            assert heard.empty()
+            broker.catch_up()
+            payloads = [heard.get(timeout=TIMEOUT_S).payload for _ in range(100)]  # type: ignore[union-attr]
+            broker.stop(TIMEOUT_S)
+    assert payloads == [b"%d" % number for number in range(100)]
+    del broker._client
+
+
+def wait_until_gathering(broker: Broker) -> None:
+    """Returns when the kernel gathers."""
+    deadline_s = time.monotonic() + TIMEOUT_S
+    while not broker._is_gathering and time.monotonic() < deadline_s:
+        time.sleep(0.01)
+    assert broker._is_gathering
+
+
 def test_another_paho_is_read_by_itself(
     mosquitto: Mosquitto, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -146,7 +186,7 @@ def test_another_paho_is_read_by_itself(
     monkeypatch.setattr(bulk, "TESTED_VERSIONS", frozenset({"1.0"}))
     monkeypatch.setattr(broker_module, "SETTLED_S", 0.0)
     heard: queue.SimpleQueue[Event] = queue.SimpleQueue()
-    broker = ear(mosquitto.port, heard)
+    broker = ear(MqttSettings(port=mosquitto.port), heard)
     broker.start()
     with StandInGx(mosquitto) as gx:
         connect(broker, gx, heard)

@@ -196,7 +196,9 @@ class Broker:
         client, sock = self._client, self._client.socket()
         if sock is None:
             return MQTTErrorCode.MQTT_ERR_NO_CONN
-        if isinstance(sock, ssl.SSLSocket) and sock.pending():
+        # What `select` does not see: what TLS has taken out, and what is less than GATHER_BYTES.
+        is_pending = isinstance(sock, ssl.SSLSocket) and sock.pending() > 0
+        if is_pending or (isinstance(client, BulkClient) and client.has_more):
             timeout_s = 0.0
         bell.wait(sock, timeout_s, is_to_write=client.want_write())
         # Whatever ended the wait, all three: of less than GATHER_BYTES it tells nothing.

@@ -28,8 +28,11 @@ TESTED_VERSIONS: Final = frozenset({"2.2.0"})
 """Of paho: extend it when tests/test_bulk.py has passed with another one."""
 
 RECEIVE_BYTES: Final = 65_536
-MOST_RECEIVES: Final = 16
+MOST_BYTES: Final = 1_048_576
 """In one `loop_read`: a flood must not keep paho from writing and from minding its keepalive."""
+LEAST_COUNTED_BYTES: Final = 1024
+"""What a receive counts for at least: TLS gives out one record at a time, which may be one message,
+and what a GX says in some seconds is read in one go all the same."""
 MOST_TOPICS: Final = 4096
 """How many topics to remember the fate of: all of seven chargers, in under 1 MiB."""
 _LONGEST_LENGTH: Final = 4
@@ -71,25 +74,29 @@ class BulkClient(paho.Client):
         """How many bytes there have to be before it is worth looking at them again."""
         self._handed = b""
         self._is_over = False
+        self.has_more = False
+        """Whether `loop_read` left off before the end: too little may be there to wake `select`."""
 
     def reconnect(self) -> MQTTErrorCode:
         """As paho's, which `connect` calls; what came of the last packet will not be finished."""
         self._rest.clear()
         self._needed = 0
         self._handed, self._is_over = b"", False
+        self.has_more = False
         return super().reconnect()
 
     # --- receiving -------------------------------------------------------------------------------
 
     def loop_read(self, max_packets: int = 1) -> MQTTErrorCode:  # noqa: ARG002 - as paho's
-        """Takes in all that the socket holds; as paho's otherwise."""
-        for _ in range(MOST_RECEIVES):
+        """Takes in all that the socket holds, up to MOST_BYTES; as paho's otherwise."""
+        self.has_more, left = False, MOST_BYTES
+        while left > 0:
             if self.socket() is None:
                 return MQTTErrorCode.MQTT_ERR_NO_CONN
             try:
                 received = super()._sock_recv(RECEIVE_BYTES)
             except BlockingIOError:
-                break
+                return MQTTErrorCode.MQTT_ERR_SUCCESS
             except OSError:
                 received = b""
             if not received:
@@ -97,6 +104,8 @@ class BulkClient(paho.Client):
             code = self._take_in(received)
             if code != MQTTErrorCode.MQTT_ERR_SUCCESS or self.socket() is None:
                 return code
+            left -= max(len(received), LEAST_COUNTED_BYTES)
+        self.has_more = True
         return MQTTErrorCode.MQTT_ERR_SUCCESS
 
     def _take_in(self, received: bytes) -> MQTTErrorCode:
