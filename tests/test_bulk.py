@@ -236,11 +236,12 @@ def test_the_keepalive_of_paho_is_kept() -> None:
 
 
 def test_a_new_connection_starts_afresh() -> None:
-    """Half a packet of one connection is not finished by the next."""
+    """Half a packet of one connection is not finished by the next, nor waited for."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         heard = Heard()
         client = make_client(heard, is_bulk=True)
-        client._sock = FakeSocket([publish(b"t", b"lost")[:-2]], is_closed_after=False)  # type: ignore[assignment]
+        lost = publish(b"t", b"x" * 1000)[:-2]
+        client._sock = FakeSocket([lost], is_closed_after=False)  # type: ignore[assignment]
         client.loop_read()
         client.connect("127.0.0.1", listener.getsockname()[1])
         peer, _ = listener.accept()

@@ -3,8 +3,10 @@
 import queue
 import socket
 import ssl
+import struct
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -16,7 +18,7 @@ from mqtt_http_bridge.app.inbox import Inbox, Item, Stop
 from mqtt_http_bridge.app.loop import CATCH_UP_S, run_loop
 from mqtt_http_bridge.core import venus
 from mqtt_http_bridge.core.commands import Command, Store
-from mqtt_http_bridge.core.events import Connected, Event, Message, Moment, Tick
+from mqtt_http_bridge.core.events import Connected, Disconnected, Event, Message, Moment, Tick
 from mqtt_http_bridge.core.settings import MqttSettings
 from tests.bench.virtual_gx import VirtualGx, moment
 from tests.gx import PORTAL_ID, StandInGx
@@ -143,32 +145,59 @@ def test_the_last_words_are_read_at_shutdown(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_many_tls_records_are_read_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A GX that sends each message as a record of its own is read as far as one that does not."""
+    """A GX that sends each message as a record of its own is read as far as one that does not.
+
+    Once as it is, at the end; and once with `loop_read` leaving off after every ten of them.
+    """
     monkeypatch.setattr(broker_module, "SETTLED_S", 0.0)
     monkeypatch.setattr(broker_module, "GATHER_S", 3600.0)
-    certificate = make_certificate(tmp_path)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate.certificate_file, certificate.key_file)
     heard: queue.SimpleQueue[Event] = queue.SimpleQueue()
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        pinned = str(certificate.certificate_file)
+    payloads = [b"%d" % number for number in range(100)]
+
+    def say_all(peer: ssl.SSLSocket) -> None:
+        for payload in payloads:
+            peer.sendall(publish(POWER.encode(), payload))
+
+    with tls_listener(tmp_path) as (listener, pinned):
         port = listener.getsockname()[1]
         broker = ear(MqttSettings(port=port, tls=True, pinned_certificate=pinned), heard)
         broker.start()
-        plain, _ = listener.accept()
-        with context.wrap_socket(plain, server_side=True) as peer:
+        peer, _ = listener.accept()
+        with peer:
             peer.recv(4096)
             peer.sendall(CONNACK)
             assert isinstance(heard.get(timeout=TIMEOUT_S), Connected)
             wait_until_gathering(broker)
-            for number in range(100):
-                peer.sendall(publish(POWER.encode(), b"%d" % number))
-            assert heard.empty()
-            broker.catch_up()
-            payloads = [heard.get(timeout=TIMEOUT_S).payload for _ in range(100)]  # type: ignore[union-attr]
+            with monkeypatch.context() as patch:
+                patch.setattr(bulk, "MOST_BYTES", 10 * bulk.LEAST_COUNTED_BYTES)
+                say_all(peer)
+                assert heard.empty()
+                broker.catch_up()
+                assert taken(heard, 100) == payloads
+            say_all(peer)
             broker.stop(TIMEOUT_S)
-    assert payloads == [b"%d" % number for number in range(100)]
+            assert taken(heard, 100) == payloads
+            assert peer.recv(4096) == b"\xe0\x00"
     del broker._client
+
+
+@contextmanager
+def tls_listener(directory: Path) -> Iterator[tuple[ssl.SSLSocket, str]]:
+    """A server that speaks TLS, and the certificate by which it is known."""
+    certificate = make_certificate(directory)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate.certificate_file, certificate.key_file)
+    with (
+        socket.create_server(("127.0.0.1", 0)) as plain,
+        context.wrap_socket(plain, server_side=True) as listener,
+    ):
+        yield listener, str(certificate.certificate_file)
+
+
+def taken(events: "queue.SimpleQueue[Event]", count: int) -> list[bytes]:
+    """The payloads of the next messages."""
+    messages = [events.get(timeout=TIMEOUT_S) for _ in range(count)]
+    return [message.payload for message in messages if isinstance(message, Message)]
 
 
 def wait_until_gathering(broker: Broker) -> None:
@@ -200,6 +229,178 @@ def test_another_paho_is_read_by_itself(
     del broker._client
     (line,) = [record.getMessage() for record in caplog.records]
     assert line.startswith(f"paho-mqtt {bulk.paho_version()} is not one of those tested (1.0)")
+
+
+def test_another_paho_reads_what_tls_has_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Many messages in one record: `select` sees the first of them only."""
+    monkeypatch.setattr(bulk, "TESTED_VERSIONS", frozenset())
+    monkeypatch.setattr(broker_module, "LOOP_TIMEOUT_S", TIMEOUT_S)
+    heard: queue.SimpleQueue[Event] = queue.SimpleQueue()
+    with tls_listener(tmp_path) as (listener, pinned):
+        port = listener.getsockname()[1]
+        broker = ear(MqttSettings(port=port, tls=True, pinned_certificate=pinned), heard)
+        broker.start()
+        peer, _ = listener.accept()
+        with peer:
+            peer.recv(4096)
+            peer.sendall(CONNACK + publish(POWER.encode(), b"said") * 10)
+            assert isinstance(heard.get(timeout=TIMEOUT_S), Connected)
+            assert taken(heard, 10) == [b"said"] * 10
+            broker.stop(TIMEOUT_S)
+    del broker._client
+
+
+# --- while the kernel gathers --------------------------------------------------------------------
+
+
+class Peer:
+    """A broker with one client, which gathers and would read by itself in an hour."""
+
+    def __init__(self, broker: Broker, listener: socket.socket) -> None:
+        self.broker = broker
+        self._listener = listener
+        self._sockets: list[socket.socket] = []
+        self.accept()
+        wait_until_gathering(broker)
+
+    @property
+    def socket(self) -> socket.socket:
+        """The latest connection."""
+        return self._sockets[-1]
+
+    def accept(self) -> None:
+        """Lets the client in."""
+        accepted, _ = self._listener.accept()
+        self._sockets.append(accepted)
+        accepted.settimeout(TIMEOUT_S)
+        assert accepted.recv(4096)[0] == 0x10
+        accepted.sendall(CONNACK)
+
+    def close(self) -> None:
+        """Closes all connections."""
+        for each in self._sockets:
+            each.close()
+
+
+@pytest.fixture
+def peer(events: "queue.SimpleQueue[Event]", monkeypatch: pytest.MonkeyPatch) -> Iterator[Peer]:
+    """A connection that gathers."""
+    monkeypatch.setattr(broker_module, "SETTLED_S", 0.0)
+    monkeypatch.setattr(broker_module, "GATHER_S", 3600.0)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(TIMEOUT_S)
+        broker = ear(MqttSettings(port=listener.getsockname()[1]), events)
+        broker.start()
+        peer = Peer(broker, listener)
+        assert isinstance(events.get(timeout=TIMEOUT_S), Connected)
+        yield peer
+        broker.stop(TIMEOUT_S)
+        peer.close()
+    del broker._client
+
+
+@pytest.mark.parametrize("is_reset", [False, True], ids=["closed", "reset"])
+def test_the_end_of_a_connection_wakes(
+    peer: Peer, events: "queue.SimpleQueue[Event]", is_reset: bool
+) -> None:
+    """However little came before it, the end of a connection is noticed at once, and told last."""
+    said = [] if is_reset else [b"last words"]
+    for payload in said:
+        peer.socket.sendall(publish(POWER.encode(), payload))
+    if is_reset:
+        peer.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        peer.socket.close()
+    else:
+        peer.socket.shutdown(socket.SHUT_WR)
+    *messages, end = [events.get(timeout=TIMEOUT_S) for _ in range(len(said) + 1)]
+    assert [m.payload for m in messages if isinstance(m, Message)] == said
+    assert isinstance(end, Disconnected)
+    assert end.reason.startswith("the connection was lost")
+
+
+def test_the_next_connection_does_not_gather_at_once(
+    peer: Peer, events: "queue.SimpleQueue[Event]", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A connection that is young is read as things come, whatever the one before it did."""
+    monkeypatch.setattr(broker_module, "SETTLED_S", 3600.0)
+    peer.socket.close()
+    peer.accept()
+    assert isinstance(events.get(timeout=TIMEOUT_S), Disconnected)
+    assert isinstance(events.get(timeout=TIMEOUT_S), Connected)
+    peer.socket.sendall(publish(POWER.encode(), b"not gathered"))
+    message = events.get(timeout=TIMEOUT_S)
+    assert isinstance(message, Message)
+    assert message.payload == b"not gathered"
+    assert not peer.broker._is_gathering
+
+
+def test_what_is_gathered_is_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a young connection hears ends the main thread's wait; what was gathered can wait."""
+    heard: queue.SimpleQueue[Event] = queue.SimpleQueue()
+    gathered: queue.SimpleQueue[list[Message]] = queue.SimpleQueue()
+    clock = Clock()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        broker = Broker(
+            MqttSettings(port=listener.getsockname()[1]),
+            client_id="ear",
+            wants=venus.is_interesting,
+            now=clock.now,
+            emit=heard.put,
+            draw=lambda low, high: low,
+            emit_gathered=gathered.put,
+        )
+        broker.start()
+        peer, _ = listener.accept()
+        with peer:
+            peer.sendall(CONNACK)
+            assert isinstance(heard.get(timeout=TIMEOUT_S), Connected)
+            clock.now_s = broker_module.SETTLED_S - 0.1
+            peer.sendall(publish(POWER.encode(), b"young"))
+            assert isinstance(heard.get(timeout=TIMEOUT_S), Message)
+            assert not broker._is_gathering
+            clock.now_s = broker_module.SETTLED_S
+            wait_until_gathering(broker)
+            # Nobody asks: it is read after GATHER_S.
+            peer.sendall(publish(POWER.encode(), b"1") + publish(POWER.encode(), b"2"))
+            assert [m.payload for m in gathered.get(timeout=TIMEOUT_S)] == [b"1", b"2"]
+            broker.stop(TIMEOUT_S)
+    assert heard.empty()
+    del broker._client
+
+
+def test_what_is_too_much_for_one_write_goes_out(peer: Peer) -> None:
+    """A broker that reads slowly gets everything, as soon as it has read what came before."""
+    payload = b"x" * 20_000_000
+    peer.broker.publish(f"R/{PORTAL_ID}/keepalive", payload)
+    got = 0
+    while got < len(payload):
+        chunk = peer.socket.recv(65_536)
+        assert chunk
+        got += len(chunk)
+
+
+def test_the_keepalive_of_mqtt(
+    peer: Peer, events: "queue.SimpleQueue[Event]", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Pings are sent and their answers read while the kernel gathers; a dead broker is noticed."""
+    ping, answer = b"\xc0\x00", b"\xd0\x00"
+    monkeypatch.setattr(broker_module, "MQTT_KEEPALIVE_S", 1)
+    monkeypatch.setattr(broker_module, "GATHER_S", 0.1)
+    peer.broker.drop()
+    peer.accept()
+    assert isinstance(events.get(timeout=TIMEOUT_S), Disconnected)
+    assert isinstance(events.get(timeout=TIMEOUT_S), Connected)
+    wait_until_gathering(peer.broker)
+    for _ in range(3):
+        assert peer.socket.recv(4096) == ping
+        peer.socket.sendall(answer)
+    assert events.empty()
+    assert peer.socket.recv(4096) == ping
+    end = events.get(timeout=TIMEOUT_S)
+    assert isinstance(end, Disconnected)
+    assert end.reason == "the connection was lost (Keep alive timeout)"
 
 
 # --- the loop asks in time -----------------------------------------------------------------------

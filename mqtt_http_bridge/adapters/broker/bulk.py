@@ -8,7 +8,7 @@ the rest of this program costs. Here `loop_read`, which is public, receives 64 K
                                       anything else, odd or malformed -> paho's own reader
 
 What is handed to paho's reader is one whole packet: it finds it where it looks for the socket, and
-then nothing more, or, when the connection has ended, the end. So everything that is not a plain
+then nothing more; or, when the connection has ended, just that. So everything that is not a plain
 value from the GX is done by paho, in the order in which it came.
 
 Three private names of paho are leaned on: `_sock_recv`, `_msgtime_mutex` and
@@ -81,7 +81,6 @@ class BulkClient(paho.Client):
         """As paho's, which `connect` calls; what came of the last packet will not be finished."""
         self._rest.clear()
         self._needed = 0
-        self._handed, self._is_over = b"", False
         self.has_more = False
         return super().reconnect()
 
@@ -100,7 +99,7 @@ class BulkClient(paho.Client):
             except OSError:
                 received = b""
             if not received:
-                return self._hand_to_paho(bytes(self._rest), is_over=True)
+                return self._hand_to_paho(b"", is_over=True)
             code = self._take_in(received)
             if code != MQTTErrorCode.MQTT_ERR_SUCCESS or self.socket() is None:
                 return code
@@ -177,7 +176,7 @@ class BulkClient(paho.Client):
     # --- paho's own reader -----------------------------------------------------------------------
 
     def _hand_to_paho(self, packet: bytes, *, is_over: bool = False) -> MQTTErrorCode:
-        """Has paho's reader find `packet` on the socket, and then nothing yet, or the end."""
+        """Has paho's reader find `packet` on the socket, and then nothing more yet, or the end."""
         self._handed, self._is_over = packet, is_over
         return super().loop_read()
 
