@@ -234,7 +234,7 @@ def test_another_paho_is_read_by_itself(
 def test_another_paho_reads_what_tls_has_taken(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Many messages in one record: `select` sees the first of them only."""
+    """Many messages in one record: the socket is ready for the first of them only."""
     monkeypatch.setattr(bulk, "TESTED_VERSIONS", frozenset())
     monkeypatch.setattr(broker_module, "LOOP_TIMEOUT_S", TIMEOUT_S)
     heard: queue.SimpleQueue[Event] = queue.SimpleQueue()

@@ -22,7 +22,11 @@ class Bell:
 
     def wait(self, sock: Any, timeout_s: float, *, is_to_write: bool) -> None:
         """Returns when `sock` is ready or the bell rings, and after `timeout_s` at the latest."""
-        select.select([sock, self._inside], [sock] if is_to_write else [], [], timeout_s)
+        # Not `select`, which takes no descriptor above 1023.
+        poll = select.poll()
+        poll.register(self._inside, select.POLLIN)
+        poll.register(sock, select.POLLIN | (select.POLLOUT if is_to_write else 0))
+        poll.poll(timeout_s * 1000.0)
         with suppress(BlockingIOError):
             self._inside.recv(4096)
 

@@ -196,7 +196,7 @@ class Broker:
         client, sock = self._client, self._client.socket()
         if sock is None:
             return MQTTErrorCode.MQTT_ERR_NO_CONN
-        # What `select` does not see: what TLS has taken out, and what is less than GATHER_BYTES.
+        # What the bell does not see: what TLS has taken out, and what is less than GATHER_BYTES.
         is_pending = isinstance(sock, ssl.SSLSocket) and sock.pending() > 0
         if is_pending or (isinstance(client, BulkClient) and client.has_more):
             timeout_s = 0.0

@@ -75,7 +75,7 @@ class BulkClient(paho.Client):
         self._handed = b""
         self._is_over = False
         self.has_more = False
-        """Whether `loop_read` left off before the end: too little may be there to wake `select`."""
+        """Whether `loop_read` left off before the end: too little may be there to end a wait."""
 
     def reconnect(self) -> MQTTErrorCode:
         """As paho's, which `connect` calls; what came of the last packet will not be finished."""
