@@ -516,6 +516,28 @@ def test_the_end_before_the_broker_answers() -> None:
         assert _seconds_to_stop(ear.broker) < STOP_S
 
 
+def test_the_end_while_connecting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A goodbye that came too early to be said is said after all: the broker need not guess."""
+    with Peer(b"") as peer:
+        ear = Ear(MqttSettings(port=peer.port), venus.is_interesting, 0.0)
+        broker = ear.broker
+        stop = threading.Thread(target=broker.stop, args=[TIMEOUT_S])
+        connect = broker._client.connect
+
+        def connect_late(host: str, port: int, keepalive: int) -> MQTTErrorCode:
+            stop.start()
+            broker._stopping.wait(TIMEOUT_S)
+            return connect(host, port, keepalive)
+
+        monkeypatch.setattr(broker._client, "connect", connect_late)
+        broker.start()
+        assert peer.heard.get(timeout=TIMEOUT_S).endswith(b"\xe0\x00")
+        stop.join(TIMEOUT_S)
+        assert not broker._thread.is_alive()
+        monkeypatch.undo()
+        del broker._client
+
+
 @unclosed_by_paho
 def test_the_end_within_a_tls_handshake() -> None:
     """A handshake that does not go on is left behind after the time given."""
