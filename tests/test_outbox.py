@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from mqtt_http_bridge.adapters.outbox import Outbox, inspection, spool
-from mqtt_http_bridge.adapters.outbox.files import NumberedFiles
+from mqtt_http_bridge.adapters.outbox.files import NumberedFiles, write_small
 from mqtt_http_bridge.core.agenda import NEVER, Agenda, Waiting
 from mqtt_http_bridge.core.delivery import Route, Verdict
 from mqtt_http_bridge.core.errors import OutboxBusy
@@ -185,6 +185,15 @@ def test_what_it_writes_is_for_its_user_alone(outbox: Outbox, directory: Path) -
     outbox.park(take(outbox, 1), "A", "not found")
     for path in [directory, *directory.rglob("*")]:
         assert path.stat().st_mode & 0o077 == 0, path
+
+
+def test_a_note_in_the_directory_it_was_started_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A name without a directory is one like any other."""
+    monkeypatch.chdir(tmp_path)
+    write_small(Path("note"), "kept")
+    assert (tmp_path / "note").read_text() == "kept"
 
 
 # --- parked ------------------------------------------------------------------------------------

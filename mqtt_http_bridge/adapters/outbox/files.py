@@ -151,7 +151,7 @@ def _write_whole(path: str, body: bytes, mode: int) -> None:
         with suppress(OSError):
             os.unlink(unfinished)
         raise
-    _flush_directory(os.path.dirname(path))
+    _flush_directory(os.path.dirname(path) or os.curdir)
 
 
 def _create(path: str, mode: int) -> int:
