@@ -60,12 +60,15 @@ class FakeSocket:
     def __init__(self, pieces: Sequence[bytes], *, is_closed_after: bool) -> None:
         self._pieces = [piece for piece in pieces if piece]
         self._is_closed_after = is_closed_after
+        self.is_idle = False
+        """Whether somebody has asked for more than there is."""
         self.sent = b""
 
     def recv(self, size: int) -> bytes:
         if not self._pieces:
             if self._is_closed_after:
                 return b""
+            self.is_idle = True
             raise BlockingIOError
         piece = self._pieces.pop(0)
         if len(piece) > size:
@@ -126,6 +129,8 @@ def hear(
             break
         if code != SUCCESS or client.socket() is None:
             heard.end = code.name
+            break
+        if sock.is_idle:
             break
     heard.answers = sock.sent
     client._sock = None
