@@ -3,7 +3,9 @@
 import queue
 import threading
 
-from mqtt_http_bridge.app.inbox import MOST_LEFT, Inbox, Item, Stop, ThreadDied
+import pytest
+
+from mqtt_http_bridge.app.inbox import LONGEST_LEFT_S, MOST_LEFT, Inbox, Item, Stop, ThreadDied
 from mqtt_http_bridge.core.events import Message, Tick
 from tests.virtual import PORTAL, moment, value
 
@@ -47,18 +49,22 @@ def test_put_ends_a_wait_and_leave_does_not() -> None:
     assert [*items, inbox.get(0.0)] == [said(1), Stop()]
 
 
-def test_what_is_left_ends_a_wait_without_a_limit() -> None:
-    """A loop that has no deadline hears of the one message that would give it one.
+@pytest.mark.parametrize("timeout_s", [None, LONGEST_LEFT_S + 1.0])
+def test_what_is_left_ends_a_long_wait(timeout_s: float | None) -> None:
+    """A loop to which nothing is due for long hears of the one message that would change that.
 
     So it is when a GX starts up, and tells its portal id minutes after the connection was made.
     """
     inbox, items = Inbox(), list[Item | None]()
-    waiting = threading.Thread(target=lambda: items.append(inbox.get()), daemon=True)
+    waiting = threading.Thread(target=lambda: items.append(inbox.get(timeout_s)), daemon=True)
     waiting.start()
     waiting.join(0.05)
     inbox.leave([said(1)])
     waiting.join(PATIENCE_S)
     assert items == [said(1)]
+    inbox.get(0.0)
+    inbox.leave([said(2)])
+    assert inbox._bell.empty()
 
 
 def test_what_is_left_does_not_end_a_wait_under_way() -> None:

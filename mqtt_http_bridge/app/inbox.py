@@ -10,6 +10,9 @@ from mqtt_http_bridge.core.events import Event
 
 MOST_LEFT: Final = 256
 """So many may be left before the main thread is woken after all: 16 KiB of messages are fewer."""
+LONGEST_LEFT_S: Final = 30.0
+"""What is left waits no longer. A keepalive is due by then, which ends the wait, but for a GX whose
+portal id is not known yet nothing may be due for an hour."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +41,8 @@ class Inbox:
         self._items: deque[Item] = deque()
         # Not a Queue or an Event: a signal handler may ring this one even while `get` is under way.
         self._bell: queue.SimpleQueue[None] = queue.SimpleQueue()
-        self._is_endless = False
-        """Whether nothing but a ring would end the wait under way."""
+        self._is_long = False
+        """Whether the wait under way is one that `leave` ends, too."""
 
     def __bool__(self) -> bool:
         return bool(self._items)
@@ -57,10 +60,10 @@ class Inbox:
     def leave(self, items: Iterable[Item]) -> None:
         """Adds several that can wait until something else ends the wait, unless they are many.
 
-        A wait without a limit they end, too: there might never be anything else.
+        A wait for more than LONGEST_LEFT_S they end, too.
         """
         self._items.extend(items)
-        if self._is_endless or len(self._items) >= MOST_LEFT:
+        if self._is_long or len(self._items) >= MOST_LEFT:
             self._ring()
 
     def _ring(self) -> None:
@@ -70,7 +73,7 @@ class Inbox:
     def get(self, timeout_s: float | None = None) -> Item | None:
         """The next one, waiting for it; None if there is none within `timeout_s`."""
         # Before looking: whoever leaves something after the look has to see it.
-        self._is_endless = timeout_s is None
+        self._is_long = timeout_s is None or timeout_s > LONGEST_LEFT_S
         while True:
             try:
                 return self._items.popleft()
