@@ -104,6 +104,19 @@ def test_a_post_is_what_the_contract_asks_for(faulty: FaultyBackend) -> None:
     assert [result["status"] for result in json.loads(reply.body)["results"]] == ["ok", "ok"]
 
 
+def test_each_post_has_its_own_body(faulty: FaultyBackend) -> None:
+    """What is prepared once is the same for all but the body and its length."""
+    bodies = [BODY, to_json(measurement("A")), to_json(measurement("A", "B", "C")), BODY]
+    backend = backend_at(faulty.url)
+    for body in bodies:
+        assert isinstance(backend.post(body), Reply)
+    backend.close()
+    assert [arrival.body for arrival in faulty.received] == bodies
+    lengths = [arrival.headers.get_all("Content-Length") for arrival in faulty.received]
+    assert lengths == [[str(len(body))] for body in bodies]
+    assert faulty.contract_violations == []
+
+
 @pytest.mark.parametrize("status", [201, 207, 401, 404, 422, 429, 500, 503])
 def test_every_status_is_an_answer(faulty: FaultyBackend, status: int) -> None:
     """With its body: what it means is decided elsewhere."""

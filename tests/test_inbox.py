@@ -74,6 +74,9 @@ def test_what_is_left_does_not_end_a_wait_under_way() -> None:
     assert inbox._bell.empty()
     inbox.leave([said(number) for number in range(MOST_LEFT)])
     assert not inbox._bell.empty()
+    other = Inbox()
+    other.put_all([said(1)])
+    assert not other._bell.empty()
 
 
 class LeavingBell:

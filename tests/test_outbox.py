@@ -187,6 +187,15 @@ def test_what_it_writes_is_for_its_user_alone(outbox: Outbox, directory: Path) -
         assert path.stat().st_mode & 0o077 == 0, path
 
 
+def test_what_was_left_unfinished_is_begun_anew(tmp_path: Path) -> None:
+    """A disk that refused a write and its undoing does not refuse that number for ever."""
+    files = NumberedFiles(tmp_path)
+    (tmp_path / "0000000000000007.json.part").write_bytes(b"half")
+    files.write(7, b"whole", is_final=False)
+    assert files.read(7) == b"whole"
+    assert files.foreign() == []
+
+
 def test_a_note_in_the_directory_it_was_started_in(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

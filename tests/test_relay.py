@@ -3,7 +3,8 @@
 import json
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import timedelta
 from itertools import combinations, pairwise
 from typing import Literal
 
@@ -11,9 +12,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mqtt_http_bridge.core.commands import Command, Log, Publish, Reconnect, Store, Subscribe
+from mqtt_http_bridge.core.commands import (
+    Command,
+    Log,
+    NoteClockStep,
+    Publish,
+    Reconnect,
+    Store,
+    Subscribe,
+)
 from mqtt_http_bridge.core.errors import ConfigError
-from mqtt_http_bridge.core.events import Connected, Disconnected, Event, Message, Tick
+from mqtt_http_bridge.core.events import Connected, Disconnected, Event, Message, Moment, Tick
 from mqtt_http_bridge.core.relay import Relay
 from mqtt_http_bridge.core.settings import Settings
 from mqtt_http_bridge.core.site import FULL_PUBLISH_SPACING_S
@@ -51,6 +60,49 @@ def subscribed(portal_id: str, *services: str) -> Subscribe:
             *(f"N/{portal_id}/{service}/#" for service in services),
         )
     )
+
+
+# --- deadlines and the clock -----------------------------------------------------------------
+
+
+def test_a_charger_that_appears_is_waited_for_from_then_on() -> None:
+    """A deadline that becomes earlier by what is said counts, although a later one was known."""
+    virtual = measuring(settings(PORTAL, interval_s=3600.0))
+    virtual.at(12.0)
+    assert virtual.relay.next_deadline_s() > 22.0
+    virtual.charger({"Yield/Power": 1.0}, instance=1)
+    assert virtual.relay.next_deadline_s() <= 22.0
+
+
+def test_a_deadline_of_the_last_connection_means_nothing() -> None:
+    """A portal id is waited for from the connection on, whatever became of the one before it."""
+    virtual = connected(settings())
+    virtual.at(5.0)
+    virtual.disconnect()
+    virtual.at(8.0)
+    virtual.connect()
+    virtual.reset()
+    virtual.at(17.9)
+    assert virtual.log() == []
+    virtual.at(18.0)
+    assert "has not told a portal id" in virtual.log()[0]
+
+
+@pytest.mark.parametrize("step_s", [-3600.0, 61.0])
+def test_a_clock_that_is_set_is_noted(step_s: float) -> None:
+    """By how much, once, whatever brings the first moment of the new time; less is no setting."""
+    relay = Relay(settings(PORTAL))
+    relay.handle(Connected(moment(0.0)))
+    late = replace(moment(1.0), utc=moment(1.0).utc + timedelta(seconds=59.0))
+    assert NoteClockStep not in map(type, relay.handle(Tick(late)))
+    utc = late.utc + timedelta(seconds=1.0 + step_s)
+    commands = relay.handle(Message(Moment(2.0, utc), f"N/{PORTAL}/heartbeat", value(1)))
+    assert commands[:2] == [
+        Log.info(f"the clock of this machine was set by {step_s:+.0f} s"),
+        NoteClockStep(step_s),
+    ]
+    again = relay.handle(Tick(Moment(3.0, utc + timedelta(seconds=1.0))))
+    assert NoteClockStep not in map(type, again)
 
 
 # --- discovery and subscriptions -------------------------------------------------------------
@@ -442,6 +494,20 @@ def test_whatever_comes_the_next_deadline_lies_ahead(
     run = play(relay_settings, events_of(relay_settings, steps))
     for event, deadline_s in zip(run.events, run.deadlines_s, strict=False):
         assert deadline_s > event.moment.monotonic_s
+
+
+@given(SETTINGS, HISTORIES)
+def test_whatever_comes_no_deadline_is_forgotten(
+    relay_settings: Settings, steps: list[Step]
+) -> None:
+    """After each event the next deadline is no later than that of any part."""
+    relay = Relay(relay_settings)
+    for event in events_of(relay_settings, steps):
+        with suppress(ConfigError):
+            relay.handle(event)
+        assert relay.next_deadline_s() <= relay._link.next_deadline_s()
+        for site in relay._sites.values():
+            assert relay.next_deadline_s() <= site.next_deadline_s()
 
 
 @given(SETTINGS, HISTORIES, st.lists(st.integers(0, 700_000_000), max_size=20))

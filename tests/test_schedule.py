@@ -48,3 +48,19 @@ def test_everybody_is_looked_after_in_time_and_in_order(
     last = {n % len(members): s for n, s in changes}
     expected = sorted((last.get(n, s), n) for n, s in enumerate(due_s))
     assert acted == expected
+
+
+def test_what_is_remembered_does_not_grow() -> None:
+    """A member that is brought forward now and then has one more entry until that is over."""
+    schedule: Schedule[Member] = Schedule()
+    member = Member(NEVER)
+    schedule.add(member)
+    now_s = 0.0
+    for _ in range(1000):
+        for late_s in (30.0, 20.0, 10.0):
+            schedule.bring_forward(member, now_s + late_s)
+        now_s += 30.0
+        while schedule.next_s() <= now_s:
+            assert schedule.pop() is member
+            schedule.bring_forward(member, now_s + 30.0)
+        assert len(schedule._heap) <= 3
