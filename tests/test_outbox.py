@@ -196,6 +196,17 @@ def test_what_was_left_unfinished_is_begun_anew(tmp_path: Path) -> None:
     assert files.foreign() == []
 
 
+def test_a_file_is_whole_however_little_goes_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The system may write less than it was given, and read less than there is."""
+    files, body, write = NumberedFiles(tmp_path), bytes(range(256)) * 1000, os.write
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "write", lambda descriptor, data: write(descriptor, data[:10_000]))
+        files.write(7, body, is_final=False)
+    assert files.read(7) == body
+
+
 def test_a_note_in_the_directory_it_was_started_in(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

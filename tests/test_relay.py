@@ -74,6 +74,16 @@ def test_a_charger_that_appears_is_waited_for_from_then_on() -> None:
     assert virtual.relay.next_deadline_s() <= 22.0
 
 
+def test_a_gx_that_falls_silent_after_it_was_long_in_coming() -> None:
+    """From the portal id on it should be heard, also where nothing was due to be looked after."""
+    virtual = connected(settings())
+    virtual.at(20.0)
+    virtual.tell_portal(retain=False)
+    virtual.reset()
+    virtual.at(50.0)
+    assert [done.at_s for done in virtual.done if done.command == Reconnect()] == [50.0]
+
+
 def test_a_deadline_of_the_last_connection_means_nothing() -> None:
     """A portal id is waited for from the connection on, whatever became of the one before it."""
     virtual = connected(settings())
