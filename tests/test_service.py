@@ -25,7 +25,8 @@ from mqtt_http_bridge.core.settings import (
     Settings,
     StatusSettings,
 )
-from tests.gx import PORTAL_ID, StandInGx, single_tracker
+from tests.charger_values import single_tracker
+from tests.gx import PORTAL_ID, StandInGx
 from tests.mosquitto import Mosquitto
 
 TIMEOUT_S = 20.0
