@@ -26,8 +26,8 @@ class Bell:
         poll = select.poll()
         poll.register(self._inside, select.POLLIN)
         poll.register(sock, select.POLLIN | (select.POLLOUT if is_to_write else 0))
-        poll.poll(timeout_s * 1000.0)
-        with suppress(BlockingIOError):
+        ready = poll.poll(timeout_s * 1000.0)
+        if (self._inside.fileno(), select.POLLIN) in ready:
             self._inside.recv(4096)
 
     def close(self) -> None:
