@@ -4,6 +4,7 @@ import gzip
 import json
 import resource
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -306,27 +307,32 @@ def test_a_recording_that_cannot_be_read_is_a_local_fault(
     assert str(caught.value) == f"{path}: expected a recording to read: {reason}"
 
 
-@pytest.fixture
+@contextmanager
 def small_disk() -> Iterator[None]:
-    """Within this no file can grow beyond 4 kB, as if the disk were full."""
+    """Within this no file can grow beyond 4 kB, as if the disk were full.
+
+    No fixture: pytest writes about a test before it ends its fixtures, perhaps to a longer file.
+    """
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (4096, before[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
-@pytest.mark.usefixtures("small_disk")
 def test_a_disk_that_refuses_is_a_local_fault(tmp_path: Path) -> None:
     """A recording that cannot grow any more ends with the name of its file and the reason."""
     path = tmp_path / "recording.jsonl"
     writer = RecordingWriter(path, moment(0))
     reason = f"{path}: cannot write on: File too large"
-    with pytest.raises(LocalFault) as caught:
-        _fill(writer)
-    assert str(caught.value) == reason
-    with pytest.raises(LocalFault) as caught:
-        writer.close()
-    assert str(caught.value) == reason
+    with small_disk():
+        with pytest.raises(LocalFault) as caught:
+            _fill(writer)
+        assert str(caught.value) == reason
+        with pytest.raises(LocalFault) as caught:
+            writer.close()
+        assert str(caught.value) == reason
 
 
 def _fill(writer: RecordingWriter) -> None:
