@@ -5,12 +5,15 @@ environment makes everything twenty times as long.
 """
 
 import gc
+import logging
 import os
 import queue
 import socket
 import sys
 import threading
 from pathlib import Path
+
+import pytest
 
 from mqtt_http_bridge.adapters.backend import Backend
 from mqtt_http_bridge.adapters.broker import Broker
@@ -132,8 +135,10 @@ def test_connections_leave_nothing_behind() -> None:
     del broker._client
 
 
-def test_deliveries_leave_nothing_behind(tmp_path: Path) -> None:
+def test_deliveries_leave_nothing_behind(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """What is appended, posted and settled leaves no file, descriptor or memory behind."""
+    # pytest keeps what is logged, and an earlier test may have asked for every line.
+    caplog.set_level(logging.WARNING, "mqtt_http_bridge")
     measurement = _measurement()
     outbox = Outbox(OutboxSettings(str(tmp_path / "outbox")), Boot("soak", 0.0))
     with StandInBackend(strict=False) as stand_in:

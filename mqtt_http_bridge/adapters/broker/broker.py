@@ -126,7 +126,7 @@ class Broker:
     def stop(self, timeout_s: float) -> None:
         """Reads what has come, says goodbye and ends the thread, waiting at most `timeout_s`."""
         self._stopping.set()
-        self._client.disconnect()
+        self._ring()
         if self._thread.is_alive():
             self._thread.join(timeout_s)
 
@@ -187,9 +187,10 @@ class Broker:
             if self._turn(bell, timeout_s) != MQTTErrorCode.MQTT_ERR_SUCCESS:
                 return
             self._let_gather()
-        # `stop` says goodbye, too, but it may have come before there was a connection to end.
+        # Not in `stop`: a goodbye that goes out before the last words are read ends the reading.
+        self._turn(bell, 0.0)
         self._client.disconnect()
-        self._turn(bell, 0.0)  # Reads the last words first.
+        self._turn(bell, 0.0)
 
     def _turn(self, bell: Bell, timeout_s: float) -> MQTTErrorCode:
         """Waits for something to do, for so long at most, and does it."""
