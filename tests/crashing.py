@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Final
 
 from mqtt_http_bridge.adapters.backend import Backend
+from mqtt_http_bridge.adapters.backend import http as http  # noqa: PLC0414 - a life is too short
 from mqtt_http_bridge.adapters.outbox import Boot, Outbox
 from mqtt_http_bridge.app.sender import Sender
 from mqtt_http_bridge.core.measurement import Measurement
@@ -141,28 +142,32 @@ class Nursery:
         self._unread = b""
         self.story = Story()
 
-    def kill_one(self, rng: random.Random, *, longest_s: float) -> None:
-        """A life of a random length, ended by SIGKILL."""
-        pid = self._bear(rng)
-        end_s = time.monotonic() + rng.uniform(0.0, longest_s)
-        while (left_s := end_s - time.monotonic()) > 0.0 and (line := self._line(left_s)):
-            self.story.hear(line)
+    def kill_one(self, rng: random.Random, *, longest_pause_s: float) -> None:
+        """A life ended by SIGKILL, a random pause after a random one of the things it says.
+
+        By what it says and not by the clock: a busy machine makes no life shorter.
+        """
+        pid, count = self._bear(rng)
+        for _ in range(rng.randint(0, 2 * count)):
+            self.story.hear(self._line(60.0))
+        time.sleep(rng.uniform(0.0, longest_pause_s))
         self._kill(pid)
 
     def let_one_finish(self) -> None:
         """A life that ends when there is nothing more to do."""
-        pid = self._bear(random.Random(0))
+        pid, _ = self._bear(random.Random(0))
         self._until("rest")
         self._kill(pid)
 
-    def _bear(self, rng: random.Random) -> int:
-        first, count = max(self.story.making, default=0) + 1, rng.randint(1, 30)
+    def _bear(self, rng: random.Random) -> tuple[int, int]:
+        """The child's process id, and how many measurements it is to make."""
+        first, count = max(self.story.making, default=0) + 1, rng.randint(1, 8)
         step_before = rng.choice([-1, -1, rng.randrange(first, first + count)])
         life = Life(first, count, step_before, STEP_S * self.story.steps)
         assert self._process.stdin is not None
         self._process.stdin.write(f"{life}\n".encode())
         self._process.stdin.flush()
-        return int(self._until("born").split()[1])
+        return int(self._until("born").split()[1]), count
 
     def _kill(self, pid: int) -> None:
         os.kill(pid, signal.SIGKILL)
