@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
 
 from mqtt_http_bridge.adapters.broker import bulk
-from mqtt_http_bridge.adapters.broker.bulk import MOST_BYTES, MOST_TOPICS, BulkClient, Received
+from mqtt_http_bridge.adapters.broker.bulk import MOST_BYTES, MOST_TOPICS, BulkClient
+from mqtt_http_bridge.core.latest import Received
 from tests.mosquitto import make_certificate
 
 SUCCESS = MQTTErrorCode.MQTT_ERR_SUCCESS

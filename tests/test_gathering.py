@@ -27,7 +27,8 @@ from tests.mosquitto import Mosquitto, make_certificate
 from tests.test_bulk import CONNACK, publish
 
 TIMEOUT_S = 20.0
-POWER = f"N/{PORTAL_ID}/solarcharger/0/Yield/Power"
+STATE = f"N/{PORTAL_ID}/solarcharger/0/State"
+"""A topic of which each value is passed on, also of those that were read together."""
 
 
 def ear(settings: MqttSettings, events: "queue.SimpleQueue[Event]") -> Broker:
@@ -79,7 +80,7 @@ def connect(broker: Broker, gx: StandInGx, events: "queue.SimpleQueue[Event]") -
     """Subscribes, and returns when the broker passes on what the GX says."""
     assert isinstance(events.get(timeout=TIMEOUT_S), Connected)
     broker.subscribe((f"N/{PORTAL_ID}/solarcharger/#",))
-    gx.publish_raw("solarcharger/0/Yield/Power", b"first")
+    gx.publish_raw("solarcharger/0/State", b"first")
     broker.publish(f"R/{PORTAL_ID}/keepalive", b"")
     # Written after SUBSCRIBE, and answered by the broker in order.
     gx.wait_for_keepalive(1)
@@ -104,7 +105,7 @@ def test_what_is_gathered_comes_when_it_is_asked_for(
     """Less than 16 KiB wakes nobody; `catch_up` brings it."""
     with StandInGx(mosquitto) as gx:
         connect(broker, gx, events)
-        gx.publish_raw("solarcharger/0/Yield/Power", b"gathered")
+        gx.publish_raw("solarcharger/0/State", b"gathered")
         while said(broker, events) != b"gathered":
             pass
 
@@ -116,7 +117,7 @@ def test_a_burst_needs_nobody_to_ask(
     with StandInGx(mosquitto) as gx:
         connect(broker, gx, events)
         for _ in range(1000):
-            gx.publish_raw("solarcharger/0/Yield/Power", b"of a burst, with some length to it")
+            gx.publish_raw("solarcharger/0/State", b"of a burst, with some length to it")
         heard = 0
         while heard < 500:
             heard += isinstance(events.get(timeout=TIMEOUT_S), Message)
@@ -136,7 +137,7 @@ def test_the_last_words_are_read_at_shutdown(monkeypatch: pytest.MonkeyPatch) ->
             peer.sendall(CONNACK)
             assert isinstance(heard.get(timeout=TIMEOUT_S), Connected)
             # On the loopback it is in the other socket when this returns.
-            peer.sendall(publish(POWER.encode(), b"last words"))
+            peer.sendall(publish(STATE.encode(), b"last words"))
             broker.stop(TIMEOUT_S)
             event = heard.get_nowait()
             assert isinstance(event, Message)
@@ -157,7 +158,7 @@ def test_many_tls_records_are_read_at_once(tmp_path: Path, monkeypatch: pytest.M
 
     def say_all(peer: ssl.SSLSocket) -> None:
         for payload in payloads:
-            peer.sendall(publish(POWER.encode(), payload))
+            peer.sendall(publish(STATE.encode(), payload))
 
     with tls_listener(tmp_path) as (listener, pinned):
         port = listener.getsockname()[1]
@@ -221,9 +222,9 @@ def test_another_paho_is_read_by_itself(
     with StandInGx(mosquitto) as gx:
         connect(broker, gx, heard)
         gx.publish_raw("solarcharger/0/History/Daily/0/Yield", b"of no interest")
-        gx.publish_raw("solarcharger/0/Yield/Power", b"heard")
+        gx.publish_raw("solarcharger/0/State", b"heard")
         while (event := heard.get(timeout=TIMEOUT_S)) and isinstance(event, Message):
-            assert event.topic == POWER
+            assert event.topic == STATE
             if event.payload == b"heard":
                 break
     # It reads one packet at a time: what the kernel has gathered would take it for ever.
@@ -248,7 +249,7 @@ def test_another_paho_reads_what_tls_has_taken(
         peer, _ = listener.accept()
         with peer:
             peer.recv(4096)
-            peer.sendall(CONNACK + publish(POWER.encode(), b"said") * 10)
+            peer.sendall(CONNACK + publish(STATE.encode(), b"said") * 10)
             assert isinstance(heard.get(timeout=TIMEOUT_S), Connected)
             assert taken(heard, 10) == [b"said"] * 10
             broker.stop(TIMEOUT_S)
@@ -311,7 +312,7 @@ def test_the_end_of_a_connection_wakes(
     """However little came before it, the end of a connection is noticed at once, and told last."""
     said = [] if is_reset else [b"last words"]
     for payload in said:
-        peer.socket.sendall(publish(POWER.encode(), payload))
+        peer.socket.sendall(publish(STATE.encode(), payload))
     if is_reset:
         peer.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         peer.socket.close()
@@ -332,7 +333,7 @@ def test_the_next_connection_does_not_gather_at_once(
     peer.accept()
     assert isinstance(events.get(timeout=TIMEOUT_S), Disconnected)
     assert isinstance(events.get(timeout=TIMEOUT_S), Connected)
-    peer.socket.sendall(publish(POWER.encode(), b"not gathered"))
+    peer.socket.sendall(publish(STATE.encode(), b"not gathered"))
     message = events.get(timeout=TIMEOUT_S)
     assert isinstance(message, Message)
     assert message.payload == b"not gathered"
@@ -361,14 +362,19 @@ def test_what_is_gathered_is_told_apart(monkeypatch: pytest.MonkeyPatch) -> None
             assert isinstance(heard.get(timeout=TIMEOUT_S), Connected)
             assert broker_module.SETTLED_S > WARM_UP_S
             clock.now_s = broker_module.SETTLED_S - 0.1
-            peer.sendall(publish(POWER.encode(), b"young"))
+            peer.sendall(publish(STATE.encode(), b"young"))
             assert isinstance(heard.get(timeout=TIMEOUT_S), Message)
             assert not broker._is_gathering
             clock.now_s = broker_module.SETTLED_S
             wait_until_gathering(broker)
             # Nobody asks: it is read after GATHER_S.
-            peer.sendall(publish(POWER.encode(), b"1") + publish(POWER.encode(), b"2"))
-            assert [m.payload for m in gathered.get(timeout=TIMEOUT_S)] == [b"1", b"2"]
+            power = f"N/{PORTAL_ID}/solarcharger/0/Yield/Power".encode()
+            frames = [
+                publish(topic, b"%d" % n) for n in (1, 2) for topic in (STATE.encode(), power)
+            ]
+            peer.sendall(b"".join(frames))
+            # Of the power only the last: the first cannot be seen in any measurement.
+            assert [m.payload for m in gathered.get(timeout=TIMEOUT_S)] == [b"1", b"2", b"2"]
             broker.stop(TIMEOUT_S)
     assert heard.empty()
     del broker._client

@@ -35,6 +35,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
         "core.commands",
         "core.delivery",
         "core.history",
+        "core.latest",
         "core.proposal",
         "core.reports",
         "core.schema",

@@ -22,7 +22,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 
 from mqtt_http_bridge.adapters.broker import bulk
 from mqtt_http_bridge.adapters.broker.bell import Bell
-from mqtt_http_bridge.adapters.broker.bulk import BulkClient, Received
+from mqtt_http_bridge.adapters.broker.bulk import BulkClient
 from mqtt_http_bridge.adapters.broker.trust import (
     is_login_refused,
     reason_of,
@@ -34,6 +34,7 @@ from mqtt_http_bridge.adapters.broker.waits import Outcome, Waits
 from mqtt_http_bridge.core import venus
 from mqtt_http_bridge.core.backoff import Draw
 from mqtt_http_bridge.core.events import Connected, Disconnected, Event, Message, Moment
+from mqtt_http_bridge.core.latest import Received, still_telling
 from mqtt_http_bridge.core.settings import MqttSettings
 
 log = logging.getLogger(__name__)
@@ -70,7 +71,8 @@ class Broker:
         """Nothing is connected until `start`.
 
         `emit` is called from the thread that it starts, for messages whose topic `wants` wants.
-        Where there is an `emit_gathered`, it gets those that were gathered, up to GATHER_S late.
+        Where there is an `emit_gathered`, it gets those that were gathered, up to GATHER_S late,
+        and of measured numbers that were read together only the last of each.
 
         Raises ConfigError if a file with certificates is none.
         """
@@ -266,12 +268,11 @@ class Broker:
     def _pass_on(self, received: list[Received]) -> None:
         """Emits messages that were read together, at one moment."""
         moment = self._now()
-        messages = [Message(moment, *each) for each in received]
         if self._is_gathering and self._emit_gathered is not None:
-            self._emit_gathered(messages)
+            self._emit_gathered([Message(moment, *each) for each in still_telling(received)])
         else:
-            for message in messages:
-                self._emit(message)
+            for each in received:
+                self._emit(Message(moment, *each))
 
 
 def _stock_client(client_id: str) -> paho.Client:

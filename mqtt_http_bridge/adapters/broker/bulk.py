@@ -24,6 +24,8 @@ import paho.mqtt as paho_mqtt
 import paho.mqtt.client as paho
 from paho.mqtt.enums import MQTTErrorCode
 
+from mqtt_http_bridge.core.latest import Received
+
 TESTED_VERSIONS: Final = frozenset({"2.2.0"})
 """Of paho: extend it when tests/test_bulk.py has passed with another one."""
 
@@ -37,9 +39,6 @@ MOST_TOPICS: Final = 4096
 """How many topics to remember the fate of: all of seven chargers, in under 1 MiB."""
 _LONGEST_LENGTH: Final = 4
 """Bytes that the length of a packet may take."""
-
-Received = tuple[str, bytes, bool]
-"""Topic, payload, and whether it was retained."""
 
 
 def paho_version() -> str:

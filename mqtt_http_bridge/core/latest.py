@@ -1,0 +1,55 @@
+"""Of what was read together, what still tells something.
+
+Messages that the kernel gathered bear one moment, so of several measured numbers of one path only
+the last can ever be seen in a measurement: a charger repeats its power every second. Taking the
+others in would cost as much again, or ten times that in a burst.
+"""
+
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Final
+
+from mqtt_http_bridge.core import venus
+
+Received = tuple[str, bytes, bool]
+"""Topic, payload, and whether it was retained."""
+
+_FLEETING_PATHS: Final = frozenset(
+    {
+        "Yield/Power",
+        "Pv/V",
+        *venus.LIFE_PATHS,
+        *(venus.tracker_path(n, leaf) for n in range(venus.MAX_TRACKERS) for leaf in ("P", "V")),
+    }
+)
+"""Of these no earlier value is remembered once there is a later one. Of a total one is: the last
+that was known is reported of a charger that has left."""
+_TOPICS_IN_MIND: Final = 1024
+
+
+def still_telling(received: Sequence[Received]) -> list[Received]:
+    """`received`, which has one moment, without measured numbers that are outdated by its end.
+
+    The relay makes the same of what is left as of all, save that a malformed one may go uncounted.
+    A charger that leaves may return as another one: what it says then does not outdate what it said
+    before. Nor does what is retained, which is no sign of life.
+    """
+    told: set[str] = set()
+    kept = []
+    for each in reversed(received):
+        topic, payload, is_retained = each
+        if is_retained or not payload:
+            told.clear()
+        elif topic in told:
+            continue
+        elif _is_fleeting(topic):
+            told.add(topic)
+        kept.append(each)
+    kept.reverse()
+    return kept
+
+
+@lru_cache(maxsize=_TOPICS_IN_MIND)
+def _is_fleeting(topic: str) -> bool:
+    parts = topic.split("/", 4)
+    return len(parts) == 5 and parts[4] in _FLEETING_PATHS
