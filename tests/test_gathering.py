@@ -1,11 +1,14 @@
 """The kernel gathers messages: what is read when, and that no measurement is older for it."""
 
+import fcntl
 import queue
 import socket
 import ssl
 import struct
+import termios
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -13,31 +16,32 @@ import pytest
 
 from mqtt_http_bridge.adapters.broker import Broker, bulk
 from mqtt_http_bridge.adapters.broker import broker as broker_module
+from mqtt_http_bridge.adapters.broker import gathering as gathering_module
+from mqtt_http_bridge.adapters.broker.gathering import READ_BEFORE_S, Gathering
 from mqtt_http_bridge.adapters.clock import SystemClock
-from mqtt_http_bridge.app.inbox import Inbox, Item, Stop
-from mqtt_http_bridge.app.loop import CATCH_UP_S, run_loop
-from mqtt_http_bridge.core import venus
-from mqtt_http_bridge.core.commands import Command, Store
-from mqtt_http_bridge.core.events import Connected, Disconnected, Event, Message, Moment, Tick
+from mqtt_http_bridge.app.inbox import Inbox, Stop
+from mqtt_http_bridge.app.loop import run_loop
+from mqtt_http_bridge.core import site, venus
+from mqtt_http_bridge.core.commands import Command, Store, Subscribe
+from mqtt_http_bridge.core.events import Connected, Disconnected, Event, Message, Moment
+from mqtt_http_bridge.core.relay import Relay
 from mqtt_http_bridge.core.settings import MqttSettings
 from mqtt_http_bridge.core.site import WARM_UP_S
 from tests.bench.virtual_gx import VirtualGx, moment
 from tests.gx import PORTAL_ID, StandInGx
 from tests.mosquitto import Mosquitto, make_certificate
-from tests.test_bulk import CONNACK, publish
+from tests.test_bulk import CONNACK, PINGRESP, publish
+from tests.virtual import CHARGER, settings, value
 
 TIMEOUT_S = 20.0
 STATE = f"N/{PORTAL_ID}/solarcharger/0/State"
 """A topic of which each value is passed on, also of those that were read together."""
 
 
-def ear(settings: MqttSettings, events: "queue.SimpleQueue[Event]") -> Broker:
+def ear(
+    settings: MqttSettings, events: "queue.SimpleQueue[Event]", gather_s: float = 3600.0
+) -> Broker:
     """A connection, not started yet, that emits what is of interest."""
-
-    def emit_gathered(messages: list[Message]) -> None:
-        for message in messages:
-            events.put(message)
-
     return Broker(
         settings,
         client_id="ear",
@@ -45,7 +49,7 @@ def ear(settings: MqttSettings, events: "queue.SimpleQueue[Event]") -> Broker:
         now=SystemClock().now,
         emit=events.put,
         draw=lambda low, high: low,
-        emit_gathered=emit_gathered,
+        gather_s=gather_s,
     )
 
 
@@ -67,8 +71,7 @@ def broker(
     mosquitto: Mosquitto, events: "queue.SimpleQueue[Event]", monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Broker]:
     """A connection that gathers from its beginning, and reads by itself once an hour."""
-    monkeypatch.setattr(broker_module, "SETTLED_S", 0.0)
-    monkeypatch.setattr(broker_module, "GATHER_S", 3600.0)
+    monkeypatch.setattr(gathering_module, "SETTLED_S", 0.0)
     broker = ear(MqttSettings(port=mosquitto.port), events)
     broker.start()
     yield broker
@@ -89,7 +92,7 @@ def connect(broker: Broker, gx: StandInGx, events: "queue.SimpleQueue[Event]") -
 def said(broker: Broker, events: "queue.SimpleQueue[Event]") -> bytes:
     """The payload of the next message, asked for until it is there."""
     for _ in range(int(TIMEOUT_S * 20)):
-        broker.catch_up()
+        broker.read_by(time.monotonic())
         try:
             event = events.get(timeout=0.05)
         except queue.Empty:
@@ -102,7 +105,7 @@ def said(broker: Broker, events: "queue.SimpleQueue[Event]") -> bytes:
 def test_what_is_gathered_comes_when_it_is_asked_for(
     mosquitto: Mosquitto, broker: Broker, events: "queue.SimpleQueue[Event]"
 ) -> None:
-    """Less than 16 KiB wakes nobody; `catch_up` brings it."""
+    """Less than 16 KiB wakes nobody; `read_by` brings it."""
     with StandInGx(mosquitto) as gx:
         connect(broker, gx, events)
         gx.publish_raw("solarcharger/0/State", b"gathered")
@@ -125,8 +128,7 @@ def test_a_burst_needs_nobody_to_ask(
 
 def test_the_last_words_are_read_at_shutdown(monkeypatch: pytest.MonkeyPatch) -> None:
     """`stop` reads what has come before it says goodbye, and says goodbye."""
-    monkeypatch.setattr(broker_module, "SETTLED_S", 0.0)
-    monkeypatch.setattr(broker_module, "GATHER_S", 3600.0)
+    monkeypatch.setattr(gathering_module, "SETTLED_S", 0.0)
     heard: queue.SimpleQueue[Event] = queue.SimpleQueue()
     with socket.create_server(("127.0.0.1", 0)) as listener:
         broker = ear(MqttSettings(port=listener.getsockname()[1]), heard)
@@ -136,8 +138,8 @@ def test_the_last_words_are_read_at_shutdown(monkeypatch: pytest.MonkeyPatch) ->
             peer.recv(4096)
             peer.sendall(CONNACK)
             assert isinstance(heard.get(timeout=TIMEOUT_S), Connected)
-            # On the loopback it is in the other socket when this returns.
             peer.sendall(publish(STATE.encode(), b"last words"))
+            wait_until_arrived(peer)
             broker.stop(TIMEOUT_S)
             event = heard.get_nowait()
             assert isinstance(event, Message)
@@ -151,14 +153,14 @@ def test_many_tls_records_are_read_at_once(tmp_path: Path, monkeypatch: pytest.M
 
     Once as it is, at the end; and once with `loop_read` leaving off after every ten of them.
     """
-    monkeypatch.setattr(broker_module, "SETTLED_S", 0.0)
-    monkeypatch.setattr(broker_module, "GATHER_S", 3600.0)
+    monkeypatch.setattr(gathering_module, "SETTLED_S", 0.0)
     heard: queue.SimpleQueue[Event] = queue.SimpleQueue()
     payloads = [b"%d" % number for number in range(100)]
 
     def say_all(peer: ssl.SSLSocket) -> None:
         for payload in payloads:
             peer.sendall(publish(STATE.encode(), payload))
+        wait_until_arrived(peer)
 
     with tls_listener(tmp_path) as (listener, pinned):
         port = listener.getsockname()[1]
@@ -169,12 +171,13 @@ def test_many_tls_records_are_read_at_once(tmp_path: Path, monkeypatch: pytest.M
             peer.recv(4096)
             peer.sendall(CONNACK)
             assert isinstance(heard.get(timeout=TIMEOUT_S), Connected)
+            broker.subscribe(("N/#",))
+            assert peer.recv(4096)[0] == 0x82
             wait_until_gathering(broker)
             with monkeypatch.context() as patch:
                 patch.setattr(bulk, "MOST_BYTES", 10 * bulk.LEAST_COUNTED_BYTES)
                 say_all(peer)
-                assert heard.empty()
-                broker.catch_up()
+                broker.read_by(time.monotonic())
                 assert taken(heard, 100) == payloads
             say_all(peer)
             broker.stop(TIMEOUT_S)
@@ -202,12 +205,22 @@ def taken(events: "queue.SimpleQueue[Event]", count: int) -> list[bytes]:
     return [message.payload for message in messages if isinstance(message, Message)]
 
 
+def wait_until(is_so: Callable[[], bool]) -> None:
+    """Returns when it is so."""
+    deadline_s = time.monotonic() + TIMEOUT_S
+    while not is_so():
+        assert time.monotonic() < deadline_s
+        time.sleep(0.01)
+
+
+def wait_until_arrived(peer: socket.socket) -> None:
+    """Returns when what was sent is in the other socket: the kernel may take its time for that."""
+    wait_until(lambda: not any(fcntl.ioctl(peer, termios.TIOCOUTQ, b"1234")))
+
+
 def wait_until_gathering(broker: Broker) -> None:
     """Returns when the kernel gathers."""
-    deadline_s = time.monotonic() + TIMEOUT_S
-    while not broker._is_gathering and time.monotonic() < deadline_s:
-        time.sleep(0.01)
-    assert broker._is_gathering
+    wait_until(lambda: broker._gathering.is_on)
 
 
 def test_another_paho_is_read_by_itself(
@@ -215,7 +228,7 @@ def test_another_paho_is_read_by_itself(
 ) -> None:
     """With a version that was not tested, stock paho reads, and the log says so once."""
     monkeypatch.setattr(bulk, "TESTED_VERSIONS", frozenset({"1.0"}))
-    monkeypatch.setattr(broker_module, "SETTLED_S", 0.0)
+    monkeypatch.setattr(gathering_module, "SETTLED_S", 0.0)
     heard: queue.SimpleQueue[Event] = queue.SimpleQueue()
     broker = ear(MqttSettings(port=mosquitto.port), heard)
     broker.start()
@@ -228,7 +241,7 @@ def test_another_paho_is_read_by_itself(
             if event.payload == b"heard":
                 break
     # It reads one packet at a time: what the kernel has gathered would take it for ever.
-    assert not broker._is_gathering
+    assert not broker._gathering.is_on
     broker.stop(TIMEOUT_S)
     del broker._client
     (line,) = [record.getMessage() for record in caplog.records]
@@ -262,12 +275,15 @@ def test_another_paho_reads_what_tls_has_taken(
 class Peer:
     """A broker with one client, which gathers and would read by itself in an hour."""
 
-    def __init__(self, broker: Broker, listener: socket.socket) -> None:
+    def __init__(
+        self, broker: Broker, listener: socket.socket, events: "queue.SimpleQueue[Event]"
+    ) -> None:
         self.broker = broker
         self._listener = listener
+        self._events = events
         self._sockets: list[socket.socket] = []
         self.accept()
-        wait_until_gathering(broker)
+        self.let_subscribe()
 
     @property
     def socket(self) -> socket.socket:
@@ -282,6 +298,13 @@ class Peer:
         assert accepted.recv(4096)[0] == 0x10
         accepted.sendall(CONNACK)
 
+    def let_subscribe(self) -> None:
+        """Hears that the client is in, and has it subscribe, after which it gathers."""
+        assert isinstance(self._events.get(timeout=TIMEOUT_S), Connected)
+        self.broker.subscribe(("N/#",))
+        assert self.socket.recv(4096)[0] == 0x82
+        wait_until_gathering(self.broker)
+
     def close(self) -> None:
         """Closes all connections."""
         for each in self._sockets:
@@ -291,14 +314,12 @@ class Peer:
 @pytest.fixture
 def peer(events: "queue.SimpleQueue[Event]", monkeypatch: pytest.MonkeyPatch) -> Iterator[Peer]:
     """A connection that gathers."""
-    monkeypatch.setattr(broker_module, "SETTLED_S", 0.0)
-    monkeypatch.setattr(broker_module, "GATHER_S", 3600.0)
+    monkeypatch.setattr(gathering_module, "SETTLED_S", 0.0)
     with socket.create_server(("127.0.0.1", 0)) as listener:
         listener.settimeout(TIMEOUT_S)
         broker = ear(MqttSettings(port=listener.getsockname()[1]), events)
         broker.start()
-        peer = Peer(broker, listener)
-        assert isinstance(events.get(timeout=TIMEOUT_S), Connected)
+        peer = Peer(broker, listener, events)
         yield peer
         broker.stop(TIMEOUT_S)
         peer.close()
@@ -328,7 +349,7 @@ def test_the_next_connection_does_not_gather_at_once(
     peer: Peer, events: "queue.SimpleQueue[Event]", monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A connection that is young is read as things come, whatever the one before it did."""
-    monkeypatch.setattr(broker_module, "SETTLED_S", 3600.0)
+    monkeypatch.setattr(gathering_module, "SETTLED_S", 3600.0)
     peer.socket.close()
     peer.accept()
     assert isinstance(events.get(timeout=TIMEOUT_S), Disconnected)
@@ -337,13 +358,12 @@ def test_the_next_connection_does_not_gather_at_once(
     message = events.get(timeout=TIMEOUT_S)
     assert isinstance(message, Message)
     assert message.payload == b"not gathered"
-    assert not peer.broker._is_gathering
+    assert not peer.broker._gathering.is_on
 
 
-def test_what_is_gathered_is_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a young connection hears ends the main thread's wait; what was gathered can wait."""
+def test_a_connection_is_young_until_it_has_settled_after_a_subscription() -> None:
+    """What a young one hears is read as it comes; later it is read when it has gathered so long."""
     heard: queue.SimpleQueue[Event] = queue.SimpleQueue()
-    gathered: queue.SimpleQueue[list[Message]] = queue.SimpleQueue()
     clock = Clock()
     with socket.create_server(("127.0.0.1", 0)) as listener:
         broker = Broker(
@@ -353,30 +373,31 @@ def test_what_is_gathered_is_told_apart(monkeypatch: pytest.MonkeyPatch) -> None
             now=clock.now,
             emit=heard.put,
             draw=lambda low, high: low,
-            emit_gathered=gathered.put,
+            gather_s=0.1,
         )
         broker.start()
         peer, _ = listener.accept()
         with peer:
             peer.sendall(CONNACK)
             assert isinstance(heard.get(timeout=TIMEOUT_S), Connected)
-            assert broker_module.SETTLED_S > WARM_UP_S
-            clock.now_s = broker_module.SETTLED_S - 0.1
+            clock.now_s = 3600.0
+            broker.subscribe(("N/#",))
+            assert gathering_module.SETTLED_S > WARM_UP_S
+            clock.now_s += gathering_module.SETTLED_S - 0.1
             peer.sendall(publish(STATE.encode(), b"young"))
-            assert isinstance(heard.get(timeout=TIMEOUT_S), Message)
-            assert not broker._is_gathering
-            clock.now_s = broker_module.SETTLED_S
+            assert taken(heard, 1) == [b"young"]
+            assert not broker._gathering.is_on
+            clock.now_s += 0.1
             wait_until_gathering(broker)
-            # Nobody asks: it is read after GATHER_S.
-            power = f"N/{PORTAL_ID}/solarcharger/0/Yield/Power".encode()
-            frames = [
-                publish(topic, b"%d" % n) for n in (1, 2) for topic in (STATE.encode(), power)
-            ]
+            # Nobody asks: it is read in a tenth of a second.
+            topics = [STATE.encode(), f"N/{PORTAL_ID}/solarcharger/0/Yield/Power".encode()]
+            frames = [publish(topic, b"%d" % n) for n in (1, 2) for topic in topics]
             peer.sendall(b"".join(frames))
             # Of the power only the last: the first cannot be seen in any measurement.
-            assert [m.payload for m in gathered.get(timeout=TIMEOUT_S)] == [b"1", b"2", b"2"]
+            assert taken(heard, 3) == [b"1", b"2", b"2"]
+            broker.subscribe(("N/#",))
+            wait_until(lambda: not broker._gathering.is_on)
             broker.stop(TIMEOUT_S)
-    assert heard.empty()
     del broker._client
 
 
@@ -397,12 +418,11 @@ def test_the_keepalive_of_mqtt(
     """Pings are sent and their answers read while the kernel gathers; a dead broker is noticed."""
     ping, answer = b"\xc0\x00", b"\xd0\x00"
     monkeypatch.setattr(broker_module, "MQTT_KEEPALIVE_S", 2)
-    monkeypatch.setattr(broker_module, "GATHER_S", 0.1)
+    peer.broker._gathering._longest_s = 0.1
     peer.broker.drop()
     peer.accept()
     assert isinstance(events.get(timeout=TIMEOUT_S), Disconnected)
-    assert isinstance(events.get(timeout=TIMEOUT_S), Connected)
-    wait_until_gathering(peer.broker)
+    peer.let_subscribe()
     for _ in range(2):
         assert peer.socket.recv(4096) == ping
         peer.socket.sendall(answer)
@@ -413,11 +433,24 @@ def test_the_keepalive_of_mqtt(
     assert end.reason == "the connection was lost (Keep alive timeout)"
 
 
-# --- the loop asks in time -----------------------------------------------------------------------
+def test_after_a_pause_what_has_come_counts_first(
+    peer: Peer, events: "queue.SimpleQueue[Event]"
+) -> None:
+    """A process that was held up for a minute finds the answer to its ping before it misses it."""
+    client = peer.broker._client
+    peer.socket.sendall(PINGRESP)
+    wait_until_arrived(peer.socket)
+    client._ping_t = client._last_msg_out = time.monotonic() - 60.0
+    peer.broker.read_by(time.monotonic())
+    assert peer.socket.recv(4096) == b"\xc0\x00"
+    assert events.empty()
+
+
+# --- when what is gathered is read ---------------------------------------------------------------
 
 
 class Clock:
-    """A clock that a wait moves on: `get` returns what is there, or lets the time pass."""
+    """A clock that stands until it is set."""
 
     def __init__(self) -> None:
         self.now_s = 0.0
@@ -426,62 +459,186 @@ class Clock:
         return moment(self.now_s)
 
 
-class VirtualInbox(Inbox):
-    """An inbox in virtual time: a wait lasts until what comes next, or until its time is over."""
+class GatheringAt(Gathering):
+    """Gathers for up to 3 s on a clock that a test sets, and counts who was woken."""
 
-    def __init__(self, clock: Clock, coming: list[tuple[float, Item]]) -> None:
-        super().__init__()
-        self._clock = clock
-        self.coming = coming
+    def __init__(self) -> None:
+        self.now_s = 0.0
+        self.woken = 0
+        super().__init__(3.0, lambda: self.now_s, self.wake)
 
-    def __bool__(self) -> bool:
-        return bool(self.coming) and self.coming[0][0] <= self._clock.now_s
-
-    def get(self, timeout_s: float | None = None) -> Item | None:
-        end_s = self._clock.now_s + (float("inf") if timeout_s is None else timeout_s)
-        self._clock.now_s = min([end_s, *(max(s, self._clock.now_s) for s, _ in self.coming[:1])])
-        return self.coming.pop(0)[1] if self else None
+    def wake(self) -> None:
+        self.woken += 1
 
 
-def test_what_was_said_a_second_before_the_deadline_is_in_the_measurement() -> None:
-    """The loop asks a quarter of a second before, and what then comes is measured."""
+@pytest.fixture
+def gathering() -> Iterator[GatheringAt]:
+    """A connection that gathers."""
+    here, there = socket.socketpair()
+    with here, there:
+        gathering = GatheringAt()
+        gathering.hold_off()
+        gathering.now_s = 100.0
+        gathering.begin_or_end(here)
+        assert gathering.is_on
+        yield gathering
+
+
+def test_the_kernel_is_told_when_to_begin_and_when_to_end() -> None:
+    """It begins once everything that was asked for has had time to come, and only if it may."""
+    here, there = socket.socketpair()
+    with here, there:
+        gathering = GatheringAt()
+
+        def least_bytes(now_s: float) -> int:
+            gathering.now_s = now_s
+            gathering.begin_or_end(here)
+            return here.getsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT)
+
+        assert least_bytes(3600.0) == 1
+        gathering.hold_off()
+        assert least_bytes(3600.0 + gathering_module.SETTLED_S - 0.1) == 1
+        assert least_bytes(3600.0 + gathering_module.SETTLED_S) == gathering_module.GATHER_BYTES
+        gathering.hold_off()
+        assert least_bytes(gathering.now_s) == 1
+        gathering._longest_s = None
+        assert least_bytes(9999.0) == 1
+
+
+def test_a_wait_ends_before_something_is_due(gathering: GatheringAt) -> None:
+    """Once for each deadline; after that and before that it takes as long as it may."""
+    assert gathering.wait_s() == 3.0
+    gathering.read_by(110.0)
+    assert gathering.wait_s() == 3.0
+    gathering.now_s = 108.0
+    assert gathering.wait_s() == pytest.approx(2.0 - READ_BEFORE_S)
+    gathering.now_s = 110.0 - READ_BEFORE_S
+    assert gathering.wait_s() == 0.0
+    assert gathering.wait_s() == 3.0
+    gathering.read_by(111.0)
+    assert gathering.wait_s() == 1.0
+
+
+def test_a_deadline_that_was_missed_is_read_for_at_once(gathering: GatheringAt) -> None:
+    """What has come by then may still be in time for whoever is late as well."""
+    gathering.read_by(90.0)
+    assert gathering.wait_s() == 0.0
+    assert gathering.wait_s() == 3.0
+
+
+def test_who_waits_is_woken_for_a_deadline_before_the_end_of_the_wait_only(
+    gathering: GatheringAt,
+) -> None:
+    """The thread is not woken to hear that it may sleep on."""
+    gathering.wait_s()
+    gathering.read_by(130.0)
+    gathering.read_by(103.0 + READ_BEFORE_S)
+    assert gathering.woken == 0
+    gathering.read_by(102.9 + READ_BEFORE_S)
+    assert gathering.woken == 1
+
+
+def test_nobody_is_woken_where_nothing_is_gathered() -> None:
+    """There every message ends the wait."""
+    gathering = GatheringAt()
+    gathering.read_by(0.0)
+    assert gathering.woken == 0
+
+
+def test_a_system_that_does_not_gather(caplog: pytest.LogCaptureFixture) -> None:
+    """It is told once, and everything is read as it comes."""
+
+    class Refusing(socket.socket):
+        def setsockopt(self, *_: object) -> None:
+            raise OSError(92, "Protocol not available")
+
+    gathering = GatheringAt()
+    gathering.hold_off()
+    gathering.now_s = 100.0
+    with Refusing() as refusing:
+        for _ in range(3):
+            gathering.begin_or_end(refusing)
+    assert not gathering.is_on
+    (line,) = [record.getMessage() for record in caplog.records]
+    assert line.startswith("this system does not gather messages")
+
+
+def test_the_loop_tells_what_is_due_before_it_acts() -> None:
+    """Before it carries anything out: a disk that takes its time must not make the next one old."""
     gx = VirtualGx([PORTAL_ID], 1)
-    gx.start()
-    clock = Clock()
-    asked_s: list[float] = []
-    ticks_s: list[float] = []
-    measured_w: list[float] = []
-    inbox = VirtualInbox(clock, [(40.0, Stop())])
-
-    def catch_up() -> None:
-        """The broker emits what was said a second before the deadline."""
-        asked_s.append(clock.now_s)
-        at_s = clock.now_s + 0.01
-        topic = f"N/{PORTAL_ID}/solarcharger/0/Yield/Power"
-        message = Message(moment(at_s), topic, b'{"value":%.1f}' % (1000 + len(asked_s)))
-        inbox.coming.insert(0, (at_s, message))
-
-    def carry_out(command: Command) -> None:
-        if isinstance(command, Store):
-            (device,) = command.measurement.devices
-            heard = [s for s in asked_s if s + 0.01 <= ticks_s[-1]]
-            assert heard[-1] <= ticks_s[-1] < heard[-1] + 1.0
-            measured_w.append(device.yield_power_w - len(heard))
-
-    def tap(event: Event) -> None:
-        if isinstance(event, Tick):
-            ticks_s.append(event.moment.monotonic_s)
-
-    run_loop(gx.relay, inbox, clock.now, carry_out, tap, catch_up=catch_up)
-    assert asked_s[0] == pytest.approx(ticks_s[0] - CATCH_UP_S)
-    assert len(asked_s) == len(ticks_s)
-    assert measured_w == [1000.0]
+    inbox = Inbox()
+    inbox.put(Connected(moment(0.0)))
+    inbox.put(Stop())
+    told: list[str] = []
+    run_loop(
+        gx.relay,
+        inbox,
+        lambda: moment(0.0),
+        lambda command: told.append(type(command).__name__),
+        read_by=lambda due_s: told.append(f"due in {due_s:.0f} s"),
+    )
+    assert told == ["due in 10 s", "Log", "Subscribe", "Publish"]
 
 
-def test_without_gathering_nobody_is_asked() -> None:
-    """A loop without `catch_up` waits for its deadlines and for nothing else."""
-    clock = Clock()
-    inbox = VirtualInbox(clock, [(0.0, Connected(moment(0.0))), (35.0, Stop())])
-    gx = VirtualGx([PORTAL_ID], 1)
-    run_loop(gx.relay, inbox, clock.now, lambda command: None)
-    assert clock.now_s == 35.0
+def test_no_measurement_is_older_for_a_disk_that_takes_its_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What the GX said a second before each is in it: on a real connection, in real time."""
+    monkeypatch.setattr(gathering_module, "SETTLED_S", 0.0)
+    monkeypatch.setattr(site, "WARM_UP_S", 0.5)
+    clock, inbox, ages_s = SystemClock(), Inbox(), list[float]()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        broker = Broker(
+            MqttSettings(port=listener.getsockname()[1]),
+            client_id="ear",
+            wants=venus.is_interesting,
+            now=clock.now,
+            emit=inbox.put,
+            draw=lambda low, high: low,
+            gather_s=3600.0,
+        )
+        broker.start()
+        peer, _ = listener.accept()
+        with peer, saying_the_time(peer, clock):
+            relay = Relay(settings(PORTAL_ID, interval_s=1.5))
+
+            def carry_out(command: Command) -> None:
+                if isinstance(command, Subscribe):
+                    broker.subscribe(command.topics)
+                if isinstance(command, Store):
+                    now, (device,) = clock.now(), command.measurement.devices
+                    due_s = (
+                        now.monotonic_s + (command.measurement.timestamp - now.utc).total_seconds()
+                    )
+                    ages_s.append(due_s - device.yield_power_w)
+                    if len(ages_s) == 3:
+                        inbox.put(Stop())
+                    elif len(ages_s) == 1:
+                        time.sleep(2.0)  # The next is due before this is over.
+
+            run_loop(relay, inbox, clock.now, carry_out, read_by=broker.read_by)
+        broker.stop(TIMEOUT_S)
+    del broker._client
+    assert max(ages_s) < 1.0
+
+
+@contextmanager
+def saying_the_time(peer: socket.socket, clock: SystemClock) -> Iterator[None]:
+    """Within this, a charger tells the monotonic time ten times a second, as its power."""
+    is_over = threading.Event()
+
+    def say(path: str, said: object) -> None:
+        peer.sendall(publish(f"N/{PORTAL_ID}/solarcharger/0/{path}".encode(), value(said)))
+
+    def talk() -> None:
+        peer.sendall(CONNACK)
+        for path, said in {**CHARGER, "Yield/Power": clock.now().monotonic_s}.items():
+            say(path, said)
+        while not is_over.wait(0.1):
+            say("Yield/Power", clock.now().monotonic_s)
+
+    thread = threading.Thread(target=talk)
+    thread.start()
+    yield
+    is_over.set()
+    thread.join(TIMEOUT_S)

@@ -11,9 +11,8 @@ from typing import Any
 import pytest
 
 from mqtt_http_bridge.adapters.broker import Broker
-from mqtt_http_bridge.adapters.broker import broker as broker_module
+from mqtt_http_bridge.adapters.broker import gathering as gathering_module
 from mqtt_http_bridge.app import service
-from mqtt_http_bridge.app.inbox import Inbox
 from mqtt_http_bridge.app.stand_in_backend import StandInBackend
 from mqtt_http_bridge.core import link, site
 from mqtt_http_bridge.core.settings import (
@@ -23,13 +22,13 @@ from mqtt_http_bridge.core.settings import (
     OutboxSettings,
     Secret,
     Settings,
-    StatusSettings,
 )
 from tests.charger_values import single_tracker
 from tests.gx import PORTAL_ID, StandInGx
 from tests.mosquitto import Mosquitto
 
 TIMEOUT_S = 20.0
+INTERVAL_S = 0.5
 
 
 @pytest.fixture
@@ -47,11 +46,19 @@ def backend() -> Iterator[StandInBackend]:
 
 
 @pytest.fixture(autouse=True)
-def gathering(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Connections gather from their beginning, and the GX is not waited for."""
-    monkeypatch.setattr(broker_module, "SETTLED_S", 0.0)
-    monkeypatch.setattr(site, "WARM_UP_S", 1.0)
+def brokers(monkeypatch: pytest.MonkeyPatch) -> list[Broker]:
+    """The connections that the service makes: they settle at once, and read once an hour."""
+    made: list[Broker] = []
+
+    def make(*arguments: Any, gather_s: float, **options: Any) -> Broker:
+        assert gather_s <= INTERVAL_S
+        made.append(Broker(*arguments, gather_s=3600.0, **options))
+        return made[-1]
+
+    monkeypatch.setattr(service, "Broker", make)
+    monkeypatch.setattr(gathering_module, "SETTLED_S", 0.0)
     monkeypatch.setattr(link, "DISCOVERY_S", 0.1)
+    return made
 
 
 def run_while(
@@ -77,7 +84,7 @@ def run_while(
         backend_settings,
         OutboxSettings(str(directory)),
         MqttSettings(port=mosquitto.port, portal_ids=portal_ids),
-        DeviceSettings(update_interval_s=0.5),
+        DeviceSettings(update_interval_s=INTERVAL_S),
     )
     thread = threading.Timer(0.1, play)
     thread.start()
@@ -104,8 +111,8 @@ def test_what_was_gathered_is_in_the_measurement(
     backend: StandInBackend,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A connection that reads by itself once an hour is asked before each deadline."""
-    monkeypatch.setattr(broker_module, "GATHER_S", 3600.0)
+    """A connection that reads by itself once an hour reads before each deadline."""
+    monkeypatch.setattr(site, "WARM_UP_S", 1.0)
     with StandInGx(mosquitto) as gx:
         gx.add("solarcharger", 277, single_tracker(power_w=1.0))
 
@@ -118,47 +125,33 @@ def test_what_was_gathered_is_in_the_measurement(
 
 
 def test_a_gx_that_starts_up_long_after_its_broker(
+    *,
     tmp_path: Path,
     mosquitto: Mosquitto,
     backend: StandInBackend,
+    brokers: list[Broker],
+    monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """The portal id is heard though the relay has given up waiting for it, and gathers."""
+    """Its portal id is read late, as others are; what it then answers is not waited for."""
+    monkeypatch.setattr(gathering_module, "SETTLED_S", 2.0)
 
     def scene() -> None:
-        deadline_s = time.monotonic() + TIMEOUT_S
-        while "has not told a portal id" not in caplog.text:
-            assert time.monotonic() < deadline_s
-            time.sleep(0.05)
+        wait_until(lambda: bool(brokers) and brokers[0]._gathering.is_on)
         with StandInGx(mosquitto) as gx:
             gx.add("solarcharger", 277, single_tracker(power_w=1.0))
-            wait_for_power(backend, 1.0)
+            while "found the GX with portal id" not in caplog.text:
+                brokers[0].read_by(time.monotonic())
+                time.sleep(0.01)
+            backend.wait_for(1, site.WARM_UP_S / 2)
 
     caplog.set_level("INFO", "mqtt_http_bridge")
     run_while(tmp_path, mosquitto, backend, scene)
 
 
-@pytest.mark.parametrize("is_shown", [False, True])
-def test_who_watches_the_page_misses_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_shown: bool
-) -> None:
-    """What was gathered waits in the inbox for something to be due, unless there is a page."""
-    wired: dict[str, object] = {}
-
-    def noted(*arguments: Any, **options: Any) -> Broker:
-        wired.update(options)
-        return Broker(*arguments, **options)
-
-    monkeypatch.setattr(service, "Broker", noted)
-    monkeypatch.setattr(service, "run_loop", lambda *arguments, **options: None)
-    backend_settings = BackendSettings("http://127.0.0.1:9", Secret("key"))
-    listen = ("127.0.0.1", 0) if is_shown else None
-    settings = Settings(
-        backend_settings,
-        OutboxSettings(str(tmp_path)),
-        MqttSettings(port=9),
-        status=StatusSettings(listen),
-    )
-    service.run(settings, backend_settings)
-    found = wired["emit_gathered"]
-    assert getattr(found, "__func__", None) is (Inbox.put_all if is_shown else Inbox.leave)
+def wait_until(is_so: Callable[[], bool]) -> None:
+    """Returns when it is so."""
+    deadline_s = time.monotonic() + TIMEOUT_S
+    while not is_so():
+        assert time.monotonic() < deadline_s
+        time.sleep(0.01)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from types import FrameType
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from mqtt_http_bridge.app.inbox import Inbox, Item, Stop, ThreadDied
 from mqtt_http_bridge.core.commands import (
@@ -38,11 +38,6 @@ class Crippled(BridgeError):
     """A thread has died: the process has to be started afresh, by its supervisor."""
 
 
-CATCH_UP_S: Final = 0.25
-"""How long before a deadline the broker is asked for what it has gathered: enough for a slow GX to
-read two seconds of traffic, and so little that a measurement is hardly older for it."""
-
-
 def run_loop(
     relay: Relay,
     inbox: Inbox,
@@ -50,17 +45,16 @@ def run_loop(
     carry_out: Callable[[Command], None],
     tap: Callable[[Event], None] = lambda event: None,
     *,
-    catch_up: Callable[[], None] | None = None,
+    read_by: Callable[[float], None] = lambda due_s: None,
 ) -> None:
     """Runs until Stop; `tap` sees each event as the relay will, before the relay does.
 
-    `catch_up` is called shortly before each deadline, for events that are held up to come in.
+    `read_by` is told when the relay acts next, so that what is held up comes in before that.
     Raises Crippled when a thread has died, and what the relay raises.
     """
     latest_s = -float("inf")
-    intake = _Intake(inbox, now, catch_up)
     while True:
-        item = intake.next(relay.next_deadline_s())
+        item = _next(inbox, now, relay.next_deadline_s())
         if isinstance(item, Stop):
             return
         if isinstance(item, ThreadDied):
@@ -68,43 +62,22 @@ def run_loop(
         event = _not_before(item, latest_s)
         latest_s = event.moment.monotonic_s
         tap(event)
-        for command in relay.handle(event):
+        commands = relay.handle(event)
+        # Before they are carried out: a disk may take its time.
+        read_by(relay.next_deadline_s())
+        for command in commands:
             carry_out(command)
 
 
-class _Intake:
-    """What comes next: an item of the inbox, or a Tick when the deadline has come before one."""
-
-    def __init__(
-        self, inbox: Inbox, now: Callable[[], Moment], catch_up: Callable[[], None] | None
-    ) -> None:
-        self._inbox = inbox
-        self._now = now
-        self._catch_up = catch_up
-        self._caught_up_for_s = -float("inf")
-
-    def next(self, deadline_s: float) -> Item:
-        """Waits for it, until `deadline_s` at the latest."""
-        if self._inbox:
-            item = self._inbox.get(0.0)  # While there is much to do, no clock is read.
-        elif deadline_s == float("inf"):
-            item = self._inbox.get()
-        elif self._catch_up is not None and deadline_s > self._caught_up_for_s:
-            item = self._next_before(deadline_s, self._catch_up)
-        else:
-            item = self._wait_until(deadline_s)
-        return Tick(self._now()) if item is None else item
-
-    def _next_before(self, deadline_s: float, catch_up: Callable[[], None]) -> Item | None:
-        item = self._wait_until(deadline_s - CATCH_UP_S)
-        if item is not None:
-            return item
-        self._caught_up_for_s = deadline_s
-        catch_up()
-        return self._wait_until(deadline_s)
-
-    def _wait_until(self, monotonic_s: float) -> Item | None:
-        return self._inbox.get(max(0.0, monotonic_s - self._now().monotonic_s))
+def _next(inbox: Inbox, now: Callable[[], Moment], due_s: float) -> Item:
+    """What comes next: an item of the inbox, or a Tick when `due_s` has come before one."""
+    if inbox:
+        item = inbox.get(0.0)  # While there is much to do, no clock is read.
+    elif due_s == float("inf"):
+        item = inbox.get()
+    else:
+        item = inbox.get(max(0.0, due_s - now().monotonic_s))
+    return Tick(now()) if item is None else item
 
 
 def _not_before(event: Event, latest_s: float) -> Event:

@@ -30,6 +30,8 @@ from mqtt_http_bridge.core.views import BackendView, OutboxView, RelayView
 
 log = logging.getLogger(__name__)
 
+GATHER_S: Final = 3.0
+"""How long messages are gathered at most: as long as a GX takes from one heartbeat to the next."""
 STOP_BROKER_S: Final = 1.0
 STOP_SENDER_S: Final = 3.0
 """With the above, less than the 5 s within which the service has to have stopped."""
@@ -63,8 +65,7 @@ def _run(settings: Settings, backend_settings: BackendSettings, inbox: Inbox) ->
         now=clock.now,
         emit=inbox.put,
         draw=random.uniform,
-        # Nobody misses what can wait, but who watches the page.
-        emit_gathered=inbox.put_all if settings.status.listen else inbox.leave,
+        gather_s=min(GATHER_S, settings.device.update_interval_s),
     )
     backend = WatchedBackend(Backend(backend_settings), clock.now)
     sender = Sender(outbox, backend, max_rate_per_s=settings.outbox.max_rate_per_s)
@@ -75,7 +76,7 @@ def _run(settings: Settings, backend_settings: BackendSettings, inbox: Inbox) ->
         broker.start()
         try:
             carry_out = hands(broker, outbox.append, outbox.note_clock_step)
-            run_loop(relay, inbox, clock.now, carry_out, catch_up=broker.catch_up)
+            run_loop(relay, inbox, clock.now, carry_out, read_by=broker.read_by)
         finally:
             broker.stop(STOP_BROKER_S)
             sender.stop(STOP_SENDER_S)

@@ -2,9 +2,6 @@
 
 The thread only passes on what happens, as events with the moment they happened. It decides nothing
 but which messages are not worth passing on, and how long to wait before it connects again.
-
-Waking up is what costs at the rate of a GX, so once a connection has settled the kernel gathers
-messages: the thread is woken by 16 KiB of them, after GATHER_S, or by `catch_up`.
 """
 
 import logging
@@ -23,6 +20,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 from mqtt_http_bridge.adapters.broker import bulk
 from mqtt_http_bridge.adapters.broker.bell import Bell
 from mqtt_http_bridge.adapters.broker.bulk import BulkClient
+from mqtt_http_bridge.adapters.broker.gathering import Gathering
 from mqtt_http_bridge.adapters.broker.trust import (
     is_login_refused,
     reason_of,
@@ -44,13 +42,6 @@ MQTT_KEEPALIVE_S: Final = 20
 CONNECT_TIMEOUT_S: Final = 10.0
 LOOP_TIMEOUT_S: Final = 1.0
 
-SETTLED_S: Final = 15.0
-"""A connection that is younger is read without delay: the warm-up waits for what comes."""
-GATHER_BYTES: Final = 16_384
-GATHER_S: Final = 3.0
-"""How long the kernel gathers messages at most, which then bear the moment at which they are read.
-Each reading wakes two threads, three times in all: that is the one wake-up a second to have."""
-
 _KEEPALIVE_TOPIC: Final = re.compile(re.escape(venus.keepalive_topic("@")).replace("@", "[^/+#]+"))
 
 
@@ -66,13 +57,13 @@ class Broker:
         now: Callable[[], Moment],
         emit: Callable[[Event], None],
         draw: Draw,
-        emit_gathered: Callable[[list[Message]], None] | None = None,
+        gather_s: float | None = None,
     ) -> None:
         """Nothing is connected until `start`.
 
         `emit` is called from the thread that it starts, for messages whose topic `wants` wants.
-        Where there is an `emit_gathered`, it gets those that were gathered, up to GATHER_S late,
-        and of measured numbers that were read together only the last of each.
+        With `gather_s`, messages come up to so much later, once nothing is waited for, and of
+        measured numbers that were read together only the last of each: see `read_by`.
 
         Raises ConfigError if a file with certificates is none.
         """
@@ -81,12 +72,13 @@ class Broker:
         self._now = now
         self._emit = emit
         self._draw = draw
-        self._emit_gathered = emit_gathered
         self._stopping = threading.Event()
         self._bell: Bell | None = None
-        self._is_gathering = False
         self._outcome = Outcome()
         self._client = self._make_client(client_id)
+        # Stock paho reads one packet at a time, and would be woken for none of the others.
+        longest_s = gather_s if isinstance(self._client, BulkClient) else None
+        self._gathering = Gathering(longest_s, lambda: now().monotonic_s, self._ring)
         self._thread = threading.Thread(target=self._run, name="broker", daemon=True)
 
     def _make_client(self, client_id: str) -> paho.Client:
@@ -134,6 +126,7 @@ class Broker:
 
     def subscribe(self, topics: tuple[str, ...]) -> None:
         """Subscribes, QoS 0; of no effect while there is no connection."""
+        self._gathering.hold_off()
         self._client.subscribe([(topic, 0) for topic in topics])
 
     def publish(self, topic: str, payload: bytes) -> None:
@@ -143,10 +136,12 @@ class Broker:
         log.debug("keepalive to %s: %s", topic, payload.decode(errors="replace"))
         self._client.publish(topic, payload, qos=0, retain=False)
 
-    def catch_up(self) -> None:
-        """Has the thread read what the kernel gathers: it is emitted within milliseconds."""
-        if self._is_gathering:
-            self._ring()
+    def read_by(self, due_s: float) -> None:
+        """Until `due_s` on the monotonic clock nothing is done with messages that may come late.
+
+        What has come half a second before is emitted in time; call it whenever that changes.
+        """
+        self._gathering.read_by(due_s)
 
     def drop(self) -> None:
         """Ends the connection; the thread makes a new one."""
@@ -178,17 +173,18 @@ class Broker:
     def _connect_and_listen(self, bell: Bell) -> None:
         """One connection from beginning to end; `self._outcome` tells how it went."""
         settings = self._settings
-        self._is_gathering = False
+        self._gathering.start_afresh()
         try:
             self._client.connect(settings.host, settings.port, keepalive=MQTT_KEEPALIVE_S)
         except OSError as error:
             self._outcome.reason = reason_of(error, settings, CONNECT_TIMEOUT_S)
             return
         while not self._stopping.is_set():
-            timeout_s = GATHER_S if self._is_gathering else LOOP_TIMEOUT_S
+            timeout_s = self._gathering.wait_s() if self._gathering.is_on else LOOP_TIMEOUT_S
             if self._turn(bell, timeout_s) != MQTTErrorCode.MQTT_ERR_SUCCESS:
                 return
-            self._let_gather()
+            if isinstance(sock := self._client.socket(), socket.socket):
+                self._gathering.begin_or_end(sock)
         # Not in `stop`: a goodbye that goes out before the last words are read ends the reading.
         self._turn(bell, 0.0)
         self._client.disconnect()
@@ -221,17 +217,6 @@ class Broker:
             self._client.loop_write()
             self._outcome.reason = "the broker sent what is not MQTT"
             return MQTTErrorCode.MQTT_ERR_PROTOCOL
-
-    def _let_gather(self) -> None:
-        """Lets the kernel gather messages, once the connection is old enough."""
-        sock, connected_s = self._client.socket(), self._outcome.connected_s
-        if self._is_gathering or connected_s is None or not isinstance(sock, socket.socket):
-            return
-        if self._emit_gathered is None or not isinstance(self._client, BulkClient):
-            return
-        if self._now().monotonic_s >= connected_s + SETTLED_S:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, GATHER_BYTES)
-            self._is_gathering = True
 
     def _on_connect(
         self, _client: Any, _userdata: Any, _flags: Any, reason_code: ReasonCode, _properties: Any
@@ -268,11 +253,8 @@ class Broker:
     def _pass_on(self, received: list[Received]) -> None:
         """Emits messages that were read together, at one moment."""
         moment = self._now()
-        if self._is_gathering and self._emit_gathered is not None:
-            self._emit_gathered([Message(moment, *each) for each in still_telling(received)])
-        else:
-            for each in received:
-                self._emit(Message(moment, *each))
+        for each in still_telling(received) if self._gathering.is_on else received:
+            self._emit(Message(moment, *each))
 
 
 def _stock_client(client_id: str) -> paho.Client:
