@@ -12,13 +12,15 @@ from pathlib import Path
 from typing import Any
 
 import paho.mqtt.client as paho
+import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
 
 from mqtt_http_bridge.adapters.broker import bulk
-from mqtt_http_bridge.adapters.broker.bulk import MOST_BYTES, MOST_TOPICS, BulkClient
+from mqtt_http_bridge.adapters.broker.bulk import LONGEST_TOPIC, MOST_BYTES, MOST_TOPICS, BulkClient
 from mqtt_http_bridge.core.latest import Received
+from tests.fuzzing import fuzzed
 from tests.mosquitto import make_certificate
 
 SUCCESS = MQTTErrorCode.MQTT_ERR_SUCCESS
@@ -56,10 +58,13 @@ class Heard:
 
 
 class FakeSocket:
-    """A connection that gives out what a test put in, in the pieces that it was put in."""
+    """A connection that gives out what a test put in, in the pieces that it was put in.
+
+    A piece that is empty has not come yet when it is asked for.
+    """
 
     def __init__(self, pieces: Sequence[bytes], *, is_closed_after: bool) -> None:
-        self._pieces = [piece for piece in pieces if piece]
+        self._pieces = list(pieces)
         self._is_closed_after = is_closed_after
         self.is_idle = False
         """Whether somebody has asked for more than there is."""
@@ -70,6 +75,9 @@ class FakeSocket:
             if self._is_closed_after:
                 return b""
             self.is_idle = True
+            raise BlockingIOError
+        if not self._pieces[0]:
+            self._pieces.pop(0)
             raise BlockingIOError
         piece = self._pieces.pop(0)
         if len(piece) > size:
@@ -121,7 +129,7 @@ def hear(
     client = make_client(heard, is_bulk=is_bulk, wants=wants)
     sock = FakeSocket(pieces, is_closed_after=is_closed_after)
     client._sock = sock  # type: ignore[assignment]
-    for _ in range(2 * sum(map(len, pieces)) + 4):
+    for _ in range(2 * sum(map(len, pieces)) + len(pieces) + 4):
         try:
             code = client.loop_read()
             client.loop_write()
@@ -138,10 +146,16 @@ def hear(
     return heard
 
 
-def cut_at(data: bytes, places: Sequence[int]) -> list[bytes]:
-    """`data` in pieces that end at `places`."""
+def cut_at(data: bytes, places: Sequence[int], waits: Sequence[bool]) -> list[bytes]:
+    """`data` in pieces that end at `places`; where `waits` says so, the next one comes later."""
     bounds = [0, *sorted({place % (len(data) + 1) for place in places}), len(data)]
-    return [data[a:b] for a, b in pairwise(bounds)]
+    pieces = [data[a:b] for a, b in pairwise(bounds)]
+    is_later = [*waits, *[False] * len(pieces)]
+    return [
+        part
+        for piece, later in zip(pieces, is_later, strict=False)
+        for part in ([b"", piece] if later else [piece])
+    ]
 
 
 TOPICS = st.sampled_from(
@@ -165,16 +179,27 @@ STREAMS = st.lists(SOUND | ODD, max_size=12).map(b"".join)
 # --- against stock paho --------------------------------------------------------------------------
 
 
-@given(STREAMS, st.lists(st.integers(0, 5000), max_size=12), st.booleans())
-@example(b"\x30\xff\xff\xff\xff\x01", [], False)
-@example(publish(b"t", b"x" * 20_000), [3, 16_383, 16_384], False)
-@example(b"\x30\x02\x00\x01", [], False)
-@example(b"\x30\x00", [1], True)
-@example(publish(b"t", b"cut off")[:-1], [2], True)
-def test_the_same_as_stock_paho(data: bytes, places: list[int], is_closed: bool) -> None:
-    """Sound, odd and malformed packets, cut anywhere: heard, answered, ended as by stock paho."""
+@fuzzed
+@given(
+    STREAMS,
+    st.lists(st.integers(0, 5000), max_size=12),
+    st.lists(st.booleans(), max_size=12),
+    st.booleans(),
+)
+@example(b"\x30\xff\xff\xff\xff\x01", [], [], False)
+@example(publish(b"t", b"x" * 20_000), [3, 16_383, 16_384], [False, True, True, True], False)
+@example(b"\x30\x02\x00\x01", [], [], False)
+@example(b"\x30\x00", [1], [False, True], True)
+@example(publish(b"t", b"cut off")[:-1], [2], [], True)
+def test_the_same_as_stock_paho(
+    data: bytes, places: list[int], waits: list[bool], is_closed: bool
+) -> None:
+    """Sound, odd and malformed packets, cut anywhere: heard, answered, ended as by stock paho.
+
+    The pieces come at once, so that one reading takes them all, or one after the other.
+    """
     stock = hear([data], is_bulk=False, is_closed_after=is_closed)
-    heard = hear(cut_at(data, places), is_bulk=True, is_closed_after=is_closed)
+    heard = hear(cut_at(data, places, waits), is_bulk=True, is_closed_after=is_closed)
     if stock.end:
         # What comes after them ends the connection: nobody is there to get the answers.
         stock.answers = heard.answers = b""
@@ -190,6 +215,7 @@ def test_every_way_to_cut_a_stream_in_two() -> None:
     assert stock.events == ["connected after 0", "subscribed after 1"]
     for place in range(len(data) + 1):
         assert hear([data[:place], data[place:]], is_bulk=True) == stock
+        assert hear([data[:place], b"", data[place:]], is_bulk=True) == stock
     assert hear([data[i : i + 1] for i in range(len(data))], is_bulk=True) == stock
 
 
@@ -229,6 +255,19 @@ def test_memory_for_topics_is_bounded() -> None:
     assert isinstance(client, BulkClient)
     assert 0 < len(client._fates) <= MOST_TOPICS
     client._sock = None
+
+
+def test_long_topics_are_not_remembered() -> None:
+    """They are asked about each time: no GX has any, and they would fill the memory, too."""
+    asked: list[str] = []
+
+    def wants(topic: str) -> bool:
+        asked.append(topic)
+        return True
+
+    longest, longer = b"x" * LONGEST_TOPIC, b"x" * (LONGEST_TOPIC + 1)
+    hear([(publish(longest, b"") + publish(longer, b"")) * 2], is_bulk=True, wants=wants)
+    assert [len(topic) for topic in asked] == [LONGEST_TOPIC, LONGEST_TOPIC + 1, LONGEST_TOPIC + 1]
 
 
 def test_the_keepalive_of_paho_is_kept() -> None:
@@ -277,6 +316,20 @@ def test_a_flood_is_read_in_turns() -> None:
         assert len(heard.messages) * len(frame) <= turns * (MOST_BYTES + len(frame * 60))
     assert len(heard.messages) == 60 * len(pieces)
     assert turns in (1, 2)
+    client._sock = None
+
+
+def test_small_receives_are_bounded_in_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    """TLS gives out one record at a time: each counts for as much as many messages would."""
+    monkeypatch.setattr(bulk, "MOST_BYTES", 10 * bulk.LEAST_COUNTED_BYTES)
+    heard = Heard()
+    client = make_client(heard, is_bulk=True)
+    assert isinstance(client, BulkClient)
+    client._sock = FakeSocket([publish(b"t", b"x")] * 25, is_closed_after=False)  # type: ignore[assignment]
+    counts = []
+    while client.loop_read() == SUCCESS and client.has_more:
+        counts.append(len(heard.messages))
+    assert [*counts, len(heard.messages)] == [10, 20, 25]
     client._sock = None
 
 

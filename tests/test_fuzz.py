@@ -6,13 +6,12 @@ Frames are fuzzed in test_bulk.py, against stock paho.
 
 import gzip
 import json
-import os
 import tempfile
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from mqtt_http_bridge.adapters.config import load
@@ -24,9 +23,8 @@ from mqtt_http_bridge.core.events import Connected, Message
 from mqtt_http_bridge.core.measurement import Measurement, to_json
 from mqtt_http_bridge.core.settings import OutboxSettings
 from tests.bench.virtual_gx import VirtualGx, moment
+from tests.fuzzing import fuzzed
 from tests.gx import PORTAL_ID
-
-fuzzed = settings(max_examples=int(os.environ.get("FUZZ_EXAMPLES", "100")))
 
 RECORDING = Path(__file__).parent / "recordings" / "expire.jsonl.gz"
 CONFIG = b"""backend: {url: "http://127.0.0.1:9", api_key: "the key", timeout: 30}

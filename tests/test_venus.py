@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -414,11 +415,31 @@ def test_a_charger_without_an_instance_is_malformed(instance: str) -> None:
 
 
 def test_a_malformed_topic_is_told_in_short() -> None:
-    """An attacker's topic of 64 kB does not fill the log, nor break its lines."""
+    """An attacker's topic does not fill the log, nor break its lines."""
     with pytest.raises(MalformedMessage) as caught:
-        read(topic_of("State", instance="\n" * 60_000), b"")
+        read(topic_of("State", instance="\n" * 200), b"")
     assert len(str(caught.value)) < 500
     assert "\n" not in str(caught.value)
+
+
+def test_a_topic_that_is_too_long_is_of_no_interest() -> None:
+    """What is remembered of topics is bounded by that, whoever writes to the broker."""
+    path = topic_of("State").removeprefix(f"N/{PORTAL_ID}")
+    portal_id = "0" * (venus.LONGEST_TOPIC - len("N/" + path))
+    assert venus.is_interesting(f"N/{portal_id}{path}")
+    assert not venus.is_interesting(f"N/{portal_id}0{path}")
+    assert read(f"N/{portal_id}0{path}", b'{"value":3}') is None
+
+
+def test_long_payloads_are_not_remembered() -> None:
+    """A broker that is none of a GX sends megabytes, again and again: they take no memory."""
+    parse_payload(b'{"value":0}')
+    tracemalloc.start()
+    for number in range(60):
+        assert parse_payload(b'{"value":"%s%d"}' % (b"x" * 100_000, number))
+    kept, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert kept < 1_000_000
 
 
 PARTS = [

@@ -69,11 +69,16 @@ Said = Value | Invalid | Gone | Unreadable
 _PAYLOADS_IN_MIND: Final = 512
 """A third of what chargers say in the recordings they have said shortly before, and looking that up
 costs a tenth of parsing it. More would hardly help: measured numbers seldom repeat."""
+_LONGEST_IN_MIND: Final = 128
+"""Bytes of a payload to remember: a broker that is none of a GX must not fill the memory."""
 
 
-@lru_cache(maxsize=_PAYLOADS_IN_MIND)
 def parse_payload(payload: bytes) -> Said:
     """What `payload` says: `{"value": ...}`, with other members where they please, or nothing."""
+    return _parse_short(payload) if len(payload) <= _LONGEST_IN_MIND else _parse(payload)
+
+
+def _parse(payload: bytes) -> Said:
     if not payload:
         return GONE
     members = _members(payload)
@@ -81,6 +86,9 @@ def parse_payload(payload: bytes) -> Said:
         return Unreadable(payload)
     value = members["value"]
     return INVALID if _is_no_value(value) else Value(value)
+
+
+_parse_short = lru_cache(maxsize=_PAYLOADS_IN_MIND)(_parse)
 
 
 def _is_no_value(value: object) -> bool:
@@ -188,6 +196,9 @@ LIFE_PATHS: Final = ("Dc/0/Voltage",)
 """Read for the moment alone: at night, when the PV values stand still, a charger goes on telling
 the voltage of its battery."""
 
+LONGEST_TOPIC: Final = 256
+"""Five times what a GX needs for any topic of ours: bounds what remembering topics takes."""
+
 MAX_TRACKERS: Final = 16
 """More than any charger has (four); bounds what a stray topic can make us keep."""
 
@@ -257,6 +268,8 @@ Reading = ChargerReading | Heartbeat | PublishCompleted | PortalSeen
 
 def is_interesting(topic: str) -> bool:
     """Whether `topic` may carry a reading: cheap, for the nine in ten messages that do not."""
+    if len(topic) > LONGEST_TOPIC:
+        return False
     parts = topic.split("/", 4)
     if len(parts) < 5:
         return len(parts) == 3 and parts[2] in ("heartbeat", "full_publish_completed")

@@ -37,6 +37,8 @@ LEAST_COUNTED_BYTES: Final = 1024
 and what a GX says in some seconds is read in one go all the same."""
 MOST_TOPICS: Final = 4096
 """How many topics to remember the fate of: all of seven chargers, in under 1 MiB."""
+LONGEST_TOPIC: Final = 256
+"""Bytes of a topic to remember: five times what a GX has."""
 _LONGEST_LENGTH: Final = 4
 """Bytes that the length of a packet may take."""
 
@@ -162,15 +164,17 @@ class BulkClient(paho.Client):
         return wanted, start
 
     def _learn(self, topic: bytes) -> str:
-        """Asks what becomes of a topic, and remembers it."""
-        if len(self._fates) >= MOST_TOPICS:
-            self._fates.clear()
+        """Asks what becomes of a topic, and remembers it, if it is none that takes up much room."""
         try:
             name = topic.decode()
         except UnicodeDecodeError:
             name = ""
-        self._fates[topic] = name if self._wants(name) else ""
-        return self._fates[topic]
+        fate = name if self._wants(name) else ""
+        if len(topic) <= LONGEST_TOPIC:
+            if len(self._fates) >= MOST_TOPICS:
+                self._fates.clear()
+            self._fates[topic] = fate
+        return fate
 
     # --- paho's own reader -----------------------------------------------------------------------
 
