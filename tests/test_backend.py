@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from mqtt_http_bridge.adapters.backend import Backend, reasons
+from mqtt_http_bridge.adapters.backend.deadline import CuttableAdapter
 from mqtt_http_bridge.adapters.backend.http import MAX_ANSWER_BYTES, MAX_IDLE_S, Route
 from mqtt_http_bridge.app.stand_in_server import Connection
 from mqtt_http_bridge.core.delivery import LONGEST_RETRY_AFTER_S, NoReply, Reply
@@ -363,11 +364,46 @@ def test_time_that_is_up_before_there_is_a_connection_still_counts(faulty: Fault
     route = Route(BackendSettings(url=faulty.url, api_key=Secret(KEY), timeout_s=LATE_S))
     started_s = time.monotonic()
     with route._adapter.limit(LATE_S):
-        route._adapter._cut()
+        route._adapter._ends_s = time.monotonic()
+        route._adapter._look()
         with pytest.raises(OSError, match="aborted"):
             route._post(BODY)
     assert time.monotonic() - started_s < LATE_S / 2
     route.close()
+
+
+def test_one_timer_serves_exchanges_that_follow_each_other() -> None:
+    """It gives each its full time, and ends when it finds none under way."""
+    adapter = CuttableAdapter()
+    with adapter.limit(LATE_S):
+        first = adapter._timer
+    with adapter.limit(LATE_S):
+        assert adapter._timer is first
+        adapter._look()
+        assert not adapter.is_over
+        second = adapter._timer
+        assert second is not None
+        assert second.interval == pytest.approx(LATE_S, rel=0.1)
+    adapter._look()
+    assert adapter._timer is None
+    assert not adapter.is_over
+    for timer in (first, second):
+        assert timer is not None
+        timer.cancel()
+
+
+def test_no_timer_is_left_when_connections_are_given_up() -> None:
+    """Its thread ends, and the next exchange starts one of its own."""
+    adapter = CuttableAdapter()
+    with adapter.limit(LATE_S):
+        timer = adapter._timer
+    adapter.forget()
+    assert timer is not None
+    timer.join(LATE_S / 2)
+    assert not timer.is_alive()
+    with adapter.limit(LATE_S):
+        assert adapter._timer not in (None, timer)
+    adapter.forget()
 
 
 # --- connections that are kept -------------------------------------------------------------------

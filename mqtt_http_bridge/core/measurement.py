@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Any, Final, TypeVar
 
 from mqtt_http_bridge.core.errors import MalformedMeasurement
@@ -89,6 +90,7 @@ def _device_to_wire(device: DeviceReport) -> dict[str, object]:
     }
 
 
+@lru_cache(maxsize=1)  # Who sends it and who watches that want it one after the other.
 def from_json(body: bytes) -> Measurement:
     """The measurement in `body`. Raises MalformedMeasurement for anything `to_json` cannot make."""
     try:

@@ -7,11 +7,14 @@ for ever. Here the connection is cut when the time for everything is up, whateve
 import contextlib
 import socket
 import threading
+import time
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Final
 
 from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection
+
+NEVER: Final = float("inf")
 
 
 class CuttableAdapter(HTTPAdapter):
@@ -21,6 +24,9 @@ class CuttableAdapter(HTTPAdapter):
         super().__init__()
         self._mutex = threading.Lock()
         self._socket: socket.socket | None = None
+        self._timer: threading.Timer | None = None
+        """One that runs on after an exchange, for the next: a thread for each costs a seventh."""
+        self._ends_s = NEVER
         self.is_over = False
         """Whether the time of the last exchange was over before it was done."""
 
@@ -38,30 +44,47 @@ class CuttableAdapter(HTTPAdapter):
             self._shut_down_if_over()
 
     def forget(self) -> None:
-        """Lets go of the connection, which has been given up."""
+        """Lets go of the connection, which has been given up, and of the timer."""
         self._remember(None)
-
-    def _cut(self) -> None:
         with self._mutex:
-            self.is_over = True
-            self._shut_down_if_over()
+            if self._timer is not None:
+                self._timer.cancel()
+                self._timer = None
+
+    @contextlib.contextmanager
+    def limit(self, total_s: float) -> Iterator[None]:
+        """Within this, connections are cut once `total_s` is over, also ones made after that."""
+        with self._mutex:
+            self.is_over = False
+            self._ends_s = time.monotonic() + total_s
+            if self._timer is None:
+                self._look_in(total_s)
+        try:
+            yield
+        finally:
+            with self._mutex:
+                self._ends_s = NEVER
+
+    def _look_in(self, seconds: float) -> None:
+        self._timer = threading.Timer(seconds, self._look)
+        self._timer.daemon = True
+        self._timer.start()
+
+    def _look(self) -> None:
+        """The timer's thread: cuts what takes too long, or looks again for what began later."""
+        with self._mutex:
+            self._timer = None
+            left_s = self._ends_s - time.monotonic()
+            if left_s <= 0.0:
+                self.is_over = True
+                self._shut_down_if_over()
+            elif left_s < NEVER:
+                self._look_in(left_s)
 
     def _shut_down_if_over(self) -> None:
         if self.is_over and self._socket is not None:
             with contextlib.suppress(OSError):
                 self._socket.shutdown(socket.SHUT_RDWR)
-
-    @contextlib.contextmanager
-    def limit(self, total_s: float) -> Iterator[None]:
-        """Within this, connections are cut once `total_s` is over, also ones made after that."""
-        self.is_over = False
-        timer = threading.Timer(total_s, self._cut)
-        timer.daemon = True
-        timer.start()
-        try:
-            yield
-        finally:
-            timer.cancel()
 
 
 def _cuttable(plain: Any, remember: Any) -> type[HTTPConnection]:
