@@ -30,8 +30,9 @@ from mqtt_http_bridge.core.views import BackendView, OutboxView, RelayView
 
 log = logging.getLogger(__name__)
 
-GATHER_S: Final = 3.0
-"""How long messages are gathered at most: as long as a GX takes from one heartbeat to the next."""
+GATHER_S: Final = 4.0
+"""How long messages are gathered at most: by so much `last_update` may be late. Each time wakes two
+threads, one of them twice, and with what is due that makes just over one wake-up a second."""
 STOP_BROKER_S: Final = 1.0
 STOP_SENDER_S: Final = 3.0
 """With the above, less than the 5 s within which the service has to have stopped."""
