@@ -6,83 +6,111 @@ measured in the same run: read the ratios, the seconds are this machine's.
 
 import argparse
 import json
-import os
-import platform
 import sys
-from collections.abc import Callable
-from importlib.metadata import version
+import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from tests.bench import inside, sections
-from tests.bench.processes import in_child
-from tests.bench.table import render
+from tests.bench import backlog, idle, inside, portals, start, through_broker
+from tests.bench.imports import imports
+from tests.bench.machine import machine_facts
+from tests.bench.markdown import markdown
+from tests.bench.memory import memory
+from tests.bench.own_load import own_load
+from tests.bench.plan import Plan
+from tests.bench.results import Results
+from tests.bench.table import machine_text, section_text, targets_text
+from tests.bench.targets import judged
+from tests.bench.waiting import Failed
+from tests.mosquitto import ProgramFailed
 
-Section = Callable[[bool], Any]
-
-
-def _portals(quick: bool) -> dict[str, Any]:
-    counts = (1, 10) if quick else (1, 10, 100, 1000)
-    return {f"{n} portals": sections.flat_out(1, 50_000, 1, portals=n) for n in counts}
-
-
-def _spool(quick: bool) -> dict[str, float]:
-    with sections.directory() as place:
-        return inside.spool(200 if quick else 1000, place)
-
-
-def _outage(quick: bool) -> dict[str, float]:
-    del quick
-    with sections.directory() as place:
-        call = f"json.dumps(outage({str(place)!r}))"
-        return in_child(f"import json; from tests.bench.inside import outage; print({call})")
-
-
-SECTIONS: dict[str, Section] = {
-    "start, ms": lambda quick: sections.start_times(3 if quick else 15),
-    "imports": lambda quick: sections.imports(3 if quick else 9),
-    "build, CPU ms": lambda quick: inside.build_times(3 if quick else 9),
-    "portals in the core, CPU us per portal and minute": lambda quick: inside.portal_curve(
-        2 if quick else 5
-    ),
-    "spool": _spool,
-    "outage of a day, MiB": _outage,
-    "drain": lambda quick: sections.drain(2_000 if quick else 20_000),
-    "flat out, CPU us per message": lambda quick: sections.flat_out(1 if quick else 5, 100_000),
-    "loss, percent": lambda quick: sections.loss(100_000 if quick else 300_000),
-    "memory, MiB": lambda quick: sections.memory(20_000 if quick else 72_000),
-    "idle, two chargers": lambda quick: sections.idle(1 if quick else 3, 30 if quick else 90),
-    "idle, twenty chargers": lambda quick: sections.idle(1, 30 if quick else 90, 20),
-    "portals, CPU us per message": _portals,
+SECTIONS: Mapping[str, Callable[[Plan], Results]] = {
+    "start": start.start_times,
+    "imports": imports,
+    "build": inside.build,
+    "portals in the core": portals.in_core,
+    "spool": inside.spool,
+    "outage of a day": backlog.outage,
+    "drain": backlog.drain,
+    "flat out": through_broker.flat_out,
+    "loss": through_broker.loss,
+    "memory": memory,
+    "idle, two chargers": idle.two_chargers,
+    "idle, twenty chargers": idle.twenty_chargers,
+    "portals, by message": portals.by_message,
+    "portals, awake": portals.awake,
 }
+OWN = "own load"
+NOT_QUICK = ("idle, twenty chargers", "portals, awake")
+"""Minutes that a quick run leaves out, unless it is asked for them."""
 
 
 def main() -> int:
-    """Measures and reports; returns the exit status."""
+    """Measures and reports; returns 1 if a section failed."""
+    parser = _parser()
+    options = parser.parse_args()
+    if options.markdown:
+        print(markdown(json.loads(options.markdown.read_text(encoding="utf-8"))))
+        return 0
+    plan = Plan(
+        is_quick=options.quick,
+        recording=options.recording,
+        chargers=options.chargers,
+        rate_per_s=options.rate,
+    )
+    chosen = _chosen(plan, options.sections)
+    if not chosen:
+        parser.error(f"expected the beginning of one of {list(SECTIONS)}")
+    report: dict[str, Any] = {"machine": machine_facts(), "quick": plan.is_quick, "sections": {}}
+    print(machine_text(report["machine"]), flush=True)
+    for name, measure in chosen.items():
+        print(f"measuring: {name}", file=sys.stderr, flush=True)
+        report["sections"][name] = _section(measure, plan)
+        report["targets"] = judged(report["sections"])
+        print(section_text(name, report["sections"][name]), flush=True)
+        if options.json:
+            options.json.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    print(targets_text(report.get("targets", [])))
+    return int(any("failed" in section for section in report["sections"].values()))
+
+
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
-    parser.add_argument("sections", nargs="*", metavar="SECTION", help=f"of {list(SECTIONS)}")
+    parser.add_argument(
+        "sections", nargs="*", metavar="SECTION", help=f"the beginning of one of {list(SECTIONS)}"
+    )
     parser.add_argument("--quick", action="store_true", help="a few minutes, and rough")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the results there")
-    arguments = parser.parse_args()
-    report: dict[str, Any] = {"machine": _machine()}
-    for name, measure in SECTIONS.items():
-        if not arguments.sections or any(name.startswith(s) for s in arguments.sections):
-            print(f"measuring: {name}", file=sys.stderr, flush=True)
-            report[name] = measure(arguments.quick)
-            print(render({name: report[name]}), flush=True)
-    if arguments.json:
-        arguments.json.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
-    return 0
+    parser.add_argument(
+        "--markdown", type=Path, metavar="FILE", help="measure nothing: show results as Markdown"
+    )
+    own = parser.add_argument_group("a load of one's own, instead of the sections")
+    own.add_argument("--recording", type=Path, metavar="FILE", help="what a GX said")
+    own.add_argument("--chargers", type=int, metavar="N", help="synthetic chargers of 48 paths")
+    own.add_argument(
+        "--rate", type=float, metavar="N", help="messages a second in all; flat out without"
+    )
+    return parser
 
 
-def _machine() -> dict[str, str]:
-    return {
-        "cores": str(os.cpu_count()),
-        "machine": platform.machine(),
-        "system": platform.system(),
-        "python": platform.python_version(),
-        "paho-mqtt": version("paho-mqtt"),
-    }
+def _chosen(plan: Plan, wanted: list[str]) -> dict[str, Callable[[Plan], Results]]:
+    """The sections that are asked for, in their order."""
+    if plan.has_own_load:
+        return {OWN: own_load}
+    if wanted:
+        return {n: s for n, s in SECTIONS.items() if any(n.startswith(w) for w in wanted)}
+    return {n: s for n, s in SECTIONS.items() if not (plan.is_quick and n in NOT_QUICK)}
+
+
+def _section(measure: Callable[[Plan], Results], plan: Plan) -> dict[str, Any]:
+    """What a section found, or why it found nothing: the others go on."""
+    began_s = time.monotonic()
+    try:
+        found = measure(plan).as_json()
+    except (Failed, ProgramFailed, OSError) as error:
+        found = {"failed": str(error)}
+    return found | {"took_s": time.monotonic() - began_s}
 
 
 if __name__ == "__main__":

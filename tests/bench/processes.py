@@ -1,29 +1,42 @@
-"""The processes that are measured: started as their users start them, weighed through /proc."""
+"""The processes that are measured, weighed through /proc."""
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
-import yaml
+from tests.bench.sockets import Connection, connections, queued_bytes
+from tests.bench.waiting import Failed, wait_for
 
-SILENT_S = 3.6
-"""A process whose CPU time stands still for so long has read all there was."""
+READ_WITHIN_S = 120.0
+"""A consumer that needs longer for a load is broken."""
+QUIET_S = 0.3
+"""A process that has had nothing to read for so long, and did nothing, is done."""
+QUIET_CPU_S = 0.002
+CHILD_TIMEOUT_S = 300.0
+_LEFT_OUT = ("PYTHONDONTWRITEBYTECODE", "COVERAGE_PROCESS_START")
+"""What is installed is compiled once: here, at the first start."""
 
 
 class Measured:
-    """A child process; use it as a context manager, which ends it."""
+    """A child process; use it as a context manager, which ends it.
 
-    def __init__(self, command: Sequence[str], directory: Path) -> None:
+    One that has ended by itself is not measured: everything raises Failed then.
+    """
+
+    def __init__(self, name: str, command: Sequence[str], directory: Path) -> None:
+        self.name = name
         self.started_s = time.monotonic()
-        self._output = (directory / "output").open("wb")
-        self._process = subprocess.Popen(
-            command, cwd=directory, stdout=self._output, stderr=self._output, env=_environment()
-        )
+        self._output_file = directory / "output"
+        with self._output_file.open("wb") as output:
+            self._process = subprocess.Popen(
+                command, cwd=directory, stdout=output, stderr=output, env=environment()
+            )
 
     def __enter__(self) -> Self:
         return self
@@ -35,21 +48,40 @@ class Measured:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
-        self._output.close()
 
-    def wait(self) -> None:
-        """Returns when it has ended by itself."""
-        self._process.wait()
+    def check(self) -> None:
+        """Raises Failed if it has ended."""
+        if self._process.poll() is not None:
+            raise Failed(
+                f"{self.name}: expected it to run, ended with {self._process.returncode}:"
+                f" {self.output[-500:]}"
+            )
+
+    def signal(self, number: signal.Signals) -> None:
+        """Sends it a signal."""
+        self.check()
+        self._process.send_signal(number)
+
+    @property
+    def output(self) -> str:
+        """What it has printed so far."""
+        return self._output_file.read_text(encoding="utf-8", errors="replace")
 
     @property
     def cpu_s(self) -> float:
         """CPU seconds of all its threads so far, to the nanosecond, also of those that ended."""
+        self.check()
         # What clock_getcpuclockid(3) gives for a process: Python does not have that call.
         return time.clock_gettime(~self._process.pid << 3 | 2)
 
     @property
     def wake_ups(self) -> int:
-        """How often the threads that it has have gone to sleep so far, for whatever reason."""
+        """How often the threads that it has have gone to sleep so far, for whatever reason.
+
+        Threads that have ended do not count any more: of the relay these are the alarm clocks of
+        its POSTs, one thread and one or two sleeps for each.
+        """
+        self.check()
         statuses = "".join(self._read(task, "status") for task in self._tasks())
         lines = (line for line in statuses.splitlines() if line.startswith("voluntary_ctxt"))
         return sum(int(line.split()[1]) for line in lines)
@@ -57,25 +89,43 @@ class Measured:
     @property
     def memory_mib(self) -> dict[str, float]:
         """RSS and PSS."""
+        self.check()
         text = Path(f"/proc/{self._process.pid}/smaps_rollup").read_text(encoding="ascii")
         words = [line.split() for line in text.splitlines()]
         found = {word[0].rstrip(":"): word[1] for word in words if word[0] in ("Rss:", "Pss:")}
-        return {name.lower(): int(kib) / 1024 for name, kib in found.items()}
+        return {name.upper(): int(kib) / 1024 for name, kib in found.items()}
 
-    @property
-    def descriptors(self) -> int:
-        """How many files and sockets it has open."""
-        return len(list(Path(f"/proc/{self._process.pid}/fd").iterdir()))
+    def connection(self, port: int) -> Connection:
+        """Its connection to `port`. Raises Failed if it has none."""
+        self.check()
+        inodes = self._socket_inodes()
+        for connection in connections():
+            if connection.peer_port == port and connection.inode in inodes:
+                return connection
+        raise Failed(f"{self.name}: expected a connection to port {port}, found none")
 
-    def wait_until_silent(self, least_s: float = 0.0) -> float:
-        """Waits until it does nothing any more; its CPU seconds by then."""
-        time.sleep(least_s)
-        cpu_s, since = self.cpu_s, time.monotonic()
-        while time.monotonic() < since + SILENT_S:
-            time.sleep(0.05)
-            if self.cpu_s > cpu_s + 0.002:
-                cpu_s, since = self.cpu_s, time.monotonic()
-        return self.cpu_s
+    def wait_until_read(self, ports: Sequence[int]) -> None:
+        """Returns when nothing waits in connections with these ports, and it has done its work."""
+        quiet_since_s, cpu_s = time.monotonic(), self.cpu_s
+
+        def is_done() -> bool:
+            nonlocal quiet_since_s, cpu_s
+            if queued_bytes(ports) or self.cpu_s > cpu_s + QUIET_CPU_S:
+                quiet_since_s, cpu_s = time.monotonic(), self.cpu_s
+            return time.monotonic() > quiet_since_s + QUIET_S
+
+        wait_for(f"{self.name} to have read everything", is_done, within_s=READ_WITHIN_S)
+
+    def _socket_inodes(self) -> set[str]:
+        found = set()
+        for path in Path(f"/proc/{self._process.pid}/fd").iterdir():
+            try:
+                target = str(path.readlink())
+            except FileNotFoundError:
+                continue  # It has been closed in the meantime.
+            if target.startswith("socket:["):
+                found.add(target[len("socket:[") : -1])
+        return found
 
     def _tasks(self) -> list[str]:
         return [path.name for path in Path(f"/proc/{self._process.pid}/task").iterdir()]
@@ -88,59 +138,36 @@ class Measured:
             return ""  # It has ended in the meantime.
 
 
-def _environment() -> dict[str, str]:
+def environment() -> dict[str, str]:
     """The environment, with this checkout, and without what would change what is measured."""
-    kept = {k: v for k, v in os.environ.items() if not k.lower().endswith("_proxy")}
+    kept = {name: value for name, value in os.environ.items() if not _changes_things(name)}
     # Away from the checkout nothing would be found that is not installed.
     kept["PYTHONPATH"] = os.pathsep.join(filter(None, sys.path))
-    # What is installed is compiled once: here, at the first start.
-    for name in ("PYTHONDONTWRITEBYTECODE", "COVERAGE_PROCESS_START"):
-        kept.pop(name, None)
     return kept
 
 
-def paho_floor(port: int, directory: Path, *modules: str) -> Measured:
-    """The floor: paho 2 with an empty callback, and `modules` that it has no use for."""
-    command = [sys.executable, "-m", "tests.bench.floor_paho", str(port), *modules]
-    return Measured(command, directory)
+def _changes_things(name: str) -> bool:
+    is_ours = name.startswith("MQTT_HTTP_BRIDGE_")
+    return is_ours or name.lower().endswith("_proxy") or name in _LEFT_OUT
 
 
-def mosquitto_sub(port: int, directory: Path) -> Measured:
-    """libmosquitto, printing nothing."""
-    options = [
-        "-h",
-        "127.0.0.1",
-        "-p",
-        str(port),
-        "-t",
-        "N/+/solarcharger/#",
-        "-t",
-        "N/+/heartbeat",
-    ]
-    return Measured(["mosquitto_sub", *options, "-N", "-F", ""], directory)
+def in_child(code: str, *options: str) -> Any:
+    """Runs Python code in a process of its own that prints one JSON value last; that value."""
+    return json.loads(run_child(code, *options).stdout.splitlines()[-1])
 
 
-def relay(
-    port: int, url: str, directory: Path, portals: Sequence[str], **changes: dict[str, object]
-) -> Measured:
-    """The relay as its users run it."""
-    settings: dict[str, dict[str, object]] = {
-        "backend": {"url": url, "api_key": "bench"},
-        "mqtt": {"port": port, "portal_id": list(portals)},
-        "device": {"update_interval": 30},
-    }
-    for section, keys in changes.items():
-        settings.setdefault(section, {}).update(keys)
-    config = directory / "config.yaml"
-    config.write_text(yaml.safe_dump(settings), encoding="utf-8")
-    command = [sys.executable, "-m", "mqtt_http_bridge", "run", "-c", str(config)]
-    return Measured(command, directory)
-
-
-def in_child(code: str) -> dict[str, float]:
-    """Runs Python code in a process of its own that prints one JSON object; that object."""
-    found = subprocess.run(
-        [sys.executable, "-c", code], check=True, capture_output=True, env=_environment()
-    )
-    numbers: dict[str, float] = json.loads(found.stdout)
-    return numbers
+def run_child(code: str, *options: str) -> subprocess.CompletedProcess[str]:
+    """Runs Python code in a process of its own; what it printed. Raises Failed if it fails."""
+    try:
+        return subprocess.run(
+            [sys.executable, *options, "-c", code],
+            check=True,
+            capture_output=True,
+            text=True,
+            env=environment(),
+            timeout=CHILD_TIMEOUT_S,
+        )
+    except subprocess.CalledProcessError as error:
+        raise Failed(f"expected a child process to end well, found: {error.stderr}") from error
+    except subprocess.TimeoutExpired as error:
+        raise Failed(f"expected a child process to end within {CHILD_TIMEOUT_S:g} s") from error

@@ -10,7 +10,7 @@ from mqtt_http_bridge.core.events import Connected, Disconnected, Event, Message
 from mqtt_http_bridge.core.measurement import Measurement
 from mqtt_http_bridge.core.relay import Relay
 from mqtt_http_bridge.core.settings import MqttSettings, OutboxSettings, Settings
-from tests.bench.traffic import HEARTBEAT_S, charger_values
+from tests.bench.traffic import HEARTBEAT_S, charger_values, payload
 
 ANSWER_S = 0.001
 """How long a GX takes to answer: no two have the same deadlines after that."""
@@ -32,6 +32,7 @@ class VirtualGx:
         self.relay = Relay(settings)
         self.now_s = 0.0
         self.measurements = 0
+        self.latest: Measurement | None = None
         self._portals = portals
         self.chargers = chargers
         """How many each portal has; may be changed at any time."""
@@ -82,17 +83,18 @@ class VirtualGx:
     def _say(self, portal: str, path: str, value: object) -> None:
         topic = f"N/{portal}/{path}"
         if venus.is_interesting(topic):  # The door drops what is not.
-            payload = json.dumps({"value": value}).encode()
-            self.happen(Message(moment(self.now_s), topic, payload))
+            self.happen(Message(moment(self.now_s), topic, payload(value)))
 
     def happen(self, event: Event) -> None:
         """Hands in an event, and answers what the relay asks for."""
         for command in self.relay.handle(event):
-            self._carry_out(command)
+            self.carry_out(command)
 
-    def _carry_out(self, command: Command) -> None:
+    def carry_out(self, command: Command) -> None:
+        """Notes a measurement, answers a request."""
         if isinstance(command, Store):
             self.measurements += 1
+            self.latest = command.measurement
         if not isinstance(command, Publish) or b"suppress" in command.payload:
             return
         portal = command.topic.split("/")[1]

@@ -1,0 +1,135 @@
+"""A backend that was away: what waiting for it costs, and how quickly the rest then goes."""
+
+import shutil
+import socket
+from pathlib import Path
+from time import monotonic
+
+from mqtt_http_bridge.adapters.backend import Backend
+from mqtt_http_bridge.adapters.outbox import Boot, Outbox
+from mqtt_http_bridge.app.sender import Sender
+from mqtt_http_bridge.core.delivery import Answer
+from mqtt_http_bridge.core.settings import BackendSettings, OutboxSettings, Secret
+from tests.bench.consumers import directory, relay
+from tests.bench.inside import fill_spool
+from tests.bench.plan import Plan
+from tests.bench.processes import in_child
+from tests.bench.results import Results
+from tests.bench.taker import Taker, backend
+from tests.bench.traffic import portal_ids
+from tests.bench.virtual_gx import VirtualGx
+from tests.bench.waiting import Failed, wait_for
+from tests.mosquitto import Mosquitto
+
+INTERVAL_S = 30.0
+DAY = 2880
+"""Measurements of a day."""
+WARM = 100
+"""After so many everything has been used once."""
+GROWTH = "RSS added by a day without the backend, MiB"
+RATE = "entries drained a second"
+DRAINED_WITHIN_S = 300.0
+
+
+# --- a day without the backend -----------------------------------------------------------------
+
+
+def outage(plan: Plan) -> Results:
+    """What a day of measurements adds to the memory of who keeps them and goes on trying."""
+    results = Results()
+    for _ in range(plan.pick(3, 1)):
+        with directory() as place:
+            call = f"print(json.dumps(day_without_backend({str(place)!r})))"
+            found = in_child(
+                f"import json; from tests.bench.backlog import day_without_backend; {call}"
+            )
+        results.add(GROWTH, "value", found["growth_mib"])
+        results.add("POSTs that were tried", "value", found["tries"])
+    return results
+
+
+def day_without_backend(place: str) -> dict[str, float]:
+    """The core, the outbox and the sender in virtual time, and a port where nobody listens."""
+    skipped_s = 0.0
+    outbox = Outbox(OutboxSettings(place), Boot("bench", 0.0))
+    away = _Away(BackendSettings(f"http://127.0.0.1:{_closed_port()}", Secret("key")))
+    # On top of real time: what the sender waits for in earnest has to come.
+    sender = Sender(outbox, away, max_rate_per_s=10.0, now_s=lambda: skipped_s + monotonic())
+    sender.start()
+    gx = VirtualGx(portal_ids(1), 2)
+    gx.start()
+    before_mib = 0.0
+    for number in range(WARM + DAY):
+        if number == WARM:
+            before_mib = _rss_mib()
+        gx.let(INTERVAL_S)
+        if gx.latest is None:
+            raise Failed(f"expected a measurement each {INTERVAL_S:g} s, found none")
+        outbox.append(gx.latest)
+        skipped_s += INTERVAL_S
+        sender.finish()
+    growth_mib = _rss_mib() - before_mib
+    if len(outbox) != WARM + DAY:
+        raise Failed(f"expected {WARM + DAY} measurements to wait, found {len(outbox)}")
+    sender.stop(5.0)
+    outbox.close()
+    return {"growth_mib": growth_mib, "tries": away.tries}
+
+
+class _Away(Backend):
+    """A backend that is away, and how often it was tried."""
+
+    tries = 0
+
+    def post(self, body: bytes) -> Answer:
+        self.tries += 1
+        return super().post(body)
+
+
+def _closed_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return int(server.getsockname()[1])
+
+
+def _rss_mib() -> float:
+    pages = Path("/proc/self/statm").read_text(encoding="ascii").split()[1]
+    return int(pages) * 4096 / 2**20
+
+
+# --- the day after -----------------------------------------------------------------------------
+
+
+def drain(plan: Plan) -> Results:
+    """Entries a second from a full spool to a backend, with the pace taken off."""
+    entries = plan.pick(20_000, 2_000)
+    results = Results({"entries": f"{entries:,}", "max_rate": "1000 a second, the most there is"})
+    with directory() as full, backend() as taker:
+        fill_spool(str(full / "outbox"), entries)
+        for _ in range(plan.pick(3, 1)):
+            with directory() as place:
+                shutil.copytree(full / "outbox", place / "outbox")
+                _drain(place, taker, entries, results)
+    return results
+
+
+def _drain(place: Path, taker: Taker, entries: int, results: Results) -> None:
+    before = taker.taken
+    settings: dict[str, object] = {"max_rate": 1000}
+    consumer = relay(taker.url, portal_ids(1), outbox=settings)
+    with Mosquitto() as broker, consumer.start(broker.port, place) as process:
+        wait_for("the first POST", lambda: taker.taken > before, within_s=30.0, every_s=0.005)
+        began_s, cpu_s, first = monotonic(), process.cpu_s, taker.taken - before
+        wait_for(
+            f"{entries} entries to be taken",
+            lambda: taker.taken - before >= entries,
+            within_s=DRAINED_WITHIN_S,
+            every_s=0.05,
+        )
+        took_s, used_s = monotonic() - began_s, process.cpu_s - cpu_s
+        waiting = place / "outbox" / "waiting"
+        wait_for("the spool to be empty", lambda: not list(waiting.iterdir()), within_s=10.0)
+        process.check()
+    if (taken := taker.taken - before) != entries:
+        raise Failed(f"expected {entries} POSTs, found {taken}")
+    results.add(RATE, "value", (entries - first) / took_s)
+    results.add("CPU ms of an entry", "value", used_s / (entries - first) * 1000)

@@ -1,0 +1,26 @@
+"""How much is measured, and with which load of one's own."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What the command line asked for."""
+
+    is_quick: bool = False
+    recording: Path | None = None
+    chargers: int | None = None
+    rate_per_s: float | None = None
+
+    @property
+    def has_own_load(self) -> bool:
+        """Whether a load of one's own is to be played."""
+        return self.recording is not None or self.chargers is not None
+
+    def pick(self, normal: T, quick: T) -> T:
+        """One of the two."""
+        return quick if self.is_quick else normal

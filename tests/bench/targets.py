@@ -1,0 +1,159 @@
+"""What is aimed at, and whether it is met."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from tests.bench import backlog, imports, inside, memory, portals, start
+from tests.bench.idle import PERCENT, WAKE_UPS
+from tests.bench.results import MOSQUITTO, PAHO, RELAY, paired_ratio
+from tests.bench.through_broker import LOST, PER_100_000
+
+Report = Mapping[str, Any]
+Value = Callable[[Report], float | None]
+LINEAR = 1.5
+"""How much dearer one of a thousand may be than one alone."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """One thing that is aimed at."""
+
+    what: str
+    value: Value
+    limit: float
+    is_least: bool = False
+    """Whether the limit is the least that is good, not the most."""
+
+    def judge(self, report: Report) -> dict[str, Any] | None:
+        """What was found; None if nothing was."""
+        value = self.value(report)
+        if value is None:
+            return None
+        is_met = value >= self.limit if self.is_least else value <= self.limit
+        words = "at least" if self.is_least else "at most"
+        limit = f"{words} {self.limit:g}"
+        return {"what": self.what, "value": value, "limit": limit, "met": is_met}
+
+
+def judged(report: Report) -> list[dict[str, Any]]:
+    """All targets of which something was measured."""
+    return [found for target in TARGETS if (found := target.judge(report)) is not None]
+
+
+def median_of(section: str, case: str, column: str = RELAY) -> Value:
+    """The median of the runs."""
+    return lambda report: _number(report, section, case, "columns", column, "median")
+
+
+def most_of(section: str, case: str, column: str = RELAY) -> Value:
+    """The largest of the runs."""
+    return lambda report: _number(report, section, case, "columns", column, "max")
+
+
+def ratio(section: str, case: str, floor: str) -> Value:
+    """The relay against another column, run by run."""
+    return lambda report: _number(report, section, case, "ratios", floor)
+
+
+def times(section: str, case: str, column: str, base_case: str, base_column: str) -> Value:
+    """A column of one case against a column of another, run by run."""
+
+    def value(report: Report) -> float | None:
+        above = _number(report, section, case, "columns", column, "runs")
+        below = _number(report, section, base_case, "columns", base_column, "runs")
+        return None if above is None or below is None else paired_ratio(above, below)
+
+    return value
+
+
+def each_of(value: Value, count: int) -> Value:
+    """A `count`th of the value."""
+
+    def found(report: Report) -> float | None:
+        number = value(report)
+        return None if number is None else number / count
+
+    return found
+
+
+def _number(report: Report, section: str, case: str, *keys: str) -> Any:
+    """What stands there; None if that was not measured."""
+    found: Any = report.get(section, {}).get("cases", {}).get(case, {})
+    for key in keys:
+        found = found.get(key) if found is not None else None
+    return found
+
+
+def _flat_out(load: str) -> list[Target]:
+    case = f"{load}, {PER_100_000}"
+    return [
+        Target(f"flat out, {load}: CPU x paho", ratio("flat out", case, PAHO), 0.15),
+        Target(f"flat out, {load}: CPU x mosquitto_sub", ratio("flat out", case, MOSQUITTO), 1.0),
+    ]
+
+
+def _idle(load: str, most: float) -> list[Target]:
+    section = "idle, two chargers"
+    return [
+        Target(
+            f"idle, two chargers, {load}: CPU x paho",
+            ratio(section, f"{load}, {PERCENT}", PAHO),
+            most,
+        ),
+        Target(
+            f"idle, two chargers, {load}: wake-ups a second",
+            median_of(section, f"{load}, {WAKE_UPS}"),
+            1.5,
+        ),
+    ]
+
+
+def _one_of_1000_portals(section: str, unit: str) -> Value:
+    many, one = f"{portals.NAMES[1000]}, {unit}", f"{portals.NAMES[1]}, {unit}"
+    return times(section, many, RELAY, one, RELAY)
+
+
+_BUILD_1000, _BUILD_20 = inside.BUILD.format(1000), inside.BUILD.format(20)
+
+TARGETS = (
+    *_flat_out("2 synthetic chargers of 48 paths"),
+    *_flat_out("recording two"),
+    *_flat_out("recording rs"),
+    *_idle("bursts", 0.5),
+    *_idle("even", 0.15),
+    *(
+        Target(f"{LOST.format(count)}, in the worst run", most_of("loss", LOST.format(count)), 0)
+        for count in (300_000, 100_000)
+    ),
+    Target(
+        "RSS after the start x bare imports",
+        ratio("memory", f"RSS {memory.START}", memory.BARE),
+        1.1,
+    ),
+    Target(
+        "RSS after an hour's worth x bare imports",
+        ratio("memory", f"RSS {memory.HOUR}", memory.BARE),
+        1.1,
+    ),
+    Target(backlog.GROWTH, median_of("outage of a day", backlog.GROWTH, "value"), 2.0),
+    Target("start to SUBSCRIBE x paho", ratio("start", start.SUBSCRIBE, PAHO), 1.4),
+    Target(f"outbox: {inside.SPOOL_CPU}", median_of("spool", inside.SPOOL_CPU), 0.3),
+    Target(backlog.RATE, median_of("drain", backlog.RATE, "value"), 600, is_least=True),
+    Target(imports.MODULES_LATER, median_of("imports", imports.MODULES_LATER, "value"), 0),
+    Target(
+        "build: a charger of 1,000 x one of 20",
+        each_of(times("build", _BUILD_1000, "value", _BUILD_20, "value"), 50),
+        LINEAR,
+    ),
+    Target(
+        "core: a portal of 1,000 x one alone",
+        _one_of_1000_portals("portals in the core", portals.IN_CORE),
+        LINEAR,
+    ),
+    Target(
+        "a message with 1,000 portals x with one",
+        _one_of_1000_portals("portals, by message", PER_100_000),
+        LINEAR,
+    ),
+)
