@@ -365,7 +365,8 @@ def test_time_that_is_up_before_there_is_a_connection_still_counts(faulty: Fault
     started_s = time.monotonic()
     with route._adapter.limit(LATE_S):
         route._adapter._ends_s = time.monotonic()
-        route._adapter._look()
+        assert route._adapter._timer is not None
+        route._adapter._look(route._adapter._timer)
         with pytest.raises(OSError, match="aborted"):
             route._post(BODY)
     assert time.monotonic() - started_s < LATE_S / 2
@@ -379,12 +380,15 @@ def test_one_timer_serves_exchanges_that_follow_each_other() -> None:
         first = adapter._timer
     with adapter.limit(LATE_S):
         assert adapter._timer is first
-        adapter._look()
+        assert first is not None
+        adapter._look(first)
         assert not adapter.is_over
         second = adapter._timer
         assert second is not None
         assert second.interval == pytest.approx(LATE_S, rel=0.1)
-    adapter._look()
+    adapter._look(first)
+    assert adapter._timer is second, "a timer that was given up changes nothing"
+    adapter._look(second)
     assert adapter._timer is None
     assert not adapter.is_over
     for timer in (first, second):

@@ -47,7 +47,7 @@ def test_a_relay_killed_hundreds_of_times(tmp_path: Path) -> None:
             assert numbers_are_in_order(directory)
         assert not any(serial == UNKNOWN for _, serial in backend.stored)
         # They died while they posted, too, and not only before.
-        assert len(backend.received) > KILLS
+        assert len(backend.received) > KILLS / 3
         backend._known_serials = None
         children.let_one_finish()
     assert children.story.deaths == KILLS + 1

@@ -10,14 +10,11 @@ from mqtt_http_bridge.core.events import Message, Tick
 from mqtt_http_bridge.core.latest import Received, still_telling
 from tests.virtual import CHARGER, PORTAL, measuring, moment, settings
 
-LATER_S = 7.0
-DUE_S = 30.0
-END_S = 200.0
-
 POWER = "solarcharger/281/Yield/Power"
 SERIAL = "solarcharger/281/Serial"
 TOTAL = "solarcharger/281/Yield/System"
 VOLTAGE = "solarcharger/281/Pv/V"
+OUR_ECHO = b"what we asked to be told"
 ECHO = json.dumps({"full-publish-completed-echo": "of another", "value": 1}).encode()
 
 
@@ -55,19 +52,27 @@ GONE = st.builds(
     lambda charger, path: gone(f"{charger}/{path}"), CHARGERS, st.sampled_from(sorted(PATHS))
 )
 OF_THE_GX = st.sampled_from(
-    [said("heartbeat", 1), (f"N/{PORTAL}/full_publish_completed", ECHO, False)]
+    [said("heartbeat", 1)]
+    + [(f"N/{PORTAL}/full_publish_completed", echo, False) for echo in (ECHO, OUR_ECHO)]
 )
 
 
-def made_of(received: list[Received]) -> list[Command]:
-    """What a relay that measures makes of messages with one moment, and of the minutes after it."""
+def made_of(received: list[Received], silence_s: float = 7.0) -> list[Command]:
+    """What a relay that measures makes of messages with one moment, and of the minutes after it.
+
+    The GX has been silent before: after a minute of that it is asked for everything.
+    """
     virtual = measuring(settings(PORTAL, services=("solarcharger", "multi")))
-    virtual.let_beat(LATER_S - 1.0)
+    virtual.let(silence_s)
+    virtual.heartbeat()
+    echo = json.dumps({"full-publish-completed-echo": virtual.last_echo(), "value": 1}).encode()
     virtual.reset()
-    for each in received:
-        virtual.happen(Message(moment(LATER_S), *each), LATER_S)
-    virtual.happen(Tick(moment(DUE_S)), DUE_S)
-    virtual.happen(Tick(moment(END_S)), END_S)
+    at_s = virtual.now_s
+    for topic, payload, is_retained in received:
+        ours = echo if payload == OUR_ECHO else payload
+        virtual.happen(Message(moment(at_s), topic, ours, is_retained), at_s)
+    for end_s in (at_s + 25.0, at_s + 200.0):
+        virtual.happen(Tick(moment(end_s)), end_s)
     return [done.command for done in virtual.done]
 
 
@@ -79,6 +84,20 @@ def made_of(received: list[Received]) -> list[Command]:
 def test_the_relay_makes_the_same_of_what_is_left(received: list[Received]) -> None:
     """Whatever is read together: the same measurements, keepalives and lines in the log."""
     assert made_of(still_telling(received)) == made_of(received)
+
+
+@given(st.lists(VALUES | VALUES | VALUES | GONE | OF_THE_GX, max_size=20))
+def test_so_it_does_of_what_a_gx_says_that_returns(received: list[Received]) -> None:
+    """The end of a full publish may stand among it, by which all has to have been said."""
+    assert made_of(still_telling(received), 70.0) == made_of(received, 70.0)
+
+
+def test_what_was_said_by_the_end_of_a_full_publish_is_left() -> None:
+    """The relay looks at it in that moment: what it has not heard by then counts as not said."""
+    full = [said(f"solarcharger/281/{path}", value) for path, value in CHARGER.items()]
+    completed = (f"N/{PORTAL}/full_publish_completed", OUR_ECHO, False)
+    received = [*full, completed, said(POWER, 5.0), said(VOLTAGE, 6.0)]
+    assert still_telling(received) == received
 
 
 def test_the_last_of_each_measured_number_is_left() -> None:

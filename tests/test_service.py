@@ -26,6 +26,7 @@ from mqtt_http_bridge.core.settings import (
 from tests.charger_values import single_tracker
 from tests.gx import PORTAL_ID, StandInGx
 from tests.mosquitto import Mosquitto
+from tests.patience import wait_until
 
 TIMEOUT_S = 20.0
 INTERVAL_S = 0.5
@@ -140,18 +141,13 @@ def test_a_gx_that_starts_up_long_after_its_broker(
         wait_until(lambda: bool(brokers) and brokers[0]._gathering.is_on)
         with StandInGx(mosquitto) as gx:
             gx.add("solarcharger", 277, single_tracker(power_w=1.0))
-            while "found the GX with portal id" not in caplog.text:
-                brokers[0].read_by(time.monotonic())
-                time.sleep(0.01)
-            backend.wait_for(1, site.WARM_UP_S / 2)
+            wait_until(is_found)
+            backend.wait_for(1, TIMEOUT_S)
 
+    def is_found() -> bool:
+        brokers[0].read_by(time.monotonic())
+        return "found the GX with portal id" in caplog.text
+
+    monkeypatch.setattr(site, "WARM_UP_S", 2 * TIMEOUT_S)
     caplog.set_level("INFO", "mqtt_http_bridge")
     run_while(tmp_path, mosquitto, backend, scene)
-
-
-def wait_until(is_so: Callable[[], bool]) -> None:
-    """Returns when it is so."""
-    deadline_s = time.monotonic() + TIMEOUT_S
-    while not is_so():
-        assert time.monotonic() < deadline_s
-        time.sleep(0.01)

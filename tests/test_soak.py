@@ -2,7 +2,7 @@
 
 100,000 measurements and 10,000 reconnects of chargers that come and go. SOAK_FACTOR=20 in the
 environment makes everything twenty times as long. Without coverage, which keeps a tracer of each
-thread that ever was, and of which a POST has one.
+thread that ever was.
 """
 
 import gc

@@ -1,8 +1,8 @@
 """Of what was read together, what still tells something.
 
 Messages that the kernel gathered bear one moment, so of several measured numbers of one path only
-the last can ever be seen in a measurement: a charger repeats its power every second. Taking the
-others in would cost as much again, or ten times that in a burst.
+the last can ever be seen in a measurement: a charger tells its power every second. In a burst
+taking all the others in would be most of the work.
 """
 
 from collections.abc import Sequence
@@ -24,21 +24,22 @@ _FLEETING_PATHS: Final = frozenset(
 )
 """Of these no earlier value is remembered once there is a later one. Of a total one is: the last
 that was known is reported of a charger that has left."""
-_TOPICS_IN_MIND: Final = 1024
+_TOPICS_IN_MIND: Final = 16_384
 
 
 def still_telling(received: Sequence[Received]) -> list[Received]:
     """`received`, which has one moment, without measured numbers that are outdated by its end.
 
     The relay makes the same of what is left as of all, save that a malformed one may go uncounted.
-    A charger that leaves may return as another one: what it says then does not outdate what it said
-    before. Nor does what is retained, which is no sign of life.
+    A charger that leaves may return as another one: what it says then does not outdate what it
+    said before. Nor does what is retained, which is no sign of life; and at the end of a full
+    publish the relay looks at all that was said by then.
     """
     told: set[str] = set()
     kept = []
     for each in reversed(received):
         topic, payload, is_retained = each
-        if is_retained or not payload:
+        if is_retained or not payload or topic.endswith(venus.COMPLETED_ENDING):
             told.clear()
         elif topic in told:
             continue

@@ -90,7 +90,7 @@ def _device_to_wire(device: DeviceReport) -> dict[str, object]:
     }
 
 
-@lru_cache(maxsize=1)  # Who sends it and who watches that want it one after the other.
+@lru_cache(maxsize=1)  # The sender and who watches the backend both parse what was just sent.
 def from_json(body: bytes) -> Measurement:
     """The measurement in `body`. Raises MalformedMeasurement for anything `to_json` cannot make."""
     try:

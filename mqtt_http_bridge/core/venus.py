@@ -196,6 +196,8 @@ LIFE_PATHS: Final = ("Dc/0/Voltage",)
 """Read for the moment alone: at night, when the PV values stand still, a charger goes on telling
 the voltage of its battery."""
 
+COMPLETED_ENDING: Final = "/full_publish_completed"
+
 LONGEST_TOPIC: Final = 256
 """Five times what a GX needs for any topic of ours: bounds what remembering topics takes."""
 
@@ -299,8 +301,8 @@ class _Place:
     path: str
 
 
-_PLACES_IN_MIND: Final = 1024
-"""The interesting topics of sixty chargers: taking one apart costs more than all that follows."""
+_PLACES_IN_MIND: Final = 16_384
+"""The interesting topics of a thousand chargers: taking one apart costs more than what follows."""
 
 
 @lru_cache(maxsize=_PLACES_IN_MIND)

@@ -59,6 +59,8 @@ def main() -> int:
         chargers=options.chargers,
         rate_per_s=options.rate,
     )
+    if plan.rate_per_s is not None and not plan.has_own_load:
+        parser.error("--rate is for a load of your own: add --recording or --chargers")
     chosen = _chosen(plan, options.sections)
     if not chosen:
         parser.error(f"expected the beginning of one of {list(SECTIONS)}")

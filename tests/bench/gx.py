@@ -31,7 +31,7 @@ class BenchGx:
         self._chargers = chargers
         self._heartbeat_s = heartbeat_s
         self._is_ending = threading.Event()
-        self._is_paused = threading.Event()
+        self._pauses = 0
         self._error: Exception | None = None
         self._thread = threading.Thread(target=self._run, daemon=True)
 
@@ -54,11 +54,11 @@ class BenchGx:
     @contextmanager
     def without_heartbeats(self) -> Iterator[None]:
         """Within this it does not beat. After 30 s of silence a relay makes a new connection."""
-        self._is_paused.set()
+        self._pauses += 1
         try:
             yield
         finally:
-            self._is_paused.clear()
+            self._pauses -= 1
 
     def _run(self) -> None:
         try:
@@ -71,7 +71,7 @@ class BenchGx:
         while not self._is_ending.is_set():
             if time.monotonic() >= beat_s:
                 beat_s = max(beat_s + self._heartbeat_s, time.monotonic())
-                if not self._is_paused.is_set():
+                if not self._pauses:
                     self._wire.send(frames(map(self._heartbeat, self._portals)))
             until_beat_s = max(0.0, beat_s - time.monotonic())
             for topic, request in self._wire.messages(min(LOOK_S, until_beat_s)):

@@ -40,6 +40,7 @@ def share_of(loads: Sequence[Load], chargers: int, repetitions: int, window_s: f
     """
     ids = portal_ids(1)
     results = Results({load.name: load.about() for load in loads})
+    results.note("wake-ups", "without those of a timer thread for each POST, up to 0.1 a second")
     with backend() as taker:
         for _ in range(repetitions):
             with scene(compared(taker.url, ids), ids, chargers) as found:

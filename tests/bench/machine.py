@@ -51,7 +51,7 @@ def _commit() -> str:
     if git is None:
         return "unknown"
     found = subprocess.run(
-        [git, "rev-parse", "--short", "HEAD"],
+        [git, "describe", "--always", "--dirty", "--exclude=*"],
         cwd=Path(__file__).parent,
         check=False,
         capture_output=True,

@@ -17,6 +17,8 @@ def markdown(report: Mapping[str, Any]) -> str:
         [
             "; ".join(f"{name} {value}" for name, value in report["machine"].items()),
             "",
+            *(["A quick run: rough, and of less.", ""] if report.get("quick") else []),
+            *_failures(report),
             f"| | {RELAY} | {PAHO} | {MOSQUITTO} | relay / {PAHO} | relay / {MOSQUITTO} |",
             "|---|---|---|---|---|---|",
             *(_compared_row(cell) for cell in cells if _has_floor(cell)),
@@ -31,6 +33,11 @@ def markdown(report: Mapping[str, Any]) -> str:
             "",
         ]
     )
+
+
+def _failures(report: Mapping[str, Any]) -> list[str]:
+    found = report["sections"].items()
+    return [f"**{name} failed: {s['failed']}**\n" for name, s in found if "failed" in s]
 
 
 def _cells(report: Mapping[str, Any]) -> Iterator[Cell]:

@@ -28,7 +28,7 @@ _BARE_CODE = (
 
 
 def memory(plan: Plan) -> Results:
-    """RSS and PSS. The hour has its messages, heartbeats, measurements and POSTs."""
+    """RSS and PSS. The hour has its messages and heartbeats, and half its measurements."""
     ids, seconds = portal_ids(1), plan.pick(60.0, 20.0)
     results = Results({"hour": f"{seconds:g} s at {SPEED:g} times the pace, a POST each second"})
     with backend() as taker:

@@ -109,8 +109,8 @@ def _idle(load: str, most: float) -> list[Target]:
     ]
 
 
-def _one_of_1000_portals(section: str, unit: str) -> Value:
-    many, one = f"{portals.NAMES[1000]}, {unit}", f"{portals.NAMES[1]}, {unit}"
+def _one_of_1000_portals(section: str, unit: str, base: int) -> Value:
+    many, one = f"{portals.NAMES[1000]}, {unit}", f"{portals.NAMES[base]}, {unit}"
     return times(section, many, RELAY, one, RELAY)
 
 
@@ -147,13 +147,13 @@ TARGETS = (
         LINEAR,
     ),
     Target(
-        "core: a portal of 1,000 x one alone",
-        _one_of_1000_portals("portals in the core", portals.IN_CORE),
+        "core: a portal of 1,000 x one of 100",
+        _one_of_1000_portals("portals in the core", portals.IN_CORE, 100),
         LINEAR,
     ),
     Target(
         "a message with 1,000 portals x with one",
-        _one_of_1000_portals("portals, by message", PER_100_000),
+        _one_of_1000_portals("portals, by message", PER_100_000, 1),
         LINEAR,
     ),
 )

@@ -87,6 +87,7 @@ def _lost(consumer: Consumer, ids: list[str], data: bytes, count: int) -> int:
         broker = _Dropped(found.broker.inside_port)
         process = found.processes[consumer.name]
         with found.gx.without_heartbeats():
+            process.wait_until_read([process.connection(found.broker.port).port])
             before, taken_before = broker.count(), _taken(process)
             play(found, consumer, data)
             lost, taken = broker.count() - before, _taken(process) - taken_before

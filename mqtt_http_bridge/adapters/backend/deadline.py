@@ -25,7 +25,8 @@ class CuttableAdapter(HTTPAdapter):
         self._mutex = threading.Lock()
         self._socket: socket.socket | None = None
         self._timer: threading.Timer | None = None
-        """One that runs on after an exchange, for the next: a thread for each costs a seventh."""
+        """One that runs on after an exchange, for the next: to start a thread for each would take a
+        seventh of the time of a drain."""
         self._ends_s = NEVER
         self.is_over = False
         """Whether the time of the last exchange was over before it was done."""
@@ -53,7 +54,10 @@ class CuttableAdapter(HTTPAdapter):
 
     @contextlib.contextmanager
     def limit(self, total_s: float) -> Iterator[None]:
-        """Within this, connections are cut once `total_s` is over, also ones made after that."""
+        """Within this, connections are cut once `total_s` is over, also ones made after that.
+
+        As long as the exchanges before: a shorter one would be cut late.
+        """
         with self._mutex:
             self.is_over = False
             self._ends_s = time.monotonic() + total_s
@@ -66,13 +70,16 @@ class CuttableAdapter(HTTPAdapter):
                 self._ends_s = NEVER
 
     def _look_in(self, seconds: float) -> None:
-        self._timer = threading.Timer(seconds, self._look)
-        self._timer.daemon = True
-        self._timer.start()
+        timer = threading.Timer(seconds, lambda: self._look(timer))
+        timer.daemon = True
+        self._timer = timer
+        timer.start()
 
-    def _look(self) -> None:
+    def _look(self, timer: threading.Timer) -> None:
         """The timer's thread: cuts what takes too long, or looks again for what began later."""
         with self._mutex:
+            if timer is not self._timer:
+                return  # It was given up as it rang.
             self._timer = None
             left_s = self._ends_s - time.monotonic()
             if left_s <= 0.0:

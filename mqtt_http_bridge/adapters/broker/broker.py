@@ -137,9 +137,9 @@ class Broker:
         self._client.publish(topic, payload, qos=0, retain=False)
 
     def read_by(self, due_s: float) -> None:
-        """Until `due_s` on the monotonic clock nothing is done with messages that may come late.
+        """Whoever gets the messages acts next at `due_s` on the monotonic clock.
 
-        What has come half a second before is emitted in time; call it whenever that changes.
+        What has arrived half a second before is emitted by then. The latest call counts.
         """
         self._gathering.read_by(due_s)
 

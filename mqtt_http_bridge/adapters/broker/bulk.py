@@ -16,6 +16,7 @@ Three private names of paho are leaned on: `_sock_recv`, `_msgtime_mutex` and
 with its own stock reader; with any other version, stock paho does everything.
 """
 
+import ssl
 import time
 from collections.abc import Callable
 from typing import Any, Final
@@ -35,8 +36,8 @@ MOST_BYTES: Final = 1_048_576
 LEAST_COUNTED_BYTES: Final = 1024
 """What a receive counts for at least: TLS gives out one record at a time, which may be one message,
 and what a GX says in some seconds is read in one go all the same."""
-MOST_TOPICS: Final = 4096
-"""How many topics to remember the fate of: all of seven chargers, in under 1 MiB."""
+MOST_TOPICS: Final = 16_384
+"""How many topics to remember the fate of: all of thirty chargers, in some 2 MiB."""
 LONGEST_TOPIC: Final = 256
 """Bytes of a topic to remember: five times what a GX has."""
 _LONGEST_LENGTH: Final = 4
@@ -104,6 +105,10 @@ class BulkClient(paho.Client):
             code = self._take_in(received)
             if code != MQTTErrorCode.MQTT_ERR_SUCCESS or self.socket() is None:
                 return code
+            if len(received) < RECEIVE_BYTES and not isinstance(self.socket(), ssl.SSLSocket):
+                # All there was. Who asks for more runs after a broker that sends message by
+                # message, and wakes the main thread for each: that doubled the CPU time of a flood.
+                return MQTTErrorCode.MQTT_ERR_SUCCESS
             left -= max(len(received), LEAST_COUNTED_BYTES)
         self.has_more = True
         return MQTTErrorCode.MQTT_ERR_SUCCESS

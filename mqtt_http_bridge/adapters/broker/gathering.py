@@ -16,8 +16,9 @@ SETTLED_S: Final = 15.0
 """After a subscription everything is read as it comes: the warm-up waits for it."""
 GATHER_BYTES: Final = 16_384
 READ_BEFORE_S: Final = 0.5
-"""How long before the main thread acts everything is read: a process that is held up for less than
-that still measures the present, and a measurement is never a second old."""
+"""How long before the main thread acts everything is read: what was said a second before is known
+then, even if the process is held up for half a second. A main thread that is held up past two of
+its deadlines tells the second too late: what it measures then may have been gathered for long."""
 
 NEVER: Final = float("inf")
 
@@ -48,6 +49,8 @@ class Gathering:
 
     def read_by(self, due_s: float) -> None:
         """Whoever gets the messages acts at `due_s`, unless one of them changes that."""
+        if due_s == self._due_s:
+            return
         self._due_s = due_s
         if self.is_on and due_s - READ_BEFORE_S < self._waits_until_s:
             self._wake()

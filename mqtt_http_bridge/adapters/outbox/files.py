@@ -70,7 +70,7 @@ class NumberedFiles:
         except FileNotFoundError:
             return None
         try:
-            return _read_to_end(descriptor)
+            return b"".join(iter(lambda: os.read(descriptor, _READ_BYTES), b""))
         finally:
             os.close(descriptor)
 
@@ -128,15 +128,6 @@ def _number(name: str) -> int | None:
     stem = name.removesuffix(_SUFFIX)
     is_ours = stem != name and len(stem) == 16 and stem.isascii() and stem.isdigit()
     return int(stem) if is_ours else None
-
-
-def _read_to_end(descriptor: int) -> bytes:
-    """What a file holds. Less than was asked for is all there is, which saves a call."""
-    data = more = os.read(descriptor, _READ_BYTES)
-    while len(more) == _READ_BYTES:
-        more = os.read(descriptor, _READ_BYTES)
-        data += more
-    return data
 
 
 def write_small(path: Path, text: str) -> None:
