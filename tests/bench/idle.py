@@ -24,7 +24,7 @@ def two_chargers(plan: Plan) -> Results:
     loads = [bursts(portal_id, 2), even(portal_id, 2)]
     if not plan.is_quick:
         loads.append(recording(RECORDINGS / "two.jsonl.gz", portal_id))
-    return share_of(loads, 2, plan.pick(3, 1), plan.pick(60.0, 30.0))
+    return share_of(loads, 2, plan.pick(2, 1), plan.pick(60.0, 30.0))
 
 
 def twenty_chargers(plan: Plan) -> Results:

@@ -33,7 +33,7 @@ def memory(plan: Plan) -> Results:
     results = Results({"hour": f"{seconds:g} s at {SPEED:g} times the pace, a POST each second"})
     with backend() as taker:
         consumers = compared(taker.url, ids, device={"update_interval": 1})
-        for _ in range(plan.pick(3, 1)):
+        for _ in range(plan.pick(2, 1)):
             with (
                 _bare() as bare,
                 scene(consumers, ids, 2, heartbeat_s=HEARTBEAT_S / SPEED) as found,

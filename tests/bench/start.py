@@ -39,7 +39,7 @@ def start_times(plan: Plan) -> Results:
             mosquitto_sub(),
             paho_floor(*NEEDED, name=PAHO_NEEDED),
         ]
-        for each_round in rounds(consumers, plan.pick(15, 3)):
+        for each_round in rounds(consumers, plan.pick(9, 3)):
             for consumer in each_round:
                 results.add(SUBSCRIBE, consumer.name, _to_subscribe_ms(consumer))
         for _ in range(plan.pick(5, 1)):

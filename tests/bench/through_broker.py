@@ -32,7 +32,7 @@ def flat_out(plan: Plan) -> Results:
         recording(RECORDINGS / "two.jsonl.gz", ids[0]),
         recording(RECORDINGS / "rs.jsonl.gz", ids[0]),
     ]
-    return cost_of(loads, plan.pick(100_000, 30_000), plan.pick(5, 1))
+    return cost_of(loads, plan.pick(100_000, 30_000), plan.pick(3, 1))
 
 
 def cost_of(loads: list[Load], count: int, repetitions: int) -> Results:
