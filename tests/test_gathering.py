@@ -8,7 +8,7 @@ import struct
 import termios
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -35,20 +35,25 @@ from tests.test_bulk import CONNACK, PINGRESP, publish
 from tests.virtual import CHARGER, settings, value
 
 TIMEOUT_S = 20.0
+NOW = SystemClock().now
 STATE = f"N/{PORTAL_ID}/solarcharger/0/State"
 """A topic of which each value is passed on, also of those that were read together."""
 
 
 def ear(
-    settings: MqttSettings, events: "queue.SimpleQueue[Event]", gather_s: float = 3600.0
+    settings: MqttSettings,
+    emit: Callable[[Event], None],
+    *,
+    now: Callable[[], Moment] = NOW,
+    gather_s: float = 3600.0,
 ) -> Broker:
     """A connection, not started yet, that emits what is of interest."""
     return Broker(
         settings,
         client_id="ear",
         wants=venus.is_interesting,
-        now=SystemClock().now,
-        emit=events.put,
+        now=now,
+        emit=emit,
         draw=lambda low, high: low,
         gather_s=gather_s,
     )
@@ -73,7 +78,7 @@ def broker(
 ) -> Iterator[Broker]:
     """A connection that gathers from its beginning, and reads by itself once an hour."""
     monkeypatch.setattr(gathering_module, "SETTLED_S", 0.0)
-    broker = ear(MqttSettings(port=mosquitto.port), events)
+    broker = ear(MqttSettings(port=mosquitto.port), events.put)
     broker.start()
     yield broker
     broker.stop(TIMEOUT_S)
@@ -137,7 +142,7 @@ def test_the_last_words_are_read_at_shutdown(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(gathering_module, "SETTLED_S", 0.0)
     heard: queue.SimpleQueue[Event] = queue.SimpleQueue()
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        broker = ear(MqttSettings(port=listener.getsockname()[1]), heard)
+        broker = ear(MqttSettings(port=listener.getsockname()[1]), heard.put)
         broker.start()
         peer, _ = listener.accept()
         with peer:
@@ -173,7 +178,7 @@ def test_many_tls_records_are_read_at_once(tmp_path: Path, monkeypatch: pytest.M
 
     with tls_listener(tmp_path) as (listener, pinned):
         port = listener.getsockname()[1]
-        broker = ear(MqttSettings(port=port, tls=True, pinned_certificate=pinned), heard)
+        broker = ear(MqttSettings(port=port, tls=True, pinned_certificate=pinned), heard.put)
         broker.start()
         peer, _ = listener.accept()
         with peer:
@@ -231,7 +236,7 @@ def test_another_paho_is_read_by_itself(
     monkeypatch.setattr(bulk, "TESTED_VERSIONS", frozenset({"1.0"}))
     monkeypatch.setattr(gathering_module, "SETTLED_S", 0.0)
     heard: queue.SimpleQueue[Event] = queue.SimpleQueue()
-    broker = ear(MqttSettings(port=mosquitto.port), heard)
+    broker = ear(MqttSettings(port=mosquitto.port), heard.put)
     broker.start()
     with StandInGx(mosquitto) as gx:
         connect(broker, gx, heard)
@@ -258,7 +263,7 @@ def test_another_paho_reads_what_tls_has_taken(
     heard: queue.SimpleQueue[Event] = queue.SimpleQueue()
     with tls_listener(tmp_path) as (listener, pinned):
         port = listener.getsockname()[1]
-        broker = ear(MqttSettings(port=port, tls=True, pinned_certificate=pinned), heard)
+        broker = ear(MqttSettings(port=port, tls=True, pinned_certificate=pinned), heard.put)
         broker.start()
         peer, _ = listener.accept()
         with peer:
@@ -318,7 +323,7 @@ def peer(events: "queue.SimpleQueue[Event]", monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(gathering_module, "SETTLED_S", 0.0)
     with socket.create_server(("127.0.0.1", 0)) as listener:
         listener.settimeout(TIMEOUT_S)
-        broker = ear(MqttSettings(port=listener.getsockname()[1]), events)
+        broker = ear(MqttSettings(port=listener.getsockname()[1]), events.put)
         broker.start()
         peer = Peer(broker, listener, events)
         yield peer
@@ -367,15 +372,8 @@ def test_a_connection_is_young_until_it_has_settled_after_a_subscription() -> No
     heard: queue.SimpleQueue[Event] = queue.SimpleQueue()
     clock = Clock()
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        broker = Broker(
-            MqttSettings(port=listener.getsockname()[1]),
-            client_id="ear",
-            wants=venus.is_interesting,
-            now=clock.now,
-            emit=heard.put,
-            draw=lambda low, high: low,
-            gather_s=0.1,
-        )
+        settings = MqttSettings(port=listener.getsockname()[1])
+        broker = ear(settings, heard.put, now=clock.now, gather_s=0.1)
         broker.start()
         peer, _ = listener.accept()
         with peer:
@@ -590,15 +588,7 @@ def test_no_measurement_is_older_for_a_disk_that_takes_its_time(
     monkeypatch.setattr(site, "WARM_UP_S", 0.5)
     clock, inbox, ages_s = SystemClock(), Inbox(), list[float]()
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        broker = Broker(
-            MqttSettings(port=listener.getsockname()[1]),
-            client_id="ear",
-            wants=venus.is_interesting,
-            now=clock.now,
-            emit=inbox.put,
-            draw=lambda low, high: low,
-            gather_s=3600.0,
-        )
+        broker = ear(MqttSettings(port=listener.getsockname()[1]), inbox.put, now=clock.now)
         broker.start()
         peer, _ = listener.accept()
         with peer, saying_the_age(peer, clock) as started_s:
