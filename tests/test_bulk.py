@@ -257,6 +257,24 @@ def test_memory_for_topics_is_bounded() -> None:
     client._sock = None
 
 
+def test_what_is_remembered_is_not_given_up_for_what_comes_later(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Where there are more topics than are kept in mind, going round them still finds some."""
+    monkeypatch.setattr(bulk, "MOST_TOPICS", 2)
+    asked: list[str] = []
+
+    def wants(topic: str) -> bool:
+        asked.append(topic)
+        return True
+
+    heard = hear(
+        [b"".join(publish(t, b"") for t in (b"a", b"b", b"c")) * 2], is_bulk=True, wants=wants
+    )
+    assert len(heard.messages) == 6
+    assert asked == ["a", "b", "c", "c"]
+
+
 def test_long_topics_are_not_remembered() -> None:
     """They are asked about each time: no GX has any, and they would fill the memory, too."""
     asked: list[str] = []

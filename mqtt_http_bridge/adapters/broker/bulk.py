@@ -36,8 +36,8 @@ MOST_BYTES: Final = 1_048_576
 LEAST_COUNTED_BYTES: Final = 1024
 """What a receive counts for at least: TLS gives out one record at a time, which may be one message,
 and what a GX says in some seconds is read in one go all the same."""
-MOST_TOPICS: Final = 16_384
-"""How many topics to remember the fate of: all of thirty chargers, in some 2 MiB."""
+MOST_TOPICS: Final = 32_768
+"""How many topics of a connection to remember the fate of: all of sixty chargers, in some 4 MiB."""
 LONGEST_TOPIC: Final = 256
 """Bytes of a topic to remember: five times what a GX has."""
 _LONGEST_LENGTH: Final = 4
@@ -84,6 +84,7 @@ class BulkClient(paho.Client):
         self._rest.clear()
         self._needed = 0
         self.has_more = False
+        self._fates.clear()
         return super().reconnect()
 
     # --- receiving -------------------------------------------------------------------------------
@@ -175,9 +176,7 @@ class BulkClient(paho.Client):
         except UnicodeDecodeError:
             name = ""
         fate = name if self._wants(name) else ""
-        if len(topic) <= LONGEST_TOPIC:
-            if len(self._fates) >= MOST_TOPICS:
-                self._fates.clear()
+        if len(topic) <= LONGEST_TOPIC and len(self._fates) < MOST_TOPICS:
             self._fates[topic] = fate
         return fate
 
