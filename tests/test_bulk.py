@@ -303,15 +303,17 @@ def test_a_new_connection_starts_afresh() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         heard = Heard()
         client = make_client(heard, is_bulk=True)
-        lost = publish(b"t", b"x" * 1000)[:-2]
+        lost = publish(b"old", b"") + publish(b"t", b"x" * 1000)[:-2]
         client._sock = FakeSocket([lost], is_closed_after=False)  # type: ignore[assignment]
         client.loop_read()
         client.connect("127.0.0.1", listener.getsockname()[1])
         peer, _ = listener.accept()
         with peer:
             peer.sendall(CONNACK + publish(b"t", b"new"))
-            read_until(client, heard, 1)
-    assert heard.messages == [("t", b"new", False)]
+            read_until(client, heard, 2)
+    assert heard.messages == [("old", b"", False), ("t", b"new", False)]
+    assert isinstance(client, BulkClient)
+    assert list(client._fates) == [b"t"], "topics that nobody says any more make room"
     close(client)
 
 
