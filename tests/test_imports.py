@@ -140,3 +140,28 @@ def test_requests_is_loaded_without_guessers_and_without_a_word() -> None:
     command = [sys.executable, "-c", code]
     found = subprocess.run(command, check=False, capture_output=True, text=True)
     assert (found.stdout, found.stderr) == ("False False\n", "")
+
+
+LOADED = (
+    "import sys, mqtt_http_bridge.adapters.broker\n"
+    "print('urllib.request' in sys.modules, 'http.client' in sys.modules)\n"
+    "import urllib.request, paho.mqtt.client\n"
+    "print(paho.mqtt.client.urllib.request.getproxies is urllib.request.getproxies)"
+)
+"""Whether what paho has for proxies is there, and whether paho would find it if it came."""
+
+
+def test_paho_is_loaded_without_what_it_has_for_proxies() -> None:
+    """A third of what paho loads is left, and is there for whoever wants it afterwards."""
+    command = [sys.executable, "-c", LOADED]
+    found = subprocess.run(command, check=True, capture_output=True, text=True)
+    assert found.stdout.split() == ["False", "False", "True"]
+
+
+def test_where_there_are_proxies_paho_is_loaded_in_full(tmp_path: Path) -> None:
+    """PySocks has paho look for proxies at each connection."""
+    (tmp_path / "socks.py").touch()
+    script = tmp_path / "script.py"
+    script.write_text(LOADED, encoding="utf-8")
+    found = subprocess.run([sys.executable, script], check=True, capture_output=True, text=True)
+    assert found.stdout.split() == ["True", "True", "True"]

@@ -13,7 +13,6 @@ import threading
 from collections.abc import Callable
 from typing import Any, Final
 
-import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
 from paho.mqtt.reasoncodes import ReasonCode
 
@@ -21,6 +20,7 @@ from mqtt_http_bridge.adapters.broker import bulk
 from mqtt_http_bridge.adapters.broker.bell import Bell
 from mqtt_http_bridge.adapters.broker.bulk import BulkClient
 from mqtt_http_bridge.adapters.broker.gathering import Gathering
+from mqtt_http_bridge.adapters.broker.lean import paho
 from mqtt_http_bridge.adapters.broker.trust import (
     is_login_refused,
     reason_of,

@@ -22,9 +22,9 @@ from collections.abc import Callable
 from typing import Any, Final
 
 import paho.mqtt as paho_mqtt
-import paho.mqtt.client as paho
 from paho.mqtt.enums import MQTTErrorCode
 
+from mqtt_http_bridge.adapters.broker.lean import paho
 from mqtt_http_bridge.core.latest import Received
 
 TESTED_VERSIONS: Final = frozenset({"2.2.0"})
