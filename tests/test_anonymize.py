@@ -16,7 +16,7 @@ from mqtt_http_bridge.core.events import Event, Message
 from mqtt_http_bridge.core.measurement import Measurement
 from mqtt_http_bridge.core.relay import Relay
 from mqtt_http_bridge.core.settings import MqttSettings, OutboxSettings, Settings
-from mqtt_http_bridge.core.venus import SERVICES
+from mqtt_http_bridge.core.topics import SERVICES
 from tests.sayings import PORTAL_ID, payload_of
 
 RECORDINGS = Path(__file__).parent / "recordings"

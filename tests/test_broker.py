@@ -17,7 +17,7 @@ from paho.mqtt.enums import MQTTErrorCode
 
 from mqtt_http_bridge.adapters.broker import Broker, bulk
 from mqtt_http_bridge.adapters.clock import SystemClock
-from mqtt_http_bridge.core import venus
+from mqtt_http_bridge.core import topics, venus
 from mqtt_http_bridge.core.errors import ConfigError
 from mqtt_http_bridge.core.events import Connected, Disconnected, Event, Message
 from mqtt_http_bridge.core.settings import MqttSettings, Secret
@@ -84,7 +84,7 @@ class Ear:
 def listening(
     settings: MqttSettings,
     *,
-    wants: Callable[[str], bool] = venus.is_interesting,
+    wants: Callable[[str], bool] = topics.is_interesting,
     wait_s: float | None = 0.0,
 ) -> Iterator[Ear]:
     """A started connection; it waits `wait_s` before each new attempt, None for the least."""
@@ -138,7 +138,7 @@ def test_what_is_heard(mosquitto: Mosquitto) -> None:
     """Connected, then the messages subscribed to, whole, with the retain flag and their moment."""
     with StandInGx(mosquitto) as gx, listening(settings_for(mosquitto)) as ear:
         connected = ear.hear(Connected)
-        ear.broker.subscribe((venus.DISCOVERY_TOPIC, f"N/{PORTAL_ID}/solarcharger/#"))
+        ear.broker.subscribe((topics.DISCOVERY_TOPIC, f"N/{PORTAL_ID}/solarcharger/#"))
         serial = ear.hear(Message)
         gx.publish_raw("solarcharger/0/Yield/Power", b"\xff\x00")
         power = ear.hear(Message)
@@ -208,7 +208,7 @@ def test_without_a_connection(mosquitto: Mosquitto) -> None:
     mosquitto.stop()
     with listening(settings_for(mosquitto), wait_s=0.1) as ear:
         ear.hear(Disconnected)
-        ear.broker.subscribe((venus.DISCOVERY_TOPIC,))
+        ear.broker.subscribe((topics.DISCOVERY_TOPIC,))
         ear.broker.publish(KEEPALIVE_TOPIC, b"")
         ear.broker.drop()
         mosquitto.start()
@@ -389,7 +389,7 @@ def test_no_certificate(tmp_path: Path, key: str, content: bytes) -> None:
     file.write_bytes(content)
     files = {key: str(file)}
     with pytest.raises(ConfigError, match=f"mqtt.{key}: expected certificates in PEM, found none"):
-        Ear(MqttSettings(tls=True, **files), venus.is_interesting, 0.0)  # type: ignore[arg-type]
+        Ear(MqttSettings(tls=True, **files), topics.is_interesting, 0.0)  # type: ignore[arg-type]
 
 
 # --- what is no broker ---------------------------------------------------------------------------
@@ -519,7 +519,7 @@ def test_the_end_before_the_broker_answers() -> None:
 def test_the_end_while_connecting(monkeypatch: pytest.MonkeyPatch) -> None:
     """A goodbye that came too early to be said is said after all: the broker need not guess."""
     with Peer(b"") as peer:
-        ear = Ear(MqttSettings(port=peer.port), venus.is_interesting, 0.0)
+        ear = Ear(MqttSettings(port=peer.port), topics.is_interesting, 0.0)
         broker = ear.broker
         stop = threading.Thread(target=broker.stop, args=[TIMEOUT_S])
         connect = broker._client.connect
@@ -562,4 +562,4 @@ def test_the_end_between_two_attempts(mosquitto: Mosquitto) -> None:
 
 def test_the_end_before_the_start(mosquitto: Mosquitto) -> None:
     """A connection that was never started can be stopped."""
-    Ear(settings_for(mosquitto), venus.is_interesting, 0.0).broker.stop(STOP_S)
+    Ear(settings_for(mosquitto), topics.is_interesting, 0.0).broker.stop(STOP_S)

@@ -448,7 +448,7 @@ def test_a_power_cut(world: World, gx: StandInGx) -> None:
 @pytest.mark.parametrize(
     ("thread", "fault"),
     [
-        ("broker", "from mqtt_http_bridge.core import venus; venus.is_interesting = None"),
+        ("broker", "from mqtt_http_bridge.core import topics; topics.is_interesting = None"),
         ("sender", "from mqtt_http_bridge.adapters.backend import Backend; Backend.post = None"),
     ],
     ids=["broker", "sender"],

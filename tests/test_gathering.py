@@ -21,7 +21,7 @@ from mqtt_http_bridge.adapters.broker.gathering import READ_BEFORE_S, Gathering
 from mqtt_http_bridge.adapters.clock import SystemClock
 from mqtt_http_bridge.app.inbox import Inbox, Stop
 from mqtt_http_bridge.app.loop import run_loop
-from mqtt_http_bridge.core import site, venus
+from mqtt_http_bridge.core import site, topics
 from mqtt_http_bridge.core.commands import Command, Store, Subscribe
 from mqtt_http_bridge.core.events import Connected, Disconnected, Event, Message, Moment
 from mqtt_http_bridge.core.relay import Relay
@@ -51,7 +51,7 @@ def ear(
     return Broker(
         settings,
         client_id="ear",
-        wants=venus.is_interesting,
+        wants=topics.is_interesting,
         now=now,
         emit=emit,
         draw=lambda low, high: low,

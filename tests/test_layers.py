@@ -25,6 +25,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
         "core.errors",
         "core.events",
         "core.settings",
+        "core.topics",
         "core.words",
     ),
     # What messages mean, what is sent.

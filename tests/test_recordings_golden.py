@@ -52,7 +52,7 @@ from mqtt_http_bridge.app.replay import Part, measurements
 from mqtt_http_bridge.core import contract
 from mqtt_http_bridge.core.measurement import from_json, to_json
 from mqtt_http_bridge.core.settings import MqttSettings, OutboxSettings, Settings
-from mqtt_http_bridge.core.venus import SERVICES
+from mqtt_http_bridge.core.topics import SERVICES
 
 HERE = Path(__file__).parent
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from mqtt_http_bridge.core import venus
+from mqtt_http_bridge.core import topics, venus
 from mqtt_http_bridge.core.errors import MalformedMessage
 from mqtt_http_bridge.core.fleet import Fleet
 from mqtt_http_bridge.core.measurement import DeviceReport
@@ -38,7 +38,7 @@ from mqtt_http_bridge.core.venus import (
 from tests.sayings import KEY, PORTAL_ID, SEVERAL, SINGLE, Values, moment, payload_of
 
 RECORDINGS = sorted((Path(__file__).parent / "recordings").glob("*.jsonl.gz"))
-KINDS: dict[str, Kind] = {**venus.CHARGER_PATHS, **venus.TRACKER_PATHS}
+KINDS: dict[str, Kind] = {**venus.CHARGER_KINDS, **venus.TRACKER_KINDS}
 
 
 def topic_of(path: str, *, service: str = "solarcharger", instance: str = "277") -> str:
@@ -61,7 +61,7 @@ def recorded_sayings() -> set[tuple[str, bytes]]:
     return {
         (topic, payload)
         for topic, payload in recorded_messages()
-        if topic.split("/", 4)[2] in venus.SERVICES and venus.is_interesting(topic)
+        if topic.split("/", 4)[2] in topics.SERVICES and topics.is_interesting(topic)
     }
 
 
@@ -234,10 +234,16 @@ def test_nothing_said_is_no_value(path: str, nothing: Said | None) -> None:
 # --- the path table --------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("table", [venus.CHARGER_PATHS, venus.TRACKER_PATHS], ids=["one", "each"])
+@pytest.mark.parametrize("table", [venus.CHARGER_KINDS, venus.TRACKER_KINDS], ids=["one", "each"])
 def test_the_path_tables_are_sorted(table: dict[str, Kind]) -> None:
     """So that a path is found by eye, and added in one place only."""
     assert list(table) == sorted(table)
+
+
+def test_each_path_that_is_heard_has_a_kind_and_no_other() -> None:
+    """What is subscribed to for a measurement is what can be read."""
+    assert tuple(venus.CHARGER_KINDS) == topics.CHARGER_PATHS
+    assert tuple(venus.TRACKER_KINDS) == topics.TRACKER_PATHS
 
 
 def test_bounds_enclose_zero_and_real_devices() -> None:
@@ -249,32 +255,12 @@ def test_bounds_enclose_zero_and_real_devices() -> None:
             assert kind.maximum >= {"W": 200_000, "V": 1_500, "kWh": 10_000_000}[kind.unit]
 
 
-@pytest.mark.parametrize("index", range(venus.MAX_TRACKERS))
-@pytest.mark.parametrize("leaf", venus.TRACKER_PATHS)
-def test_every_tracker_is_listened_to(index: int, leaf: str) -> None:
-    """Each path of each tracker that a charger can have is interesting."""
-    assert venus.is_interesting(topic_of(venus.tracker_path(index, leaf)))
-
-
-@pytest.mark.parametrize("path", ["Pv/16/P", "Pv/-1/P", "Pv/00/P", "Pv/0/I", "Pv/0/P/x"])
-def test_what_only_looks_like_a_tracker_is_not_listened_to(path: str) -> None:
-    """An index out of range or misspelt makes nothing be kept."""
-    assert not venus.is_interesting(topic_of(path))
-
-
-@pytest.mark.parametrize("path", venus.LIFE_PATHS)
-def test_signs_of_life_are_listened_to_but_never_reported(path: str) -> None:
-    """They tell that a charger speaks, and no field is made from them."""
-    assert venus.is_interesting(topic_of(path))
-    assert path not in KINDS
-
-
 def test_every_recorded_saying_is_read(recorded_sayings: set[tuple[str, bytes]]) -> None:
     """Real chargers are never malformed, never unreadable, and never out of bounds."""
     for topic, payload in recorded_sayings:
         reading = read(topic, payload)
         assert isinstance(reading, ChargerReading), topic
-        if reading.path in venus.LIFE_PATHS:
+        if reading.path in topics.LIFE_PATHS:
             continue
         kind = KINDS[
             reading.path.split("/", 2)[-1] if reading.path[3:4].isdigit() else reading.path
@@ -289,17 +275,11 @@ def test_every_path_in_the_table_is_real(recorded_sayings: set[tuple[str, bytes]
     """No line of the table waits for a path that no recorded charger has."""
     recorded = {topic.split("/", 4)[4] for topic, _ in recorded_sayings}
     trackers = {
-        venus.tracker_path(index, leaf) for index in range(4) for leaf in venus.TRACKER_PATHS
+        topics.tracker_path(index, leaf) for index in range(4) for leaf in topics.TRACKER_PATHS
     }
-    assert venus.CHARGER_PATHS.keys() <= recorded
+    assert set(topics.CHARGER_PATHS) <= recorded
     # The fourth tracker is disabled, and was given no name.
     assert trackers - recorded <= {"Pv/3/Name"}
-
-
-def test_most_traffic_is_uninteresting() -> None:
-    """More than half of what was recorded is dropped before anything is made of it."""
-    wanted = [venus.is_interesting(topic) for topic, _ in recorded_messages()]
-    assert sum(wanted) < len(wanted) / 2
 
 
 # --- topics ----------------------------------------------------------------------------------
@@ -425,9 +405,9 @@ def test_a_malformed_topic_is_told_in_short() -> None:
 def test_a_topic_that_is_too_long_is_of_no_interest() -> None:
     """What is remembered of topics is bounded by that, whoever writes to the broker."""
     path = topic_of("State").removeprefix(f"N/{PORTAL_ID}")
-    portal_id = "0" * (venus.LONGEST_TOPIC - len("N/" + path))
-    assert venus.is_interesting(f"N/{portal_id}{path}")
-    assert not venus.is_interesting(f"N/{portal_id}0{path}")
+    portal_id = "0" * (topics.LONGEST_TOPIC - len("N/" + path))
+    assert topics.is_interesting(f"N/{portal_id}{path}")
+    assert not topics.is_interesting(f"N/{portal_id}0{path}")
     assert read(f"N/{portal_id}0{path}", b'{"value":3}') is None
 
 
@@ -443,11 +423,11 @@ def test_long_payloads_are_not_remembered() -> None:
 
 
 PARTS = [
-    *("N", "R", "", PORTAL_ID, "heartbeat", "full_publish_completed", "system", *venus.SERVICES),
+    *("N", "R", "", PORTAL_ID, "heartbeat", "full_publish_completed", "system", *topics.SERVICES),
     *("0", "277", "Pv", "V", "P", "Yield", "Power", "State", "Serial", "x"),
 ]
-topics = st.text() | st.lists(st.sampled_from(PARTS) | st.text(), max_size=8).map("/".join)
-charger_topics = st.sampled_from([*venus.CHARGER_PATHS, "Pv/0/V", "Pv/1/P"]).map(topic_of)
+any_topics = st.text() | st.lists(st.sampled_from(PARTS) | st.text(), max_size=8).map("/".join)
+charger_topics = st.sampled_from([*topics.CHARGER_PATHS, "Pv/0/V", "Pv/1/P"]).map(topic_of)
 scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text()
 values = st.recursive(
     scalars, lambda deeper: st.lists(deeper) | st.dictionaries(st.text(), deeper), max_leaves=6
@@ -460,7 +440,7 @@ payloads = (
 )
 
 
-@given(topics | charger_topics, payloads)
+@given(any_topics | charger_topics, payloads)
 @example("N/p/solarcharger/\ud800/State", b"")
 def test_no_message_is_a_surprise(topic: str, payload: bytes) -> None:
     """Any topic with any payload is a reading, nothing, or MalformedMessage: no other error."""
@@ -469,7 +449,7 @@ def test_no_message_is_a_surprise(topic: str, payload: bytes) -> None:
     except MalformedMessage:
         return
     assert reading is None or isinstance(reading, Reading)
-    assert reading is None or venus.is_interesting(topic)
+    assert reading is None or topics.is_interesting(topic)
 
 
 @given(payloads, st.sampled_from(list(KINDS)))
@@ -538,20 +518,8 @@ def test_no_number_is_reported_that_was_not_sent(
 # --- what goes to the GX ---------------------------------------------------------------------
 
 
-def test_subscriptions_are_those_of_the_design() -> None:
-    """One site's trees and nothing of the rest, which would be ten times the traffic."""
-    assert venus.subscriptions(PORTAL_ID, ("solarcharger", "multi")) == (
-        "N/c0619ab2f7e1/system/0/Serial",
-        "N/c0619ab2f7e1/heartbeat",
-        "N/c0619ab2f7e1/full_publish_completed",
-        "N/c0619ab2f7e1/solarcharger/#",
-        "N/c0619ab2f7e1/multi/#",
-    )
-
-
 def test_keepalives_are_those_the_gx_knows() -> None:
     """The one prolongs and republishes nothing, the other asks for everything and an echo."""
-    assert venus.keepalive_topic(PORTAL_ID) == "R/c0619ab2f7e1/keepalive"
     assert venus.SUPPRESSED_KEEPALIVE == b'{ "keepalive-options" : ["suppress-republish"] }'
     full = venus.full_keepalive("abc")
     assert json.loads(full) == {"keepalive-options": [{"full-publish-completed-echo": "abc"}]}

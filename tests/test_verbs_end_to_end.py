@@ -15,7 +15,7 @@ from mqtt_http_bridge.adapters.clock import SystemClock
 from mqtt_http_bridge.adapters.recording import RecordingWriter
 from mqtt_http_bridge.app.inbox import Inbox, Stop
 from mqtt_http_bridge.app.loop import hands, run_loop
-from mqtt_http_bridge.core import contract, venus
+from mqtt_http_bridge.core import contract, topics
 from mqtt_http_bridge.core.events import Event, Message
 from mqtt_http_bridge.core.measurement import Measurement, to_json
 from mqtt_http_bridge.core.relay import Relay
@@ -101,7 +101,7 @@ def relay_and_record(settings: Settings, recording: Path, gx: StandInGx) -> list
     broker = Broker(
         settings.mqtt,
         client_id="relay-and-record",
-        wants=venus.is_interesting,
+        wants=topics.is_interesting,
         now=clock.now,
         emit=inbox.put,
         draw=random.uniform,

@@ -16,7 +16,7 @@ from mqtt_http_bridge.core.events import Connected, Disconnected, Event, Message
 from mqtt_http_bridge.core.measurement import Measurement
 from mqtt_http_bridge.core.relay import Relay
 from mqtt_http_bridge.core.settings import DeviceSettings, MqttSettings, OutboxSettings, Settings
-from mqtt_http_bridge.core.venus import keepalive_topic
+from mqtt_http_bridge.core.topics import keepalive_topic
 
 PORTAL = "c0619ab2f7e1"
 OTHER_PORTAL = "c0619ab35133"

@@ -9,7 +9,7 @@ from typing import Final
 
 from mqtt_http_bridge.adapters.broker import Broker
 from mqtt_http_bridge.adapters.clock import SystemClock
-from mqtt_http_bridge.core import venus
+from mqtt_http_bridge.core import topics, venus
 from mqtt_http_bridge.core.chargers import SETTLING_S
 from mqtt_http_bridge.core.errors import MalformedMessage
 from mqtt_http_bridge.core.events import Connected, Disconnected, Event, Message, Moment
@@ -66,7 +66,7 @@ def listen(mqtt: MqttSettings, device: DeviceSettings) -> Heard:
         mqtt,
         # Not that of the installation: its service may be connected at the same time.
         client_id=f"mqtt-http-bridge-check-{secrets.token_hex(4)}",
-        wants=venus.is_interesting,
+        wants=topics.is_interesting,
         now=clock.now,
         emit=events.put,
         draw=random.uniform,
@@ -122,14 +122,14 @@ class _Session:
 
     def _connect(self) -> None:
         self.heard.is_connected = True
-        self._broker.subscribe((venus.DISCOVERY_TOPIC,))
+        self._broker.subscribe((topics.DISCOVERY_TOPIC,))
         for portal_id in self._mqtt.portal_ids:
             self._ask(portal_id)
 
     def _ask(self, portal_id: str) -> None:
         self.heard.gxs[portal_id] = GxHeard(Fleet(self._device))
-        self._broker.subscribe(venus.subscriptions(portal_id, venus.SERVICES))
-        self._broker.publish(venus.keepalive_topic(portal_id), venus.full_keepalive(self._echo))
+        self._broker.subscribe(topics.subscriptions(portal_id, topics.SERVICES))
+        self._broker.publish(topics.keepalive_topic(portal_id), venus.full_keepalive(self._echo))
 
     def _hear(self, message: Message) -> None:
         try:

@@ -21,7 +21,7 @@ from mqtt_http_bridge.app.inbox import Inbox
 from mqtt_http_bridge.app.loop import hands, run_loop, watch
 from mqtt_http_bridge.app.sender import Sender
 from mqtt_http_bridge.app.watch import WatchedBackend, WatchedRelay, look_at_outbox
-from mqtt_http_bridge.core import venus
+from mqtt_http_bridge.core import topics
 from mqtt_http_bridge.core.errors import LocalFault
 from mqtt_http_bridge.core.events import Moment
 from mqtt_http_bridge.core.settings import AUTO, BackendSettings, Settings
@@ -62,7 +62,7 @@ def _run(settings: Settings, backend_settings: BackendSettings, inbox: Inbox) ->
     broker = Broker(
         settings.mqtt,
         client_id=settings.mqtt.client_id or installation_client_id(settings.outbox.directory),
-        wants=venus.is_interesting,
+        wants=topics.is_interesting,
         now=clock.now,
         emit=inbox.put,
         draw=random.uniform,

@@ -14,7 +14,7 @@ from mqtt_http_bridge.core.errors import LocalFault
 from mqtt_http_bridge.core.findings import Mark
 from mqtt_http_bridge.core.schema import DEFAULT_USERNAME
 from mqtt_http_bridge.core.settings import DeviceSettings, MqttSettings, Secret
-from mqtt_http_bridge.core.venus import SERVICES
+from mqtt_http_bridge.core.topics import SERVICES
 
 PASSWORD_VARIABLE: Final = "MQTT_HTTP_BRIDGE_MQTT_PASSWORD"  # noqa: S105 - the name of it
 ROLE: Final = "mqtt-http-bridge"

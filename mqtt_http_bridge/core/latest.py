@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Final
 
-from mqtt_http_bridge.core import venus
+from mqtt_http_bridge.core import topics
 
 Received = tuple[str, bytes, bool]
 """Topic, payload, and whether it was retained."""
@@ -18,8 +18,8 @@ _FLEETING_PATHS: Final = frozenset(
     {
         "Yield/Power",
         "Pv/V",
-        *venus.LIFE_PATHS,
-        *(venus.tracker_path(n, leaf) for n in range(venus.MAX_TRACKERS) for leaf in ("P", "V")),
+        *topics.LIFE_PATHS,
+        *(topics.tracker_path(n, leaf) for n in range(topics.MAX_TRACKERS) for leaf in ("P", "V")),
     }
 )
 """Of these no earlier value is remembered once there is a later one. Of a total one is: the last
@@ -39,7 +39,7 @@ def still_telling(received: Sequence[Received]) -> list[Received]:
     kept = []
     for each in reversed(received):
         topic, payload, is_retained = each
-        if is_retained or not payload or topic.endswith(venus.COMPLETED_ENDING):
+        if is_retained or not payload or topic.endswith(topics.COMPLETED_ENDING):
             told.clear()
         elif topic in told:
             continue

@@ -6,7 +6,7 @@ late `Tick`, or none at all, therefore changes nothing but how soon the commands
 
 from typing import Final
 
-from mqtt_http_bridge.core import venus
+from mqtt_http_bridge.core import topics, venus
 from mqtt_http_bridge.core.commands import Command, Log, NoteClockStep, Subscribe
 from mqtt_http_bridge.core.errors import ConfigError, MalformedMessage
 from mqtt_http_bridge.core.events import Connected, Disconnected, Event, Message, Moment, Tick
@@ -118,15 +118,15 @@ class Relay:
         is_portal_known = bool(self._sites)
         commands = self._link.connect(now.monotonic_s, is_portal_known=is_portal_known)
         if not self._settings.mqtt.portal_ids:
-            commands.append(Subscribe((venus.DISCOVERY_TOPIC,)))
+            commands.append(Subscribe((topics.DISCOVERY_TOPIC,)))
         for portal_id in self._sites:
             commands += self._open(portal_id, now)
         self._bring_forward(self._link, *self._sites.values())
         return commands
 
     def _open(self, portal_id: str, now: Moment) -> list[Command]:
-        topics = venus.subscriptions(portal_id, self._settings.mqtt.services)
-        return [Subscribe(topics), *self._sites[portal_id].connect(now)]
+        wanted = topics.subscriptions(portal_id, self._settings.mqtt.services)
+        return [Subscribe(wanted), *self._sites[portal_id].connect(now)]
 
     def _disconnect(self, now: Moment, reason: str) -> list[Command]:
         for site in self._sites.values():

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from mqtt_http_bridge.core import venus
+from mqtt_http_bridge.core import topics, venus
 from mqtt_http_bridge.core.measurement import TrackerReport
 from mqtt_http_bridge.core.venus import Said, State
 
@@ -109,8 +109,8 @@ def _tracker_indexes(said: Sayings) -> list[int] | None:
         return None
     seen = sorted(
         index
-        for index in range(venus.MAX_TRACKERS)
-        if venus.POWER.read(said.get(venus.tracker_path(index, "P"))) is not None
+        for index in range(topics.MAX_TRACKERS)
+        if venus.POWER.read(said.get(topics.tracker_path(index, "P"))) is not None
     )
     if count is None:
         return seen or None
@@ -125,12 +125,12 @@ def _only_tracker(said: Sayings, power_w: float) -> TrackerReport | None:
 
 
 def _tracker(said: Sayings, index: int) -> TrackerReport | None:
-    voltage_v = venus.VOLTAGE.read(said.get(venus.tracker_path(index, "V")))
-    power_w = venus.POWER.read(said.get(venus.tracker_path(index, "P")))
-    enabled = _FLAG.read(said.get(venus.tracker_path(index, "Enabled")))
+    voltage_v = venus.VOLTAGE.read(said.get(topics.tracker_path(index, "V")))
+    power_w = venus.POWER.read(said.get(topics.tracker_path(index, "P")))
+    enabled = _FLAG.read(said.get(topics.tracker_path(index, "Enabled")))
     if voltage_v is None or power_w is None or not enabled:
         return None
-    name = _name(said.get(venus.tracker_path(index, "Name")))
+    name = _name(said.get(topics.tracker_path(index, "Name")))
     return TrackerReport(
         index=index, name=name or f"PV-{index + 1}", voltage_v=voltage_v, power_w=power_w
     )

@@ -13,7 +13,7 @@ from types import MappingProxyType
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from mqtt_http_bridge.core import venus
+from mqtt_http_bridge.core import topics
 from mqtt_http_bridge.core.errors import ConfigError
 from mqtt_http_bridge.core.settings import (
     AUTO,
@@ -135,7 +135,7 @@ def _portal_ids(value: Any) -> tuple[str, ...]:
 def _services(value: Any) -> tuple[str, ...]:
     if not isinstance(value, list) or not value or len(set(value)) != len(value):
         raise ValueError
-    if not set(value) <= set(venus.SERVICES):
+    if not set(value) <= set(topics.SERVICES):
         raise ValueError
     return tuple(value)
 
@@ -186,7 +186,7 @@ KEYS: Final[Mapping[str, Key]] = {
     "mqtt.pinned_certificate": Key("the name of a file with the GX's certificate in PEM", _text),
     "mqtt.client_id": Key("auto, or a text without + and #", _client_id),
     "mqtt.portal_id": Key("auto, a portal id in quotes, or a list of them", _portal_ids),
-    "mqtt.services": Key(f"a list of some of {', '.join(venus.SERVICES)}", _services),
+    "mqtt.services": Key(f"a list of some of {', '.join(topics.SERVICES)}", _services),
     "mqtt.refresh_interval": Key("a number of seconds from 60 to 86400", _number(60, 86_400)),
     "outbox.directory": Key("the name of a directory", _text),
     "outbox.max_bytes": Key("auto, or a whole number of bytes from 100000 up", _max_bytes),

@@ -7,7 +7,7 @@ the messages and their moments alone, live and in a replay.
 
 from typing import Final
 
-from mqtt_http_bridge.core import venus
+from mqtt_http_bridge.core import topics, venus
 from mqtt_http_bridge.core.commands import Command, Log, Publish, Store
 from mqtt_http_bridge.core.events import Moment
 from mqtt_http_bridge.core.fleet import Change, Fleet
@@ -172,7 +172,7 @@ class Site:
 
     def _keepalive(self, payload: bytes, now: Moment) -> Command:
         self._keepalive_due_s = now.monotonic_s + KEEPALIVE_INTERVAL_S
-        return Publish(venus.keepalive_topic(self._portal_id), payload)
+        return Publish(topics.keepalive_topic(self._portal_id), payload)
 
     def _request_everything(self, now: Moment) -> list[Command]:
         # The moment tells this request from every other, of ours or of another relay's, and is

@@ -1,21 +1,19 @@
 """The dialect of Venus OS: what the messages of dbus-flashmq mean, and what wakes it.
 
-The one place that knows topics, payloads and D-Bus paths. Source of the facts: Victron's
-dbus-flashmq v25 and recordings of real devices.
+The one place that knows payloads, and with `topics` the one that knows D-Bus paths. Source of the
+facts: Victron's dbus-flashmq v25 and recordings of real devices.
 """
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 from functools import lru_cache
 from math import isfinite
 from typing import Final
 
+from mqtt_http_bridge.core import topics
 from mqtt_http_bridge.core.errors import MalformedMessage
-
-SERVICES: Final = ("solarcharger", "multi", "inverter")
-"""D-Bus services that can have PV trackers; the last two have where `NrOfTrackers` is above 0."""
 
 KEEPALIVE_INTERVAL_S: Final = 30.0
 """Half of the time for which a keepalive wakes the GX, so that one lost on the way does no harm."""
@@ -171,7 +169,7 @@ POWER: Final = Number("W", -1_000.0, 1_000_000.0)
 VOLTAGE: Final = Number("V", -100.0, 10_000.0)
 ENERGY: Final = Number("kWh", 0.0, 100_000_000.0)
 
-CHARGER_PATHS: Final[Mapping[str, Kind]] = {
+CHARGER_KINDS: Final[Mapping[str, Kind]] = {
     "Connected": Flag(),
     "CustomName": Text(),
     "NrOfTrackers": Code(),
@@ -182,41 +180,15 @@ CHARGER_PATHS: Final[Mapping[str, Kind]] = {
     "Yield/Power": POWER,
     "Yield/System": ENERGY,
 }
-"""The paths of a charger that a measurement is made from, and the kind of each."""
+"""What each of `topics.CHARGER_PATHS` says."""
 
-TRACKER_PATHS: Final[Mapping[str, Kind]] = {
+TRACKER_KINDS: Final[Mapping[str, Kind]] = {
     "Enabled": Flag(),
     "Name": Text(),
     "P": POWER,
     "V": VOLTAGE,
 }
-"""The same for `Pv/<n>/...`, one set for each tracker n of a charger with several."""
-
-LIFE_PATHS: Final = ("Dc/0/Voltage",)
-"""Read for the moment alone: at night, when the PV values stand still, a charger goes on telling
-the voltage of its battery."""
-
-COMPLETED_ENDING: Final = "/full_publish_completed"
-
-LONGEST_TOPIC: Final = 256
-"""Five times what a GX needs for any topic of ours: bounds what remembering topics takes."""
-
-MAX_TRACKERS: Final = 16
-"""More than any charger has (four); bounds what a stray topic can make us keep."""
-
-
-def tracker_path(index: int, leaf: str) -> str:
-    """The path of `leaf` of the tracker `index`, counted from 0."""
-    return f"Pv/{index}/{leaf}"
-
-
-_INTERESTING_PATHS: Final = frozenset(
-    {
-        *CHARGER_PATHS,
-        *LIFE_PATHS,
-        *(tracker_path(index, leaf) for index in range(MAX_TRACKERS) for leaf in TRACKER_PATHS),
-    }
-)
+"""What each of `topics.TRACKER_PATHS` says."""
 
 
 # --- readings --------------------------------------------------------------------------------
@@ -268,17 +240,6 @@ class PortalSeen:
 Reading = ChargerReading | Heartbeat | PublishCompleted | PortalSeen
 
 
-def is_interesting(topic: str) -> bool:
-    """Whether `topic` may carry a reading: cheap, for the nine in ten messages that do not."""
-    if len(topic) > LONGEST_TOPIC:
-        return False
-    parts = topic.split("/", 4)
-    if len(parts) < 5:
-        return len(parts) == 3 and parts[2] in ("heartbeat", "full_publish_completed")
-    path = parts[4]
-    return path in _INTERESTING_PATHS
-
-
 def read(topic: str, payload: bytes) -> Reading | None:
     """What a message means, or None if it means nothing to us.
 
@@ -308,12 +269,12 @@ _PLACES_IN_MIND: Final = 16_384
 @lru_cache(maxsize=_PLACES_IN_MIND)
 def _place(topic: str) -> _Place | None:
     """Where `topic` points; None if nowhere of interest. Raises MalformedMessage."""
-    if not is_interesting(topic):
+    if not topics.is_interesting(topic):
         return None
     prefix, portal_id, service, *rest = topic.split("/", 4)
     if prefix != "N" or not portal_id:
         return None
-    if service in SERVICES:
+    if service in topics.SERVICES:
         instance, path = rest
         return _Place(portal_id, _charger_key(topic, service, instance), path)
     return _Place(portal_id, None, "/".join((service, *rest)))
@@ -341,23 +302,6 @@ def _echo(payload: bytes) -> str | None:
 
 
 # --- what we send to the GX: keepalives and nothing else ---------------------------------------
-
-DISCOVERY_TOPIC: Final = "N/+/system/0/Serial"
-
-
-def subscriptions(portal_id: str, services: Iterable[str]) -> tuple[str, ...]:
-    """The topic filters for one GX; never `N/#`, which would be ten times the traffic."""
-    return (
-        f"N/{portal_id}/system/0/Serial",
-        f"N/{portal_id}/heartbeat",
-        f"N/{portal_id}/full_publish_completed",
-        *(f"N/{portal_id}/{service}/#" for service in services),
-    )
-
-
-def keepalive_topic(portal_id: str) -> str:
-    """The only topic the relay ever publishes on."""
-    return f"R/{portal_id}/keepalive"
 
 
 def full_keepalive(echo: str) -> bytes:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from itertools import cycle, groupby, islice
 from pathlib import Path
 
-from mqtt_http_bridge.core import venus
+from mqtt_http_bridge.core import topics
 from tests.bench.gx import instances
 from tests.bench.traffic import frames, publish_frame, said_by
 from tests.bench.waiting import Failed
@@ -155,7 +155,7 @@ def _shares(opening: Iterable[Message], said: Sequence[Message]) -> tuple[float,
     known = {message.topic: message.payload for message in opening}
     interesting = changed = 0
     for message in said:
-        if venus.is_interesting(message.topic):
+        if topics.is_interesting(message.topic):
             interesting += 1
             changed += known.get(message.topic) != message.payload
             known[message.topic] = message.payload

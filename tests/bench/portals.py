@@ -4,7 +4,7 @@ import time
 
 from mqtt_http_bridge.core.commands import Command
 from mqtt_http_bridge.core.events import Event, Message, Tick
-from mqtt_http_bridge.core.venus import is_interesting
+from mqtt_http_bridge.core.topics import is_interesting
 from tests.bench.consumers import Consumer, paho_floor, relay, scene
 from tests.bench.idle import watch
 from tests.bench.loads import CHANGING, synthetic

@@ -4,7 +4,7 @@ import json
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
-from mqtt_http_bridge.core import venus
+from mqtt_http_bridge.core import topics
 from mqtt_http_bridge.core.commands import Command, Publish, Store
 from mqtt_http_bridge.core.events import Connected, Disconnected, Event, Message, Moment, Tick
 from mqtt_http_bridge.core.measurement import Measurement
@@ -82,7 +82,7 @@ class VirtualGx:
 
     def _say(self, portal: str, path: str, value: object) -> None:
         topic = f"N/{portal}/{path}"
-        if venus.is_interesting(topic):  # The door drops what is not.
+        if topics.is_interesting(topic):  # The door drops what is not.
             self.happen(Message(moment(self.now_s), topic, payload(value)))
 
     def happen(self, event: Event) -> None:

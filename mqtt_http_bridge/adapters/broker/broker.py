@@ -29,7 +29,7 @@ from mqtt_http_bridge.adapters.broker.trust import (
     tls_context,
 )
 from mqtt_http_bridge.adapters.broker.waits import Outcome, Waits
-from mqtt_http_bridge.core import venus
+from mqtt_http_bridge.core import topics
 from mqtt_http_bridge.core.backoff import Draw
 from mqtt_http_bridge.core.events import Connected, Disconnected, Event, Message, Moment
 from mqtt_http_bridge.core.latest import Received, still_telling
@@ -42,7 +42,7 @@ MQTT_KEEPALIVE_S: Final = 20
 CONNECT_TIMEOUT_S: Final = 10.0
 LOOP_TIMEOUT_S: Final = 1.0
 
-_KEEPALIVE_TOPIC: Final = re.compile(re.escape(venus.keepalive_topic("@")).replace("@", "[^/+#]+"))
+_KEEPALIVE_TOPIC: Final = re.compile(re.escape(topics.keepalive_topic("@")).replace("@", "[^/+#]+"))
 
 
 class Broker:
