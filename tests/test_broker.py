@@ -5,7 +5,7 @@ import socket
 import struct
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -39,7 +39,11 @@ class Ear:
     """A Broker of ours, what it emits, and the waits it draws."""
 
     def __init__(
-        self, settings: MqttSettings, wants: Callable[[str], bool], wait_s: float | None
+        self,
+        settings: MqttSettings,
+        wants: Callable[[str], bool],
+        wait_s: float | None,
+        subscriptions: Iterable[tuple[str, ...]] = (),
     ) -> None:
         self.draws: Draws = []
         self._wait_s = wait_s
@@ -47,6 +51,7 @@ class Ear:
         self.broker = Broker(
             settings,
             client_id="ear",
+            subscriptions=subscriptions,
             wants=wants,
             now=SystemClock().now,
             emit=self._events.put,
@@ -86,9 +91,10 @@ def listening(
     *,
     wants: Callable[[str], bool] = topics.is_interesting,
     wait_s: float | None = 0.0,
+    subscriptions: Iterable[tuple[str, ...]] = (),
 ) -> Iterator[Ear]:
     """A started connection; it waits `wait_s` before each new attempt, None for the least."""
-    ear = Ear(settings, wants, wait_s)
+    ear = Ear(settings, wants, wait_s, subscriptions)
     ear.broker.start()
     try:
         yield ear
@@ -147,6 +153,22 @@ def test_what_is_heard(mosquitto: Mosquitto) -> None:
     assert power.topic == f"N/{PORTAL_ID}/solarcharger/0/Yield/Power"
     assert (power.payload, power.retain) == (b"\xff\x00", False)
     assert connected.moment.monotonic_s <= serial.moment.monotonic_s <= power.moment.monotonic_s
+
+
+def test_each_connection_begins_with_what_is_always_wanted(mosquitto: Mosquitto) -> None:
+    """Nobody has to ask for it, the first time or after the broker was away."""
+    wanted = [(f"N/{PORTAL_ID}/solarcharger/#",), (f"N/{PORTAL_ID}/multi/#",)]
+    with listening(settings_for(mosquitto), wait_s=0.05, subscriptions=wanted) as ear:
+        for _ in range(2):
+            ear.wait_for_connection()
+            with StandInGx(mosquitto) as gx:
+                ear.broker.publish(KEEPALIVE_TOPIC, b"")
+                gx.wait_for_keepalive(1)
+                for service in ("solarcharger", "multi"):
+                    gx.publish_raw(f"{service}/0/Pv/V", b'{"value":62.5}')
+                    assert ear.hear(Message).topic == f"N/{PORTAL_ID}/{service}/0/Pv/V"
+            mosquitto.stop()
+            mosquitto.start()
 
 
 def test_what_is_not_worth_passing_on(mosquitto: Mosquitto) -> None:

@@ -8,7 +8,7 @@ import struct
 import termios
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -22,7 +22,7 @@ from mqtt_http_bridge.adapters.clock import SystemClock
 from mqtt_http_bridge.app.inbox import Inbox, Stop
 from mqtt_http_bridge.app.loop import run_loop
 from mqtt_http_bridge.core import site, topics
-from mqtt_http_bridge.core.commands import Command, Store, Subscribe
+from mqtt_http_bridge.core.commands import Command, Store
 from mqtt_http_bridge.core.events import Connected, Disconnected, Event, Message, Moment
 from mqtt_http_bridge.core.relay import Relay
 from mqtt_http_bridge.core.settings import MqttSettings
@@ -46,11 +46,13 @@ def ear(
     *,
     now: Callable[[], Moment] = NOW,
     gather_s: float = 3600.0,
+    subscriptions: Iterable[tuple[str, ...]] = (),
 ) -> Broker:
     """A connection, not started yet, that emits what is of interest."""
     return Broker(
         settings,
         client_id="ear",
+        subscriptions=subscriptions,
         wants=topics.is_interesting,
         now=now,
         emit=emit,
@@ -577,7 +579,7 @@ def test_the_loop_tells_what_is_due_before_it_acts() -> None:
         lambda command: told.append(type(command).__name__),
         read_by=lambda due_s: told.append(f"due in {due_s:.0f} s"),
     )
-    assert told == ["due in 10 s", "Log", "Subscribe", "Publish"]
+    assert told == ["due in 10 s", "Log", "Publish"]
 
 
 def test_no_measurement_is_older_for_a_disk_that_takes_its_time(
@@ -588,15 +590,14 @@ def test_no_measurement_is_older_for_a_disk_that_takes_its_time(
     monkeypatch.setattr(site, "WARM_UP_S", 0.5)
     clock, inbox, ages_s = SystemClock(), Inbox(), list[float]()
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        broker = ear(MqttSettings(port=listener.getsockname()[1]), inbox.put, now=clock.now)
+        mqtt = MqttSettings(port=listener.getsockname()[1])
+        broker = ear(mqtt, inbox.put, now=clock.now, subscriptions=[("N/#",)])
         broker.start()
         peer, _ = listener.accept()
         with peer, saying_the_age(peer, clock) as started_s:
             relay = Relay(settings(PORTAL_ID, interval_s=1.5))
 
             def carry_out(command: Command) -> None:
-                if isinstance(command, Subscribe):
-                    broker.subscribe(command.topics)
                 if isinstance(command, Store):
                     now, (device,) = clock.now(), command.measurement.devices
                     due_s = (

@@ -42,8 +42,6 @@ from tests.virtual import (
     value,
 )
 
-DISCOVERY = Subscribe(("N/+/system/0/Serial",))
-
 
 def subscriptions(virtual: Virtual) -> list[Subscribe]:
     """What was subscribed to so far, in order."""
@@ -118,24 +116,10 @@ def test_a_clock_that_is_set_is_noted(step_s: float) -> None:
 # --- discovery and subscriptions -------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    "services",
-    [("solarcharger",), ("solarcharger", "multi", "inverter")],
-    ids=["the default", "all"],
-)
-def test_a_configured_gx_is_subscribed_to_and_nothing_else_is(services: tuple[str, ...]) -> None:
-    """With a portal id set nothing has to be learnt: its four subscriptions are made at once."""
-    virtual = connected(settings(PORTAL, services=services))
-    assert subscriptions(virtual) == [subscribed(PORTAL, *services)]
-
-
-def test_a_list_of_gx_devices_is_subscribed_to_one_by_one() -> None:
-    """Each GX of the list gets its own subscriptions and its own request for everything."""
+def test_configured_gx_devices_are_asked_one_by_one() -> None:
+    """They are subscribed to by then; each gets its own request for everything."""
     virtual = connected(settings(PORTAL, OTHER_PORTAL))
-    assert subscriptions(virtual) == [
-        subscribed(PORTAL, "solarcharger"),
-        subscribed(OTHER_PORTAL, "solarcharger"),
-    ]
+    assert subscriptions(virtual) == []
     assert virtual.full_requests_s(PORTAL) == virtual.full_requests_s(OTHER_PORTAL) == [0.0]
 
 
@@ -143,18 +127,21 @@ def test_without_a_portal_id_only_the_retained_topic_is_listened_to() -> None:
     """Nothing is published before it is known to whom."""
     virtual = connected(settings())
     virtual.let(100.0)
-    assert [done.command for done in virtual.done if not isinstance(done.command, Log)] == [
-        DISCOVERY
-    ]
+    assert [done.command for done in virtual.done if not isinstance(done.command, Log)] == []
 
 
 @pytest.mark.parametrize("retain", [True, False], ids=["retained", "live, early in boot"])
-def test_the_portal_id_is_learnt_and_its_gx_opened(retain: bool) -> None:
+@pytest.mark.parametrize(
+    "services",
+    [("solarcharger",), ("solarcharger", "multi", "inverter")],
+    ids=["the default", "all"],
+)
+def test_the_portal_id_is_learnt_and_its_gx_opened(services: tuple[str, ...], retain: bool) -> None:
     """The one retained topic names the GX; from there on it is as if it had been configured."""
-    virtual = connected(settings())
+    virtual = connected(settings(services=services))
     virtual.at(0.25)
     virtual.tell_portal(retain=retain)
-    assert subscriptions(virtual) == [DISCOVERY, subscribed(PORTAL, "solarcharger")]
+    assert subscriptions(virtual) == [subscribed(PORTAL, *services)]
     assert virtual.full_requests_s() == [0.25]
     assert f"found the GX with portal id {PORTAL}" in virtual.log()
     virtual.answer()
@@ -172,14 +159,14 @@ def test_a_portal_id_said_twice_is_found_once() -> None:
 
 
 def test_a_learnt_portal_id_is_kept_for_the_next_connection() -> None:
-    """A reconnect does not wait for discovery, but goes on looking for a second GX."""
+    """A reconnect does not wait for discovery."""
     virtual = connected(settings())
     virtual.tell_portal()
     virtual.disconnect()
     virtual.let(1.0)
     virtual.reset()
     virtual.connect()
-    assert subscriptions(virtual) == [DISCOVERY, subscribed(PORTAL, "solarcharger")]
+    assert subscriptions(virtual) == [subscribed(PORTAL, "solarcharger")]
     assert virtual.full_requests_s() == [1.0]
 
 
@@ -492,8 +479,7 @@ def test_whatever_comes_only_keepalives_go_out(relay_settings: Settings, steps: 
             assert command.topic in (f"R/{PORTAL}/keepalive", f"R/{OTHER_PORTAL}/keepalive")
             assert command.payload == SUPPRESSED_KEEPALIVE or echo_of(command)
         if isinstance(command, Subscribe):
-            allowed = (DISCOVERY, *(subscribed(p, "solarcharger") for p in (PORTAL, OTHER_PORTAL)))
-            assert command in allowed
+            assert command in [subscribed(p, "solarcharger") for p in (PORTAL, OTHER_PORTAL)]
 
 
 @given(SETTINGS, HISTORIES)
@@ -573,12 +559,15 @@ def test_whatever_comes_requests_are_a_minute_apart_but_for_connections(
 ) -> None:
     """Every request for everything is the first of its connection, or a minute after the last."""
     virtual = Virtual(relay_settings)
+    connected_s = set()
     for event in events_of(relay_settings, steps):
         with suppress(ConfigError):
             virtual.at(event.moment.monotonic_s)
             virtual.happen(event, event.moment.monotonic_s)
+            if isinstance(event, Connected):
+                connected_s.add(event.moment.monotonic_s)
     for portal_id in (PORTAL, OTHER_PORTAL):
-        opened_s = {
+        opened_s = connected_s | {
             done.at_s
             for done in virtual.done
             if done.command == subscribed(portal_id, "solarcharger")

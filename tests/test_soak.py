@@ -118,6 +118,7 @@ def test_connections_leave_nothing_behind(monkeypatch: pytest.MonkeyPatch) -> No
         broker = Broker(
             MqttSettings(port=listener.getsockname()[1]),
             client_id="soak",
+            subscriptions=[("t",)],
             wants=lambda topic: True,
             now=SystemClock().now,
             emit=events.put,
@@ -132,7 +133,6 @@ def test_connections_leave_nothing_behind(monkeypatch: pytest.MonkeyPatch) -> No
                 peer.recv(4096)
                 peer.sendall(CONNACK)
                 assert isinstance(events.get(timeout=TIMEOUT_S), Connected)
-                broker.subscribe(("t",))
                 assert peer.recv(4096)[0] == 0x82
                 peer.sendall(publish(b"t", b"%d" % number))
                 assert next_message(broker, events).payload == b"%d" % number

@@ -54,6 +54,15 @@ def test_subscriptions_are_those_of_the_design() -> None:
     )
 
 
+def test_the_first_subscriptions_are_those_that_need_no_answer() -> None:
+    """Each GX that is known; where none is, the one retained topic by which each tells its own."""
+    assert topics.first_subscriptions((), ("solarcharger",)) == (("N/+/system/0/Serial",),)
+    assert topics.first_subscriptions(("one", "two"), ("multi",)) == (
+        topics.subscriptions("one", ("multi",)),
+        topics.subscriptions("two", ("multi",)),
+    )
+
+
 def test_a_gx_is_woken_on_one_topic() -> None:
     """The only one on which anything is ever published."""
     assert topics.keepalive_topic(PORTAL_ID) == "R/c0619ab2f7e1/keepalive"

@@ -101,6 +101,7 @@ def relay_and_record(settings: Settings, recording: Path, gx: StandInGx) -> list
     broker = Broker(
         settings.mqtt,
         client_id="relay-and-record",
+        subscriptions=topics.first_subscriptions((), settings.mqtt.services),
         wants=topics.is_interesting,
         now=clock.now,
         emit=inbox.put,

@@ -66,6 +66,7 @@ def listen(mqtt: MqttSettings, device: DeviceSettings) -> Heard:
         mqtt,
         # Not that of the installation: its service may be connected at the same time.
         client_id=f"mqtt-http-bridge-check-{secrets.token_hex(4)}",
+        subscriptions=[(topics.DISCOVERY_TOPIC,)],
         wants=topics.is_interesting,
         now=clock.now,
         emit=events.put,
@@ -122,7 +123,6 @@ class _Session:
 
     def _connect(self) -> None:
         self.heard.is_connected = True
-        self._broker.subscribe((topics.DISCOVERY_TOPIC,))
         for portal_id in self._mqtt.portal_ids:
             self._ask(portal_id)
 

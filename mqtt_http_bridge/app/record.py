@@ -18,6 +18,7 @@ from mqtt_http_bridge.adapters.clock import SystemClock
 from mqtt_http_bridge.adapters.recording import RecordingWriter
 from mqtt_http_bridge.app.inbox import Inbox, Stop
 from mqtt_http_bridge.app.loop import hands, run_loop, watch
+from mqtt_http_bridge.core import topics
 from mqtt_http_bridge.core.anonymize import Anonymizer
 from mqtt_http_bridge.core.events import Event, Message
 from mqtt_http_bridge.core.relay import Relay
@@ -38,6 +39,7 @@ def record(settings: Settings, path: Path, *, is_anonymous: bool, duration_s: fl
         settings.mqtt,
         # Not that of the installation: its service may be connected at the same time.
         client_id=f"mqtt-http-bridge-record-{secrets.token_hex(4)}",
+        subscriptions=topics.first_subscriptions(settings.mqtt.portal_ids, settings.mqtt.services),
         wants=lambda topic: True,
         now=clock.now,
         emit=inbox.put,

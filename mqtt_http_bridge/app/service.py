@@ -62,6 +62,7 @@ def _run(settings: Settings, backend_settings: BackendSettings, inbox: Inbox) ->
     broker = Broker(
         settings.mqtt,
         client_id=settings.mqtt.client_id or installation_client_id(settings.outbox.directory),
+        subscriptions=topics.first_subscriptions(settings.mqtt.portal_ids, settings.mqtt.services),
         wants=topics.is_interesting,
         now=clock.now,
         emit=inbox.put,

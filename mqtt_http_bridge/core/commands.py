@@ -8,7 +8,7 @@ from mqtt_http_bridge.core.measurement import Measurement
 
 @dataclass(frozen=True, slots=True)
 class Subscribe:
-    """Subscribe to these topic filters, QoS 0."""
+    """Subscribe to these topic filters, QoS 0, of a GX that was not known from the start."""
 
     topics: tuple[str, ...]
 

@@ -27,7 +27,7 @@ class Moment:
 
 @dataclass(frozen=True, slots=True)
 class Connected:
-    """The broker has accepted us; nothing is subscribed yet."""
+    """The broker has accepted us; `topics.first_subscriptions` are under way."""
 
     moment: Moment
 

@@ -117,16 +117,17 @@ class Relay:
     def _connect(self, now: Moment) -> list[Command]:
         is_portal_known = bool(self._sites)
         commands = self._link.connect(now.monotonic_s, is_portal_known=is_portal_known)
-        if not self._settings.mqtt.portal_ids:
-            commands.append(Subscribe((topics.DISCOVERY_TOPIC,)))
         for portal_id in self._sites:
             commands += self._open(portal_id, now)
         self._bring_forward(self._link, *self._sites.values())
         return commands
 
     def _open(self, portal_id: str, now: Moment) -> list[Command]:
-        wanted = topics.subscriptions(portal_id, self._settings.mqtt.services)
-        return [Subscribe(wanted), *self._sites[portal_id].connect(now)]
+        """Asks for everything that one GX says; it is heard already if it was known before."""
+        mqtt, commands = self._settings.mqtt, self._sites[portal_id].connect(now)
+        if portal_id in mqtt.portal_ids:
+            return commands
+        return [Subscribe(topics.subscriptions(portal_id, mqtt.services)), *commands]
 
     def _disconnect(self, now: Moment, reason: str) -> list[Command]:
         for site in self._sites.values():

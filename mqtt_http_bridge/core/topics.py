@@ -84,6 +84,17 @@ def subscriptions(portal_id: str, services: Iterable[str]) -> tuple[str, ...]:
     )
 
 
+def first_subscriptions(
+    portal_ids: Iterable[str], services: Iterable[str]
+) -> tuple[tuple[str, ...], ...]:
+    """What to subscribe to as soon as there is a connection, each to be asked for at once.
+
+    That of each GX that is known by its portal id, or else what tells one.
+    """
+    known = tuple(subscriptions(portal_id, services) for portal_id in portal_ids)
+    return known or ((DISCOVERY_TOPIC,),)
+
+
 def keepalive_topic(portal_id: str) -> str:
     """The only topic the relay ever publishes on."""
     return f"R/{portal_id}/keepalive"

@@ -10,7 +10,7 @@ import socket
 import ssl
 import struct
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
@@ -29,11 +29,11 @@ from mqtt_http_bridge.adapters.broker.trust import (
     tls_context,
 )
 from mqtt_http_bridge.adapters.broker.waits import Outcome, Waits
-from mqtt_http_bridge.core import topics
 from mqtt_http_bridge.core.backoff import Draw
 from mqtt_http_bridge.core.events import Connected, Disconnected, Event, Message, Moment
 from mqtt_http_bridge.core.latest import Received, still_telling
 from mqtt_http_bridge.core.settings import MqttSettings
+from mqtt_http_bridge.core.topics import keepalive_topic
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +42,7 @@ MQTT_KEEPALIVE_S: Final = 20
 CONNECT_TIMEOUT_S: Final = 10.0
 LOOP_TIMEOUT_S: Final = 1.0
 
-_KEEPALIVE_TOPIC: Final = re.compile(re.escape(topics.keepalive_topic("@")).replace("@", "[^/+#]+"))
+_KEEPALIVE_TOPIC: Final = re.compile(re.escape(keepalive_topic("@")).replace("@", "[^/+#]+"))
 
 
 class Broker:
@@ -53,6 +53,7 @@ class Broker:
         settings: MqttSettings,
         *,
         client_id: str,
+        subscriptions: Iterable[tuple[str, ...]],
         wants: Callable[[str], bool],
         now: Callable[[], Moment],
         emit: Callable[[Event], None],
@@ -61,13 +62,15 @@ class Broker:
     ) -> None:
         """Nothing is connected until `start`.
 
-        `emit` is called from the thread that it starts, for messages whose topic `wants` wants.
+        Each connection begins with `subscriptions`, one packet each. `emit` is called from the
+        thread that it starts, for messages whose topic `wants` wants.
         With `gather_s`, messages come up to so much later, once nothing is waited for, and of
         measured numbers that were read together only the last of each: see `read_by`.
 
         Raises ConfigError if a file with certificates is none.
         """
         self._settings = settings
+        self._subscriptions = tuple(subscriptions)
         self._wants = wants
         self._now = now
         self._emit = emit
@@ -228,6 +231,8 @@ class Broker:
             return
         moment = self._now()
         self._outcome.connected_s = moment.monotonic_s
+        for topics in self._subscriptions:
+            self.subscribe(topics)
         self._emit(Connected(moment))
 
     def _on_disconnect(
