@@ -4,7 +4,6 @@ Results go to stdout and talk to stderr, but for the log of `run`, which goes to
 supervisors pick it up. Exit status: 0 done, 1 failed, 2 the command or the config is wrong.
 """
 
-import gc
 import logging
 import os
 import sys
@@ -14,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final, TextIO
 
+from mqtt_http_bridge.app.loading import loading
 from mqtt_http_bridge.cli_grammar import Arguments, parser
 from mqtt_http_bridge.cli_grammar_setup import DEFAULT_CERTIFICATE
 from mqtt_http_bridge.core.errors import BridgeError, ConfigError
@@ -58,14 +58,10 @@ def _pause(pause_s: float) -> None:
 
 
 def _run(arguments: Arguments) -> int:
-    # What is imported stays: looking for garbage in it would take a tenth of the start.
-    gc.disable()
-    try:
+    with loading():
         from mqtt_http_bridge.app.service import run
 
         settings = _settings(arguments, needs_backend=True)
-    finally:
-        gc.enable()
     _start_log(sys.stdout, settings.logging_level)
     if settings.logs_to_syslog:
         from mqtt_http_bridge.adapters.syslog import add_system_log

@@ -171,6 +171,50 @@ def test_each_connection_begins_with_what_is_always_wanted(mosquitto: Mosquitto)
             mosquitto.start()
 
 
+def test_a_start_waits_until_the_subscriptions_are_out() -> None:
+    """Whoever takes the processor from then on holds nothing up."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        accepted: queue.SimpleQueue[socket.socket] = queue.SimpleQueue()
+
+        def accept() -> None:
+            connection, _ = server.accept()
+            connection.sendall(ACCEPTED)
+            accepted.put(connection)
+
+        threading.Thread(target=accept, daemon=True).start()
+        mqtt = MqttSettings(port=server.getsockname()[1])
+        ear = Ear(mqtt, topics.is_interesting, 0.0, [("a/topic",)])
+        ear.broker.start(TIMEOUT_S)
+        with accepted.get(timeout=TIMEOUT_S) as connection:
+            connection.setblocking(False)
+            assert b"\x82\x0c\x00\x01\x00\x07a/topic\x00" in connection.recv(4096)
+        ear.broker.stop(TIMEOUT_S)
+        del ear.broker._client
+
+
+def test_a_start_waits_no_longer_than_for_the_first_attempt(mosquitto: Mosquitto) -> None:
+    """A broker that is not there is not waited for."""
+    mosquitto.stop()
+    ear = Ear(settings_for(mosquitto), topics.is_interesting, 60.0)
+    began_s = time.monotonic()
+    ear.broker.start(TIMEOUT_S)
+    assert time.monotonic() - began_s < TIMEOUT_S / 2
+    assert isinstance(ear.hear(Disconnected), Disconnected)
+    ear.broker.stop(TIMEOUT_S)
+    del ear.broker._client
+
+
+def test_a_start_waits_as_long_as_it_was_told() -> None:
+    """A broker that says nothing holds nobody up."""
+    with Peer(b"") as peer:
+        ear = Ear(MqttSettings(port=peer.port), topics.is_interesting, 60.0)
+        began_s = time.monotonic()
+        ear.broker.start(0.05)
+        assert 0.05 <= time.monotonic() - began_s < TIMEOUT_S
+        ear.broker.stop(TIMEOUT_S)
+        del ear.broker._client
+
+
 def test_what_is_not_worth_passing_on(mosquitto: Mosquitto) -> None:
     """Messages on other topics are dropped at the door."""
     with StandInGx(mosquitto) as gx, listening(settings_for(mosquitto)) as ear:

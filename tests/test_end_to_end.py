@@ -537,6 +537,9 @@ def test_two_processes_with_one_outbox(world: World, gx: StandInGx) -> None:
     assert second.lines[-1].startswith(f"mqtt-http-bridge: {world.spool}: expected to own this")
     world.backend.wait_for(count + 1, timeout_s=TIMEOUT_S)
     assert first.stop() == 0
+    # Under the one name that both have, the second would have thrown the first off.
+    name = (world.spool / "client-id").read_text(encoding="ascii").strip()
+    assert world.broker._log().count(f" as {name} ") == 1
 
 
 # --- the log -------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -13,14 +14,26 @@ from tests.charger_values import single_tracker
 from tests.gx import PORTAL_ID, StandInGx
 from tests.mosquitto import Mosquitto
 
-SERVICE = {"app.inbox", "app.loop", "app.sender", "app.service", "app.watch"}
-"""What `run` needs of the verbs."""
+ASKING = {
+    "app.inbox",
+    "app.loading",
+    "app.service",
+    "core.backoff",
+    "core.errors",
+    "core.events",
+    "core.latest",
+    "core.schema",
+    "core.settings",
+    "core.topics",
+}
+"""What `run` needs before it has asked the GX, beside the command line and adapters."""
+RELAYING = {"app.loop", "app.relaying", "app.sender", "app.watch"}
+"""What it needs of the verbs then."""
 BIG = ("paho", "requests", "urllib3", "charset_normalizer", "yaml")
 
 WATCHED = """
 import json, sys
 from mqtt_http_bridge.adapters.broker import Broker
-from mqtt_http_bridge.adapters.outbox import Outbox
 from mqtt_http_bridge.cli import main
 
 def noting(method):
@@ -31,8 +44,14 @@ def noting(method):
         return found
     return note
 
-Broker.subscribe = noting(Broker.subscribe)
-Outbox.settle = noting(Outbox.settle)
+subscribe = noting(Broker.subscribe)
+
+def subscribe_and_watch_on(self, topics):
+    subscribe(self, topics)
+    from mqtt_http_bridge.adapters.outbox import Outbox
+    Outbox.settle = noting(Outbox.settle)
+
+Broker.subscribe = subscribe_and_watch_on
 sys.exit(main())
 """
 """Writes down the modules that are there after SUBSCRIBE, and after an entry is settled."""
@@ -71,6 +90,12 @@ def test_a_verb_imports_only_what_it_uses(arguments: list[str], expected: set[st
     assert packages_after(call(*arguments)) == expected
 
 
+def of_ours(names: Iterable[str]) -> set[str]:
+    """Our modules among all, by the name below the package."""
+    ours = "mqtt_http_bridge."
+    return {name.removeprefix(ours) for name in names if name.startswith(ours)} - {"app", "core"}
+
+
 def test_run_subscribes_before_it_loads_what_posts_and_loads_nothing_after(tmp_path: Path) -> None:
     """The GX is asked first, and the first POST is the last moment at which anything is loaded."""
     with Mosquitto() as mosquitto, StandInBackend() as backend, StandInGx(mosquitto) as gx:
@@ -99,6 +124,7 @@ def test_run_subscribes_before_it_loads_what_posts_and_loads_nothing_after(tmp_p
     assert [place for place, _ in settled] == ["settle"] * 3
     loaded = {name.partition(".")[0] for name in at_subscribe}
     assert loaded & set(BIG) == {"paho", "yaml"}
+    assert {name for name in of_ours(at_subscribe) if name.startswith(("app.", "core."))} == ASKING
     first, *later = [set(names) for _, names in settled]
     # All but what requests guesses encodings by.
     assert {name.partition(".")[0] for name in first} & set(BIG) == set(BIG) - {
@@ -107,20 +133,22 @@ def test_run_subscribes_before_it_loads_what_posts_and_loads_nothing_after(tmp_p
     assert [names - first for names in later] == [set(), set()]
 
 
-def test_what_run_imports_of_ours(tmp_path: Path) -> None:
+def test_what_run_imports_of_ours() -> None:
     """A module that is not on this list is paid for by every GX: add it only if `run` needs it."""
     code = (
-        "import sys, mqtt_http_bridge.app.service, mqtt_http_bridge.adapters.config\n"
-        "print(*(n for n in sys.modules if n.startswith('mqtt_http_bridge.')), sep='\\n')"
+        "import sys, mqtt_http_bridge.app.service, mqtt_http_bridge.app.relaying\n"
+        "import mqtt_http_bridge.adapters.config\n"
+        "print(*sys.modules, sep='\\n')"
     )
     found = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
-    names = {name.removeprefix("mqtt_http_bridge.") for name in found.stdout.split()}
+    names = of_ours(found.stdout.split())
     adapters = {name for name in names if name.startswith("adapters.")}
     apart = {"adapters.backend", "adapters.broker", "adapters.outbox", "adapters.status"}
-    assert {name for name in names if name.startswith("app.")} <= SERVICE
+    assert {name for name in names if name.startswith("app.")} <= ASKING | RELAYING
     assert {".".join(name.split(".")[:2]) for name in adapters} <= apart | {
         "adapters.clock",
         "adapters.config",
+        "adapters.installation",
     }
     assert names & {"core.anonymize", "core.contract", "adapters.recording"} == set()
 

@@ -57,6 +57,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
         "adapters.broker",
         "adapters.clock",
         "adapters.config",
+        "adapters.installation",
         "adapters.machine",
         "adapters.network",
         "adapters.outbox",
@@ -66,10 +67,11 @@ ROWS: tuple[tuple[str, ...], ...] = (
         "adapters.status",
     ),
     # Threads and loops, the verbs.
-    ("app.inbox",),
+    ("app.inbox", "app.loading"),
     ("app.loop", "app.sender", "app.stand_in_server"),
     ("app.stand_in_backend", "app.listen", "app.status", "app.watch"),
-    ("app.outbox_verbs", "app.record", "app.replay", "app.service"),
+    ("app.outbox_verbs", "app.record", "app.relaying", "app.replay"),
+    ("app.service",),
     ("app.check", "app.make_config", "app.setup"),
     ("app.demo",),
     # Arguments, exit status, error text.

@@ -12,8 +12,8 @@ import pytest
 
 from mqtt_http_bridge.adapters.clock import SystemClock
 from mqtt_http_bridge.adapters.recording import RecordingWriter
-from mqtt_http_bridge.app.inbox import Inbox, Item, Stop, ThreadDied
-from mqtt_http_bridge.app.loop import Crippled, run_loop, watch, write_log
+from mqtt_http_bridge.app.inbox import Inbox, Item, Stop, ThreadDied, watch
+from mqtt_http_bridge.app.loop import Crippled, run_loop, write_log
 from mqtt_http_bridge.app.replay import Part, measurements
 from mqtt_http_bridge.core.commands import Command, Log, Publish, Store
 from mqtt_http_bridge.core.errors import BridgeError, ConfigError

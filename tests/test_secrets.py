@@ -17,8 +17,7 @@ from mqtt_http_bridge.adapters.backend import Backend
 from mqtt_http_bridge.adapters.config import load
 from mqtt_http_bridge.adapters.outbox import Outbox
 from mqtt_http_bridge.app import sender as sender_module
-from mqtt_http_bridge.app.inbox import Inbox, ThreadDied
-from mqtt_http_bridge.app.loop import watch
+from mqtt_http_bridge.app.inbox import Inbox, ThreadDied, watch
 from mqtt_http_bridge.app.sender import Sender
 from mqtt_http_bridge.cli import WRONG_USAGE, main
 from mqtt_http_bridge.core.measurement import to_json

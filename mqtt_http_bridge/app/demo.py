@@ -17,9 +17,9 @@ from typing import Any, Final, Self, TextIO
 from mqtt_http_bridge.adapters.backend import Backend
 from mqtt_http_bridge.adapters.clock import SystemClock, boot_id
 from mqtt_http_bridge.adapters.outbox import Boot, Outbox
+from mqtt_http_bridge.app.relaying import status_page
 from mqtt_http_bridge.app.replay import Part, measurements
 from mqtt_http_bridge.app.sender import Sender
-from mqtt_http_bridge.app.service import status_page
 from mqtt_http_bridge.app.stand_in_backend import StandInBackend
 from mqtt_http_bridge.app.stand_in_server import Arrival
 from mqtt_http_bridge.app.watch import WatchedBackend, WatchedRelay, look_at_outbox

@@ -1,9 +1,17 @@
-"""What the other threads have for the main thread, in the order in which it came."""
+"""What the other threads, and the system, have for the main thread, in the order it came in."""
 
+import logging
 import queue
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from types import FrameType
 
 from mqtt_http_bridge.core.events import Event
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,3 +49,31 @@ class Inbox:
             return self._items.get(timeout=timeout_s)
         except queue.Empty:
             return None
+
+
+@contextmanager
+def watch(inbox: Inbox) -> Iterator[None]:
+    """Within this, SIGTERM and Ctrl+C put Stop into the inbox, and dying threads ThreadDied.
+
+    A second signal ends the process at once. Only the main thread may enter.
+    """
+
+    def stop(number: int, _frame: FrameType | None) -> None:
+        signal.signal(number, previous_handlers[signal.Signals(number)])
+        inbox.put(Stop())
+
+    def report(arguments: threading.ExceptHookArgs) -> None:
+        name = arguments.thread.name if arguments.thread else "without a name"
+        log.critical("the thread %s died", name, exc_info=arguments.exc_value)
+        inbox.put(ThreadDied(name))
+
+    previous_handlers = {
+        number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)
+    }
+    previous_hook, threading.excepthook = threading.excepthook, report
+    try:
+        yield
+    finally:
+        threading.excepthook = previous_hook
+        for number, handler in previous_handlers.items():
+            signal.signal(number, handler)

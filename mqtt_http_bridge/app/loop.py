@@ -5,12 +5,8 @@ loop alone owns the relay.
 """
 
 import logging
-import signal
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import replace
-from types import FrameType
 from typing import TYPE_CHECKING
 
 from mqtt_http_bridge.app.inbox import Inbox, Item, Stop, ThreadDied
@@ -115,31 +111,3 @@ def hands(
 def write_log(level: str, text: str) -> None:
     """Writes a line that the relay wants in the log."""
     log.log(logging.getLevelNamesMapping()[level], text)
-
-
-@contextmanager
-def watch(inbox: Inbox) -> Iterator[None]:
-    """Within this, SIGTERM and Ctrl+C put Stop into the inbox, and dying threads ThreadDied.
-
-    A second signal ends the process at once. Only the main thread may enter.
-    """
-
-    def stop(number: int, _frame: FrameType | None) -> None:
-        signal.signal(number, previous_handlers[signal.Signals(number)])
-        inbox.put(Stop())
-
-    def report(arguments: threading.ExceptHookArgs) -> None:
-        name = arguments.thread.name if arguments.thread else "without a name"
-        log.critical("the thread %s died", name, exc_info=arguments.exc_value)
-        inbox.put(ThreadDied(name))
-
-    previous_handlers = {
-        number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)
-    }
-    previous_hook, threading.excepthook = threading.excepthook, report
-    try:
-        yield
-    finally:
-        threading.excepthook = previous_hook
-        for number, handler in previous_handlers.items():
-            signal.signal(number, handler)

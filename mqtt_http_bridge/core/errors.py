@@ -28,6 +28,12 @@ class MalformedRecording(BridgeError):
 class OutboxBusy(BridgeError):
     """Another process owns the spool directory: stop, or both would send the same entries."""
 
+    def __init__(self, directory: object) -> None:
+        super().__init__(
+            f"{directory}: expected to own this outbox, found that another mqtt-http-bridge does:"
+            " stop it, or set another outbox.directory"
+        )
+
 
 class LocalFault(BridgeError):
     """This machine refuses what the verb needs (a file, a directory, a port)."""

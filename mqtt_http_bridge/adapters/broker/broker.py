@@ -76,6 +76,7 @@ class Broker:
         self._emit = emit
         self._draw = draw
         self._stopping = threading.Event()
+        self._has_begun = threading.Event()
         self._bell: Bell | None = None
         self._outcome = Outcome()
         self._client = self._make_client(client_id)
@@ -115,10 +116,15 @@ class Broker:
 
     # --- for other threads -----------------------------------------------------------------------
 
-    def start(self) -> None:
-        """Starts the thread: connects, and connects again, until `stop`."""
+    def start(self, wait_s: float = 0.0) -> None:
+        """Starts the thread: connects, and connects again, until `stop`.
+
+        Returns when the subscriptions are on their way, or the first attempt has failed, or after
+        `wait_s`.
+        """
         self._bell = Bell()
         self._thread.start()
+        self._has_begun.wait(wait_s)
 
     def stop(self, timeout_s: float) -> None:
         """Reads what has come, says goodbye and ends the thread, waiting at most `timeout_s`."""
@@ -167,6 +173,7 @@ class Broker:
             while not self._stopping.is_set():
                 self._outcome = Outcome()
                 self._connect_and_listen(bell)
+                self._has_begun.set()
                 if not self._stopping.is_set():
                     self._emit(Disconnected(self._now(), self._outcome.reason))
                     self._stopping.wait(waits.after(self._outcome, self._now().monotonic_s))
@@ -186,6 +193,8 @@ class Broker:
             timeout_s = self._gathering.wait_s() if self._gathering.is_on else LOOP_TIMEOUT_S
             if self._turn(bell, timeout_s) != MQTTErrorCode.MQTT_ERR_SUCCESS:
                 return
+            if self._outcome.connected_s is not None and not self._client.want_write():
+                self._has_begun.set()
             if isinstance(sock := self._client.socket(), socket.socket):
                 self._gathering.begin_or_end(sock)
         # Not in `stop`: a goodbye that goes out before the last words are read ends the reading.

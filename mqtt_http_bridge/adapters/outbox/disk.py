@@ -264,10 +264,7 @@ def _lock(path: Path) -> int:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
         os.close(descriptor)
-        raise OutboxBusy(
-            f"{path.parent}: expected to own this outbox, found that another mqtt-http-bridge does:"
-            " stop it, or set another outbox.directory"
-        ) from error
+        raise OutboxBusy(path.parent) from error
     except OSError:
         os.close(descriptor)
         raise

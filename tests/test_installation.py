@@ -1,0 +1,68 @@
+"""What an installation has for itself: a name at the broker, and that one process alone uses it."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from mqtt_http_bridge.adapters.installation import client_id, sole
+from mqtt_http_bridge.core.errors import LocalFault, OutboxBusy
+
+HOLD = """
+import sys, pathlib
+from mqtt_http_bridge.adapters.installation import sole
+with sole(pathlib.Path(sys.argv[1])):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_the_client_id_is_drawn_once(tmp_path: Path) -> None:
+    """It stays, differs from that of other installations, and is one that any broker takes."""
+    first = client_id(tmp_path / "a" / "outbox")
+    assert client_id(tmp_path / "a" / "outbox") == first
+    assert client_id(tmp_path / "b") != first
+    assert first.startswith("mqtt-http-bridge-")
+    assert first.isascii()
+
+
+def test_an_empty_client_id_is_drawn_anew(tmp_path: Path) -> None:
+    """A power cut may have left the file without its line."""
+    (tmp_path / "client-id").touch()
+    drawn = client_id(tmp_path)
+    assert drawn != ""
+    assert client_id(tmp_path) == drawn
+
+
+def test_a_client_id_that_cannot_be_kept_is_an_error(tmp_path: Path) -> None:
+    """A new one at each start would leave the broker with as many sessions."""
+    (tmp_path / "outbox").touch()
+    with pytest.raises(LocalFault, match="client-id: cannot keep the MQTT client id there"):
+        client_id(tmp_path / "outbox")
+
+
+def test_one_process_at_a_time(tmp_path: Path) -> None:
+    """The second one is told; once the first is dead, however it died, the next one may."""
+    directory = tmp_path / "outbox"
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLD, directory], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as first:
+        assert first.stdout is not None
+        assert first.stdout.readline() == b"held\n"
+        with pytest.raises(OutboxBusy, match=f"{directory}: expected to own this"), sole(directory):
+            pass
+        first.kill()
+        first.wait()
+    for _ in range(2):
+        with sole(directory):
+            pass
+
+
+def test_a_directory_that_cannot_be_made_is_let_pass(tmp_path: Path) -> None:
+    """The outbox works in memory then, and says why: no reason to measure nothing."""
+    (tmp_path / "outbox").touch()
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    with sole(tmp_path / "outbox"):
+        pass
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
