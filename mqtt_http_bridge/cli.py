@@ -29,7 +29,8 @@ LOCALHOST: Final = "127.0.0.1"
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command and returns its exit status; argparse exits with 2 on its own."""
-    arguments = parser().parse_args(argv, namespace=Arguments())
+    words = sys.argv[1:] if argv is None else argv
+    arguments = parser(*words[:1]).parse_args(words, namespace=Arguments())
     try:
         return VERBS[arguments.verb](arguments)
     except BrokenPipeError:

@@ -57,6 +57,38 @@ def test_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out == f"mqtt-http-bridge {__version__}\n"
 
 
+def test_the_part_of_a_verb_is_as_the_whole(capsys: pytest.CaptureFixture[str]) -> None:
+    """What is left out of the grammar to be quicker is missed by nobody."""
+    for verb in cli_grammar._VERBS:
+        told = []
+        for grammar in (cli_grammar.parser(), cli_grammar.parser(verb)):
+            with pytest.raises(SystemExit):
+                grammar.parse_args([verb, "--help"])
+            told.append(capsys.readouterr().out)
+        assert told[0] == told[1]
+        assert f"mqtt-http-bridge {verb}" in told[0]
+
+
+@pytest.mark.parametrize("word", ["rum", ""])
+def test_what_is_no_verb_is_told_with_all_there_are(
+    word: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Also a mistyped one."""
+    with pytest.raises(SystemExit):
+        main([word])
+    assert "run,check,discover" in capsys.readouterr().err.replace("'", "").replace(" ", "")
+
+
+def test_help_is_laid_out_for_80_columns(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever the terminal has: to ask it would load what no verb needs."""
+    monkeypatch.setenv("COLUMNS", "200")
+    with pytest.raises(SystemExit):
+        main(["record", "--help"])
+    assert 70 < max(map(len, capsys.readouterr().out.splitlines())) < 80
+
+
 def test_help_names_every_verb_and_where_to_start(capsys: pytest.CaptureFixture[str]) -> None:
     """The first thing a person reads lists what there is, one line each."""
     with pytest.raises(SystemExit) as caught:

@@ -124,6 +124,8 @@ def test_run_subscribes_before_it_loads_what_posts_and_loads_nothing_after(tmp_p
     assert [place for place, _ in settled] == ["settle"] * 3
     loaded = {name.partition(".")[0] for name in at_subscribe}
     assert loaded & set(BIG) == {"paho", "yaml"}
+    # What argparse asks the width of a terminal by, and what only a faulty config needs.
+    assert {"shutil", "difflib"} & set(at_subscribe) == set()
     assert {name for name in of_ours(at_subscribe) if name.startswith(("app.", "core."))} == ASKING
     first, *later = [set(names) for _, names in settled]
     # All but what requests guesses encodings by.

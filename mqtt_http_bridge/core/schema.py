@@ -7,7 +7,6 @@ documentation are held against it.
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from ipaddress import ip_address
 from types import MappingProxyType
 from typing import Any, Final
@@ -250,6 +249,8 @@ def _shown(value: object) -> str:
 
 
 def _unknown(what: str, name: str, known: Mapping[str, Key] | tuple[str, ...]) -> str:
+    from difflib import get_close_matches  # Most configs need none.
+
     nearest = get_close_matches(name, known, n=1, cutoff=0.0)[0]
     shown = name if name.isprintable() else repr(name)
     return f"{shown}: expected a known {what}, found this one: did you mean {nearest}?"
