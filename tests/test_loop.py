@@ -6,6 +6,7 @@ import queue
 import signal
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -162,6 +163,21 @@ def test_an_event_that_a_tick_overtook_is_moved_and_not_lost() -> None:
     events, _ = run(inbox, now)
     moved = Message(moment(10.0), overtaken.topic, overtaken.payload)
     assert events == [Connected(moment(0)), Tick(moment(10.0)), moved]
+
+
+def test_what_came_before_the_loop_began_counts_from_then_on() -> None:
+    """A connection that had to wait for the relay is as fresh as one that is made now."""
+    heard = [Message(moment(t), f"N/{PORTAL}/heartbeat", value(1)) for t in (1.0, 12.0)]
+    events: list[Event] = []
+    run_loop(
+        Relay(settings(PORTAL)),
+        inbox_of(Connected(moment(0)), *heard, Stop()),
+        lambda: moment(12.0),
+        lambda command: None,
+        events.append,
+        earliest_s=11.5,
+    )
+    assert events == [Connected(moment(11.5)), replace(heard[0], moment=moment(11.5)), heard[1]]
 
 
 def test_an_event_in_time_keeps_its_moment() -> None:

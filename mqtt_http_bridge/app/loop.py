@@ -41,14 +41,16 @@ def run_loop(
     carry_out: Callable[[Command], None],
     tap: Callable[[Event], None] = lambda event: None,
     *,
+    earliest_s: float = -float("inf"),
     read_by: Callable[[float], None] = lambda due_s: None,
 ) -> None:
     """Runs until Stop; `tap` sees each event as the relay will, before the relay does.
 
+    What came before `earliest_s` counts as having come then: nothing could be done about it.
     `read_by` is told when the relay acts next, so that what is held up comes in before that.
     Raises Crippled when a thread has died, and what the relay raises.
     """
-    latest_s = -float("inf")
+    latest_s = earliest_s
     while True:
         item = _next(inbox, now, relay.next_deadline_s())
         if isinstance(item, Stop):
@@ -77,7 +79,7 @@ def _next(inbox: Inbox, now: Callable[[], Moment], due_s: float) -> Item:
 
 
 def _not_before(event: Event, latest_s: float) -> Event:
-    """`event`, moved to `latest_s` if a Tick overtook it on the way through the inbox."""
+    """`event`, moved to `latest_s` if it came before: a Tick may overtake it in the inbox."""
     if event.moment.monotonic_s >= latest_s:
         return event
     return replace(event, moment=event.moment.not_before(latest_s))

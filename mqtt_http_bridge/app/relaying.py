@@ -47,8 +47,15 @@ def relay(
     with status_page(settings, *desk):
         sender.start()
         try:
-            carry_out = hands(broker, outbox.append, outbox.note_clock_step)
-            run_loop(watched, inbox, clock.now, carry_out, read_by=broker.read_by)
+            run_loop(
+                watched,
+                inbox,
+                clock.now,
+                hands(broker, outbox.append, outbox.note_clock_step),
+                # The broker may have been waiting: what is asked for now is answered from now on.
+                earliest_s=clock.now().monotonic_s,
+                read_by=broker.read_by,
+            )
         finally:
             sender.stop(STOP_SENDER_S)
     log.info("stopped: %d measurements wait in %s", len(outbox), outbox.directory)
