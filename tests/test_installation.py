@@ -1,5 +1,8 @@
 """What an installation has for itself: a name at the broker, and that one process alone uses it."""
 
+import errno
+import fcntl
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -57,6 +60,44 @@ def test_one_process_at_a_time(tmp_path: Path) -> None:
     for _ in range(2):
         with sole(directory):
             pass
+
+
+def test_a_disk_that_takes_no_file_can_still_be_locked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a disk that is read-only, the directory stands in for the file."""
+    open_file = os.open
+
+    def refuse(path: Path, flags: int, mode: int = 0) -> int:
+        if flags & os.O_CREAT:
+            raise OSError(errno.EROFS, "Read-only file system")
+        return open_file(path, flags, mode)
+
+    monkeypatch.setattr(os, "open", refuse)
+    with sole(tmp_path), pytest.raises(OutboxBusy), sole(tmp_path):
+        pass
+
+
+def test_what_is_locked_is_a_file(tmp_path: Path) -> None:
+    """NFS locks no directory for one alone."""
+    with sole(tmp_path):
+        assert (tmp_path / "running").is_file()
+        descriptor = os.open(tmp_path, os.O_RDONLY)
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        os.close(descriptor)
+
+
+def test_the_directory_lasts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each new directory is flushed into the one above it, for what the outbox will put there."""
+    flushed, flush = list[str](), os.fsync
+
+    def note(descriptor: int) -> None:
+        flushed.append(str(Path(f"/proc/self/fd/{descriptor}").readlink()))
+        flush(descriptor)
+
+    monkeypatch.setattr(os, "fsync", note)
+    with sole(tmp_path / "a" / "outbox"):
+        assert flushed == [str(tmp_path), str(tmp_path / "a")]
 
 
 def test_a_directory_that_cannot_be_made_is_let_pass(tmp_path: Path) -> None:

@@ -51,6 +51,8 @@ ROWS: tuple[tuple[str, ...], ...] = (
     ("core.troubles",),
     ("core.findings", "core.status"),
     ("core.metrics",),
+    # What several of those below need.
+    ("adapters.directories",),
     # One outside thing each.
     (
         "adapters.backend",

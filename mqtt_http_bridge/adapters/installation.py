@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from mqtt_http_bridge.adapters.directories import make_directory
 from mqtt_http_bridge.core.errors import LocalFault, OutboxBusy
 
 
@@ -17,19 +18,27 @@ from mqtt_http_bridge.core.errors import LocalFault, OutboxBusy
 def sole(directory: Path) -> Iterator[None]:
     """Within this no other process is within it, for this directory.
 
-    Raises OutboxBusy if one is. A system that makes or locks no such directory is let pass: the
-    outbox tells what is wrong with it.
+    Raises OutboxBusy if one is. A disk on which nothing can be locked is let pass: the outbox tells
+    what is wrong with it.
     """
     descriptor = None
     try:
         with suppress(OSError):
-            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-            descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            make_directory(directory, 0o700)
+            descriptor = _open(directory)
             _lock(descriptor, directory)
         yield
     finally:
         if descriptor is not None:
             os.close(descriptor)
+
+
+def _open(directory: Path) -> int:
+    """A file to lock, or the directory itself where none can be made; NFS locks files alone."""
+    try:
+        return os.open(directory / "running", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError:
+        return os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
 
 
 def _lock(descriptor: int, directory: Path) -> None:
@@ -46,7 +55,7 @@ def client_id(directory: Path) -> str:
     """
     path = directory / "client-id"
     try:
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_directory(directory, 0o700)
         if path.is_file() and (known := path.read_text(encoding="ascii").strip()):
             return known
         made = f"mqtt-http-bridge-{os.urandom(4).hex()}"

@@ -12,7 +12,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from mqtt_http_bridge.adapters.outbox.files import Extent, make_directory, move_into
+from mqtt_http_bridge.adapters.directories import make_directory
+from mqtt_http_bridge.adapters.outbox.files import Extent, move_into
 from mqtt_http_bridge.adapters.outbox.layout import Layout
 from mqtt_http_bridge.adapters.outbox.losses import Losses
 from mqtt_http_bridge.adapters.outbox.oldest import Key, OldestFirst

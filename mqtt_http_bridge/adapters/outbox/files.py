@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from mqtt_http_bridge.adapters.directories import flush_directory, make_directory
+
 _SUFFIX: Final = ".json"
 _UNFINISHED: Final = ".part"
 _OPEN_MODE: Final = 0o600
@@ -151,7 +153,7 @@ def _write_whole(path: str, body: bytes, mode: int) -> None:
         with suppress(OSError):
             os.unlink(unfinished)
         raise
-    _flush_directory(os.path.dirname(path) or os.curdir)
+    flush_directory(os.path.dirname(path) or os.curdir)
 
 
 def _create(path: str, mode: int) -> int:
@@ -164,14 +166,6 @@ def _create(path: str, mode: int) -> int:
         return os.open(path, flags, mode)
 
 
-def make_directory(directory: Path, mode: int) -> None:
-    """Makes a directory, and those above it, so that they last. Raises OSError."""
-    if not directory.is_dir():
-        make_directory(directory.parent, 0o777)
-        directory.mkdir(mode, exist_ok=True)
-        _flush_directory(str(directory.parent))
-
-
 def move_into(path: Path, directory: Path) -> None:
     """Moves a file or directory under a name that nothing has in `directory`. Raises OSError."""
     make_directory(directory, 0o700)
@@ -179,12 +173,3 @@ def move_into(path: Path, directory: Path) -> None:
     while os.path.lexists(target):
         target, count = directory / f"{path.name}.{count}", count + 1
     path.rename(target)
-
-
-def _flush_directory(directory: str) -> None:
-    """Makes the names in `directory` last through a power cut. Raises OSError."""
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

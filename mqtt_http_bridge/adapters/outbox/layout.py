@@ -1,6 +1,7 @@
 """Where things lie in the spool directory; for the service and for who looks in from outside.
 
-lock              held by the service
+lock              held by whoever has the outbox
+running, client-id  of the installation: see adapters.installation
 waiting/          measurements to be sent, one file each, the number gives the order
 parked/<serial>/  device reports that a setting keeps from being stored, and `reason`
 damaged/          files that are no measurements, for a person to look at
@@ -15,7 +16,8 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import quote, unquote
 
-from mqtt_http_bridge.adapters.outbox.files import NumberedFiles, make_directory, write_small
+from mqtt_http_bridge.adapters.directories import make_directory
+from mqtt_http_bridge.adapters.outbox.files import NumberedFiles, write_small
 
 _REASON: Final = "reason"
 _SERIAL: Final = "serial"

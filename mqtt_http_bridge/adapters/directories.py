@@ -1,0 +1,21 @@
+"""Directories that last: what is made is on the disk, and so is the name it goes by."""
+
+import os
+from pathlib import Path
+
+
+def make_directory(directory: Path, mode: int) -> None:
+    """Makes a directory, and those above it, so that they last. Raises OSError."""
+    if not directory.is_dir():
+        make_directory(directory.parent, 0o777)
+        directory.mkdir(mode, exist_ok=True)
+        flush_directory(str(directory.parent))
+
+
+def flush_directory(directory: str) -> None:
+    """Makes the names in `directory` last through a power cut. Raises OSError."""
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
