@@ -15,7 +15,7 @@ import paho.mqtt.client as paho
 import pytest
 from paho.mqtt.enums import MQTTErrorCode
 
-from mqtt_http_bridge.adapters.broker import Broker, bulk
+from mqtt_http_bridge.adapters.broker import Broker, lean
 from mqtt_http_bridge.adapters.clock import SystemClock
 from mqtt_http_bridge.core import topics, venus
 from mqtt_http_bridge.core.errors import ConfigError
@@ -550,7 +550,7 @@ class ChokesOnFrames(paho.Client):
 
 def test_a_frame_that_paho_chokes_on(monkeypatch: pytest.MonkeyPatch) -> None:
     """It ends the connection, as it does with a newer paho, and not the thread."""
-    monkeypatch.setattr(bulk, "TESTED_VERSIONS", frozenset())
+    monkeypatch.setattr(lean, "TESTED_VERSIONS", frozenset())
     monkeypatch.setattr(paho, "Client", ChokesOnFrames)
     with Peer(b"") as peer, listening(MqttSettings(port=peer.port)) as ear:
         reason = ear.hear(Disconnected).reason

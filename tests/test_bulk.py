@@ -17,7 +17,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
 
-from mqtt_http_bridge.adapters.broker import bulk
+from mqtt_http_bridge.adapters.broker import bulk, lean
 from mqtt_http_bridge.adapters.broker.bulk import LONGEST_TOPIC, MOST_BYTES, MOST_TOPICS, BulkClient
 from mqtt_http_bridge.core.latest import Received
 from tests.fuzzing import fuzzed
@@ -319,7 +319,7 @@ def test_a_new_connection_starts_afresh() -> None:
 
 def test_the_version_is_one_of_the_tested() -> None:
     """The paho that these tests have just compared with is one that the reader is used with."""
-    assert bulk.is_tested(), f"add {bulk.paho_version()} to bulk.TESTED_VERSIONS if all else passes"
+    assert lean.is_tested(), f"add {lean.paho_version()} to lean.TESTED_VERSIONS if all else passes"
 
 
 def test_a_flood_is_read_in_turns() -> None:

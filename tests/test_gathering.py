@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from mqtt_http_bridge.adapters.broker import Broker, bulk
+from mqtt_http_bridge.adapters.broker import Broker, bulk, lean
 from mqtt_http_bridge.adapters.broker import broker as broker_module
 from mqtt_http_bridge.adapters.broker import gathering as gathering_module
 from mqtt_http_bridge.adapters.broker.gathering import READ_BEFORE_S, Gathering
@@ -235,7 +235,7 @@ def test_another_paho_is_read_by_itself(
     mosquitto: Mosquitto, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """With a version that was not tested, stock paho reads, and the log says so once."""
-    monkeypatch.setattr(bulk, "TESTED_VERSIONS", frozenset({"1.0"}))
+    monkeypatch.setattr(lean, "TESTED_VERSIONS", frozenset({"1.0"}))
     monkeypatch.setattr(gathering_module, "SETTLED_S", 0.0)
     heard: queue.SimpleQueue[Event] = queue.SimpleQueue()
     broker = ear(MqttSettings(port=mosquitto.port), heard.put)
@@ -253,14 +253,14 @@ def test_another_paho_is_read_by_itself(
     broker.stop(TIMEOUT_S)
     del broker._client
     (line,) = [record.getMessage() for record in caplog.records]
-    assert line.startswith(f"paho-mqtt {bulk.paho_version()} is not one of those tested (1.0)")
+    assert line.startswith(f"paho-mqtt {lean.paho_version()} is not one of those tested (1.0)")
 
 
 def test_another_paho_reads_what_tls_has_taken(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Many messages in one record: the socket is ready for the first of them only."""
-    monkeypatch.setattr(bulk, "TESTED_VERSIONS", frozenset())
+    monkeypatch.setattr(lean, "TESTED_VERSIONS", frozenset())
     monkeypatch.setattr(broker_module, "LOOP_TIMEOUT_S", TIMEOUT_S)
     heard: queue.SimpleQueue[Event] = queue.SimpleQueue()
     with tls_listener(tmp_path) as (listener, pinned):

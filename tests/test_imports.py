@@ -34,6 +34,7 @@ BIG = ("paho", "requests", "urllib3", "charset_normalizer", "yaml")
 WATCHED = """
 import json, sys
 from mqtt_http_bridge.adapters.broker import Broker
+from mqtt_http_bridge.app import service
 from mqtt_http_bridge.cli import main
 
 def noting(method):
@@ -51,6 +52,7 @@ def subscribe_and_watch_on(self, topics):
     from mqtt_http_bridge.adapters.outbox import Outbox
     Outbox.settle = noting(Outbox.settle)
 
+service.ASK_S = 60.0  # However busy the machine is, nothing is loaded meanwhile.
 Broker.subscribe = subscribe_and_watch_on
 sys.exit(main())
 """
@@ -150,6 +152,7 @@ def test_what_run_imports_of_ours() -> None:
     assert {".".join(name.split(".")[:2]) for name in adapters} <= apart | {
         "adapters.clock",
         "adapters.config",
+        "adapters.directories",
         "adapters.installation",
     }
     assert names & {"core.anonymize", "core.contract", "adapters.recording"} == set()
@@ -188,10 +191,19 @@ def test_paho_is_loaded_without_what_it_has_for_proxies() -> None:
     assert found.stdout.split() == ["False", "False", "True"]
 
 
-def test_where_there_are_proxies_paho_is_loaded_in_full(tmp_path: Path) -> None:
-    """PySocks has paho look for proxies at each connection."""
-    (tmp_path / "socks.py").touch()
+@pytest.mark.parametrize("module", ["socks", "dns"])
+def test_with_more_beside_it_paho_is_loaded_in_full(tmp_path: Path, module: str) -> None:
+    """PySocks has paho look for proxies at each connection, dnspython loads who knows what."""
+    (tmp_path / f"{module}.py").touch()
     script = tmp_path / "script.py"
     script.write_text(LOADED, encoding="utf-8")
     found = subprocess.run([sys.executable, script], check=True, capture_output=True, text=True)
+    assert found.stdout.split() == ["True", "True", "True"]
+
+
+def test_another_paho_is_loaded_in_full() -> None:
+    """What is not known of a version may need what is left out."""
+    untested = f"import paho.mqtt\npaho.mqtt.__version__ = '2.99.0'\n{LOADED}"
+    command = [sys.executable, "-c", untested]
+    found = subprocess.run(command, check=True, capture_output=True, text=True)
     assert found.stdout.split() == ["True", "True", "True"]

@@ -16,7 +16,7 @@ from typing import Any, Final
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
 from paho.mqtt.reasoncodes import ReasonCode
 
-from mqtt_http_bridge.adapters.broker import bulk
+from mqtt_http_bridge.adapters.broker import lean
 from mqtt_http_bridge.adapters.broker.bell import Bell
 from mqtt_http_bridge.adapters.broker.bulk import BulkClient
 from mqtt_http_bridge.adapters.broker.gathering import Gathering
@@ -87,7 +87,7 @@ class Broker:
 
     def _make_client(self, client_id: str) -> paho.Client:
         settings = self._settings
-        client = self._bulk_client(client_id) if bulk.is_tested() else _stock_client(client_id)
+        client = self._bulk_client(client_id) if lean.is_tested() else _stock_client(client_id)
         client.connect_timeout = CONNECT_TIMEOUT_S
         if settings.username is not None:
             password = settings.password.reveal() if settings.password else None
@@ -178,6 +178,7 @@ class Broker:
                     self._emit(Disconnected(self._now(), self._outcome.reason))
                     self._stopping.wait(waits.after(self._outcome, self._now().monotonic_s))
         finally:
+            self._has_begun.set()
             bell.close()
 
     def _connect_and_listen(self, bell: Bell) -> None:
@@ -276,8 +277,8 @@ def _stock_client(client_id: str) -> paho.Client:
     log.warning(
         "paho-mqtt %s is not one of those tested (%s): reading with its own reader, which takes"
         " ten times the CPU time",
-        bulk.paho_version(),
-        ", ".join(sorted(bulk.TESTED_VERSIONS)),
+        lean.paho_version(),
+        ", ".join(sorted(lean.TESTED_VERSIONS)),
     )
     return paho.Client(
         CallbackAPIVersion.VERSION2,

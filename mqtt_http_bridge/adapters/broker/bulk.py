@@ -12,8 +12,8 @@ then nothing more; or, when the connection has ended, just that. So everything t
 value from the GX is done by paho, in the order in which it came.
 
 Three private names of paho are leaned on: `_sock_recv`, `_msgtime_mutex` and
-`_last_bytes_received`. They are there in the versions named here, each of which the tests compare
-with its own stock reader; with any other version, stock paho does everything.
+`_last_bytes_received`. They are there in the versions that `lean` names, each of which the tests
+compare with its own stock reader; with any other version, stock paho does everything.
 """
 
 import ssl
@@ -21,14 +21,10 @@ import time
 from collections.abc import Callable
 from typing import Any, Final
 
-import paho.mqtt as paho_mqtt
 from paho.mqtt.enums import MQTTErrorCode
 
 from mqtt_http_bridge.adapters.broker.lean import paho
 from mqtt_http_bridge.core.latest import Received
-
-TESTED_VERSIONS: Final = frozenset({"2.2.0"})
-"""Of paho: extend it when tests/test_bulk.py has passed with another one."""
 
 RECEIVE_BYTES: Final = 65_536
 MOST_BYTES: Final = 1_048_576
@@ -42,16 +38,6 @@ LONGEST_TOPIC: Final = 256
 """Bytes of a topic to remember: five times what a GX has."""
 _LONGEST_LENGTH: Final = 4
 """Bytes that the length of a packet may take."""
-
-
-def paho_version() -> str:
-    """The version of paho that is installed."""
-    return str(paho_mqtt.__version__)
-
-
-def is_tested() -> bool:
-    """Whether this paho is one whose private names are known."""
-    return paho_version() in TESTED_VERSIONS
 
 
 class BulkClient(paho.Client):
