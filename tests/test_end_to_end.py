@@ -463,6 +463,25 @@ def test_a_thread_dies(world: World, gx: StandInGx, thread: str, fault: str) -> 
     assert process.lines[-1].startswith(f"mqtt-http-bridge: the thread {thread} has died")
 
 
+@pytest.mark.parametrize(
+    ("number", "status"),
+    [(signal.SIGTERM, -signal.SIGTERM), (signal.SIGINT, 1)],
+    ids=["SIGTERM", "Ctrl+C"],
+)
+def test_the_end_while_the_rest_is_loaded(
+    world: World, gx: StandInGx, number: signal.Signals, status: int
+) -> None:
+    """However long that takes on a small device: nothing has been measured, so nothing is lost."""
+    process = world.run(
+        fault="import time; from mqtt_http_bridge.adapters.broker import Broker;"
+        " start = Broker.start;"
+        " Broker.start = lambda *a: (start(*a), print('asked', flush=True), time.sleep(60.0))"
+    )
+    process.wait_for("asked")
+    process.send(number)
+    assert process.wait() == status
+
+
 # --- who may connect -----------------------------------------------------------------------------
 
 

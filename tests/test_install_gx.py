@@ -330,22 +330,19 @@ def test_the_same_version_again_changes_nothing(
     assert running.tree("data/mqtt-http-bridge/outbox", "var", "tmp", "proc") == before
 
 
+@pytest.mark.parametrize(
+    ("module", "line"),
+    [("service", "GATHER_S: Final = 4.0"), ("relaying", "STOP_SENDER_S: Final = 3.0")],
+    ids=["before it asks the GX", "after that"],
+)
 def test_a_version_that_does_not_start_gives_way_to_the_old_one(
-    running: LookAlike, archive: Path, surroundings: Surroundings
+    running: LookAlike, archive: Path, surroundings: Surroundings, *, module: str, line: str
 ) -> None:
     """It is tried, found wanting, and replaced; the reason is shown."""
     before = (running / HOME / "current").readlink()
     bad = put(running, archive, "9.9")
-    replace(
-        running / f"{bad[1:]}/lib/mqtt_http_bridge/app/service.py",
-        "    clock = SystemClock()",
-        '    if True:\n        raise LocalFault("this version is broken")',
-    )
-    replace(
-        running / f"{bad[1:]}/lib/mqtt_http_bridge/app/service.py",
-        "    log.info(\n",
-        "    print(\n",
-    )
+    source = running / f"{bad[1:]}/lib/mqtt_http_bridge/app/{module}.py"
+    replace(source, line, 'raise ImportError("this version is broken")')
     said = install(running, bad, "--wait 20", status=1).stdout
     assert "this version is broken" in said
     assert f"9.9-00000000 did not start, see above: {before} runs again" in said

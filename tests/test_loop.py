@@ -13,7 +13,14 @@ import pytest
 
 from mqtt_http_bridge.adapters.clock import SystemClock
 from mqtt_http_bridge.adapters.recording import RecordingWriter
-from mqtt_http_bridge.app.inbox import Inbox, Item, Stop, ThreadDied, watch
+from mqtt_http_bridge.app.inbox import (
+    Inbox,
+    Item,
+    Stop,
+    ThreadDied,
+    watch_signals,
+    watch_threads,
+)
 from mqtt_http_bridge.app.loop import Crippled, run_loop, write_log
 from mqtt_http_bridge.app.replay import Part, measurements
 from mqtt_http_bridge.core.commands import Command, Log, Publish, Store
@@ -275,9 +282,9 @@ def test_a_recording_of_live_traffic_replays_to_the_same_bytes(tmp_path: Path, n
 
 @pytest.fixture
 def watched() -> Iterator[Inbox]:
-    """An inbox that is being watched over."""
+    """An inbox into which signals and dying threads put."""
     inbox = inbox_of()
-    with watch(inbox):
+    with watch_signals(inbox), watch_threads(inbox):
         yield inbox
 
 
@@ -300,7 +307,7 @@ def test_the_handlers_are_put_back(number: signal.Signals) -> None:
     """After the watch everything is as it was, signalled or not."""
     before = signal.getsignal(number), threading.excepthook
     for is_signalled in (False, True):
-        with watch(inbox_of()):
+        with watch_signals(inbox_of()), watch_threads(inbox_of()):
             assert signal.getsignal(number) is not before[0]
             if is_signalled:
                 signal.raise_signal(number)

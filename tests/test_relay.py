@@ -117,14 +117,14 @@ def test_a_clock_that_is_set_is_noted(step_s: float) -> None:
 
 
 def test_configured_gx_devices_are_asked_one_by_one() -> None:
-    """They are subscribed to by then; each gets its own request for everything."""
+    """The connection has subscribed to them by itself; each gets its own request for everything."""
     virtual = connected(settings(PORTAL, OTHER_PORTAL))
     assert subscriptions(virtual) == []
     assert virtual.full_requests_s(PORTAL) == virtual.full_requests_s(OTHER_PORTAL) == [0.0]
 
 
-def test_without_a_portal_id_only_the_retained_topic_is_listened_to() -> None:
-    """Nothing is published before it is known to whom."""
+def test_without_a_portal_id_nothing_is_asked_for() -> None:
+    """Nothing is published or subscribed to before it is known to whom."""
     virtual = connected(settings())
     virtual.let(100.0)
     assert [done.command for done in virtual.done if not isinstance(done.command, Log)] == []

@@ -17,7 +17,7 @@ from mqtt_http_bridge.adapters.backend import Backend
 from mqtt_http_bridge.adapters.config import load
 from mqtt_http_bridge.adapters.outbox import Outbox
 from mqtt_http_bridge.app import sender as sender_module
-from mqtt_http_bridge.app.inbox import Inbox, ThreadDied, watch
+from mqtt_http_bridge.app.inbox import Inbox, ThreadDied, watch_threads
 from mqtt_http_bridge.app.sender import Sender
 from mqtt_http_bridge.cli import WRONG_USAGE, main
 from mqtt_http_bridge.core.measurement import to_json
@@ -134,7 +134,7 @@ def test_a_thread_that_dies_leaves_a_traceback_without_secrets(
     monkeypatch.setattr(sender_module, "judge", die)
     inbox = Inbox()
     outbox = Outbox(OutboxSettings(str(tmp_path)), BOOT)
-    with FaultyBackend(api_key=API_KEY) as faulty, watch(inbox):
+    with FaultyBackend(api_key=API_KEY) as faulty, watch_threads(inbox):
         backend = Backend(BackendSettings(faulty.url, Secret(API_KEY)))
         sender = Sender(outbox, backend, max_rate_per_s=10.0)
         sender.start()

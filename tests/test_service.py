@@ -1,17 +1,22 @@
 """The service in this process: its threads wired together while the kernel gathers messages."""
 
+import json
 import os
 import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from mqtt_http_bridge.adapters import clock as clock_module
 from mqtt_http_bridge.adapters.broker import Broker
 from mqtt_http_bridge.adapters.broker import gathering as gathering_module
+from mqtt_http_bridge.adapters.clock import SystemClock, boot_id
+from mqtt_http_bridge.adapters.outbox import Boot, Outbox
 from mqtt_http_bridge.app import service
 from mqtt_http_bridge.app.stand_in_backend import StandInBackend
 from mqtt_http_bridge.core import link, site
@@ -123,6 +128,34 @@ def test_what_was_gathered_is_in_the_measurement(
             wait_for_power(backend, 2.0)
 
         run_while(tmp_path, mosquitto, backend, scene, (PORTAL_ID,))
+
+
+def test_a_clock_that_is_set_while_the_rest_is_loaded(
+    tmp_path: Path,
+    mosquitto: Mosquitto,
+    backend: StandInBackend,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The outbox hears of the step once: by what was left unsent before, and by no more."""
+    ahead_ns = 0
+    clocks = SimpleNamespace(
+        monotonic_ns=time.monotonic_ns, time_ns=lambda: time.time_ns() + ahead_ns
+    )
+    monkeypatch.setattr(clock_module, "time", clocks)
+    Outbox(OutboxSettings(str(tmp_path)), Boot(boot_id(), SystemClock().distance_s)).close()
+    start = Broker.start
+
+    def start_and_set_the_clock(broker: Broker, wait_s: float) -> None:
+        nonlocal ahead_ns
+        start(broker, TIMEOUT_S)
+        ahead_ns = 3 * 86_400 * 10**9
+
+    monkeypatch.setattr(Broker, "start", start_and_set_the_clock)
+    with StandInGx(mosquitto) as gx:
+        gx.add("solarcharger", 277, single_tracker(power_w=1.0))
+        run_while(tmp_path, mosquitto, backend, lambda: wait_for_power(backend, 1.0))
+    notes = json.loads((tmp_path / "clock.json").read_text(encoding="utf-8"))
+    assert notes["distance_s"] == pytest.approx(SystemClock().distance_s, abs=1.0)
 
 
 def test_a_gx_that_starts_up_long_after_its_broker(

@@ -52,8 +52,8 @@ class Inbox:
 
 
 @contextmanager
-def watch(inbox: Inbox) -> Iterator[None]:
-    """Within this, SIGTERM and Ctrl+C put Stop into the inbox, and dying threads ThreadDied.
+def watch_signals(inbox: Inbox) -> Iterator[None]:
+    """Within this, SIGTERM and Ctrl+C put Stop into the inbox.
 
     A second signal ends the process at once. Only the main thread may enter.
     """
@@ -62,18 +62,27 @@ def watch(inbox: Inbox) -> Iterator[None]:
         signal.signal(number, previous_handlers[signal.Signals(number)])
         inbox.put(Stop())
 
+    previous_handlers = {
+        number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)
+    }
+    try:
+        yield
+    finally:
+        for number, handler in previous_handlers.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def watch_threads(inbox: Inbox) -> Iterator[None]:
+    """Within this, threads that die put ThreadDied into the inbox."""
+
     def report(arguments: threading.ExceptHookArgs) -> None:
         name = arguments.thread.name if arguments.thread else "without a name"
         log.critical("the thread %s died", name, exc_info=arguments.exc_value)
         inbox.put(ThreadDied(name))
 
-    previous_handlers = {
-        number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)
-    }
     previous_hook, threading.excepthook = threading.excepthook, report
     try:
         yield
     finally:
         threading.excepthook = previous_hook
-        for number, handler in previous_handlers.items():
-            signal.signal(number, handler)

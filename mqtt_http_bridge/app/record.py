@@ -16,7 +16,7 @@ from typing import Final
 from mqtt_http_bridge.adapters.broker import Broker
 from mqtt_http_bridge.adapters.clock import SystemClock
 from mqtt_http_bridge.adapters.recording import RecordingWriter
-from mqtt_http_bridge.app.inbox import Inbox, Stop, watch
+from mqtt_http_bridge.app.inbox import Inbox, Stop, watch_signals, watch_threads
 from mqtt_http_bridge.app.loop import hands, run_loop
 from mqtt_http_bridge.core import topics
 from mqtt_http_bridge.core.anonymize import Anonymizer
@@ -46,7 +46,7 @@ def record(settings: Settings, path: Path, *, is_anonymous: bool, duration_s: fl
         draw=random.uniform,
     )
     scribe = _Scribe(RecordingWriter(path, clock.now()), is_anonymous=is_anonymous)
-    with watch(inbox), _stop_after(duration_s, inbox):
+    with watch_threads(inbox), watch_signals(inbox), _stop_after(duration_s, inbox):
         broker.start()
         try:
             carry_out = hands(broker, store=lambda measurement: None)

@@ -1,4 +1,4 @@
-"""From the inbox to the backend: the threads wired together, and how they end.
+"""From the inbox to the backend: the threads of `run` wired together.
 
 paho thread ----+         main thread, alone owns the relay          sender thread
 signals --------+-> inbox -> relay -> Subscribe, Publish -> broker
@@ -10,16 +10,17 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
 
+from mqtt_http_bridge import __version__
 from mqtt_http_bridge.adapters.backend import Backend
 from mqtt_http_bridge.adapters.broker import Broker
 from mqtt_http_bridge.adapters.clock import SystemClock, boot_id
 from mqtt_http_bridge.adapters.outbox import Boot, Outbox
-from mqtt_http_bridge.app.inbox import Inbox
+from mqtt_http_bridge.app.inbox import Inbox, watch_signals
 from mqtt_http_bridge.app.loop import hands, run_loop
 from mqtt_http_bridge.app.sender import Sender
 from mqtt_http_bridge.app.watch import WatchedBackend, WatchedRelay, look_at_outbox
 from mqtt_http_bridge.core.events import Moment
-from mqtt_http_bridge.core.settings import BackendSettings, Settings
+from mqtt_http_bridge.core.settings import AUTO, BackendSettings, Settings
 from mqtt_http_bridge.core.story import Facts
 from mqtt_http_bridge.core.views import BackendView, OutboxView, RelayView
 
@@ -31,20 +32,33 @@ STOP_SENDER_S: Final = 3.0
 def relay(
     settings: Settings,
     backend_settings: BackendSettings,
+    *,
     clock: SystemClock,
+    distance_s: float,
     broker: Broker,
     inbox: Inbox,
 ) -> None:
-    """Relays what comes into the inbox, until a Stop does. `broker` has been started.
+    """Relays what comes into the inbox, until SIGTERM or Ctrl+C.
 
+    `broker` has been started, when the wall clock was `distance_s` ahead of the monotonic one.
     Raises a BridgeError if it cannot start or cannot go on. Only the main thread may call it.
     """
-    outbox = Outbox(settings.outbox, Boot(boot_id(), clock.distance_s))
+    # The installer takes this line for a start: all that could fail to load is there by now.
+    log.info(
+        "mqtt-http-bridge %s: from %s:%d (portal id %s) to %s, by %s",
+        __version__,
+        settings.mqtt.host,
+        settings.mqtt.port,
+        ", ".join(settings.mqtt.portal_ids) or AUTO,
+        backend_settings.url,
+        settings.source,
+    )
+    outbox = Outbox(settings.outbox, Boot(boot_id(), distance_s))
     backend = WatchedBackend(Backend(backend_settings), clock.now)
     sender = Sender(outbox, backend, max_rate_per_s=settings.outbox.max_rate_per_s)
     watched, outbox_now = _watched(settings, clock, backend, outbox)
     desk = (clock.now, lambda: watched.latest, lambda: backend.latest, outbox_now)
-    with status_page(settings, *desk):
+    with watch_signals(inbox), status_page(settings, *desk):
         sender.start()
         try:
             run_loop(

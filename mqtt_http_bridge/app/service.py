@@ -4,27 +4,23 @@ To load everything takes a GX some seconds. So the connection comes first, with 
 needs; the broker and the GX have answered by the time the rest is there: see `relaying`.
 """
 
-import logging
 import random
 from pathlib import Path
 from typing import Final
 
-from mqtt_http_bridge import __version__
 from mqtt_http_bridge.adapters import installation
 from mqtt_http_bridge.adapters.broker import Broker
 from mqtt_http_bridge.adapters.clock import SystemClock
-from mqtt_http_bridge.app.inbox import Inbox, watch
+from mqtt_http_bridge.app.inbox import Inbox, watch_threads
 from mqtt_http_bridge.app.loading import loading
 from mqtt_http_bridge.core import topics
-from mqtt_http_bridge.core.settings import AUTO, BackendSettings, Settings
-
-log = logging.getLogger(__name__)
+from mqtt_http_bridge.core.settings import BackendSettings, Settings
 
 GATHER_S: Final = 4.0
 """How long messages are gathered at most: by so much `last_update` may be late. Each time wakes two
 threads, one of them twice, and with what is due that makes just over one wake-up a second."""
 ASK_S: Final = 1.0
-"""How long the broker has before the rest is loaded, which would take turns with the connection."""
+"""How long the broker has before the rest is loaded, which would hold the connection up."""
 STOP_BROKER_S: Final = 1.0
 """With what the sender has, less than the 5 s within which the service has to have stopped."""
 
@@ -35,23 +31,24 @@ def run(settings: Settings, backend_settings: BackendSettings) -> None:
     Raises a BridgeError if it cannot start or cannot go on. Only the main thread may call it.
     """
     inbox, clock = Inbox(), SystemClock()
-    with watch(inbox), installation.sole(Path(settings.outbox.directory)):
-        log.info(
-            "mqtt-http-bridge %s: from %s:%d (portal id %s) to %s, by %s",
-            __version__,
-            settings.mqtt.host,
-            settings.mqtt.port,
-            ", ".join(settings.mqtt.portal_ids) or AUTO,
-            backend_settings.url,
-            settings.source,
-        )
+    # Before the first event bears a moment: from there on the relay watches the clock.
+    distance_s = clock.distance_s
+    with watch_threads(inbox), installation.sole(Path(settings.outbox.directory)):
         broker = _broker(settings, clock, inbox)
-        broker.start(ASK_S)
         try:
+            broker.start(ASK_S)
+            # A signal ends this at once: there is nothing yet that could be lost.
             with loading():
                 from mqtt_http_bridge.app.relaying import relay
 
-            relay(settings, backend_settings, clock, broker, inbox)
+            relay(
+                settings,
+                backend_settings,
+                clock=clock,
+                distance_s=distance_s,
+                broker=broker,
+                inbox=inbox,
+            )
         finally:
             broker.stop(STOP_BROKER_S)
 

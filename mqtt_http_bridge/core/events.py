@@ -27,7 +27,7 @@ class Moment:
 
 @dataclass(frozen=True, slots=True)
 class Connected:
-    """The broker has accepted us; `topics.first_subscriptions` are under way."""
+    """The broker has accepted us; what needs no answer to be known is being subscribed to."""
 
     moment: Moment
 

@@ -66,7 +66,7 @@ class Site:
     # --- connection --------------------------------------------------------------------------
 
     def connect(self, now: Moment) -> list[Command]:
-        """The subscriptions are in force: ask for everything, and trust nothing said before."""
+        """Everything is subscribed to: ask for all values, and trust nothing said before."""
         self._fleet.unconfirm()
         self._warm_up_due_s = now.monotonic_s + WARM_UP_S
         return self._request_everything(now)
