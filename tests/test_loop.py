@@ -18,10 +18,9 @@ from mqtt_http_bridge.app.inbox import (
     Item,
     Stop,
     ThreadDied,
-    watch_signals,
     watch_threads,
 )
-from mqtt_http_bridge.app.loop import Crippled, run_loop, write_log
+from mqtt_http_bridge.app.loop import Crippled, run_loop, watch_signals, write_log
 from mqtt_http_bridge.app.replay import Part, measurements
 from mqtt_http_bridge.core.commands import Command, Log, Publish, Store
 from mqtt_http_bridge.core.errors import BridgeError, ConfigError

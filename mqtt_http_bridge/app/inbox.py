@@ -1,13 +1,11 @@
-"""What the other threads, and the system, have for the main thread, in the order it came in."""
+"""What the other threads have for the main thread, in the order in which it came."""
 
 import logging
 import queue
-import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from types import FrameType
 
 from mqtt_http_bridge.core.events import Event
 
@@ -49,27 +47,6 @@ class Inbox:
             return self._items.get(timeout=timeout_s)
         except queue.Empty:
             return None
-
-
-@contextmanager
-def watch_signals(inbox: Inbox) -> Iterator[None]:
-    """Within this, SIGTERM and Ctrl+C put Stop into the inbox.
-
-    A second signal ends the process at once. Only the main thread may enter.
-    """
-
-    def stop(number: int, _frame: FrameType | None) -> None:
-        signal.signal(number, previous_handlers[signal.Signals(number)])
-        inbox.put(Stop())
-
-    previous_handlers = {
-        number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)
-    }
-    try:
-        yield
-    finally:
-        for number, handler in previous_handlers.items():
-            signal.signal(number, handler)
 
 
 @contextmanager

@@ -5,8 +5,11 @@ loop alone owns the relay.
 """
 
 import logging
-from collections.abc import Callable
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
+from types import FrameType
 from typing import TYPE_CHECKING
 
 from mqtt_http_bridge.app.inbox import Inbox, Item, Stop, ThreadDied
@@ -113,3 +116,24 @@ def hands(
 def write_log(level: str, text: str) -> None:
     """Writes a line that the relay wants in the log."""
     log.log(logging.getLevelNamesMapping()[level], text)
+
+
+@contextmanager
+def watch_signals(inbox: Inbox) -> Iterator[None]:
+    """Within this, SIGTERM and Ctrl+C put Stop into the inbox.
+
+    A second signal ends the process at once. Only the main thread may enter.
+    """
+
+    def stop(number: int, _frame: FrameType | None) -> None:
+        signal.signal(number, previous_handlers[signal.Signals(number)])
+        inbox.put(Stop())
+
+    previous_handlers = {
+        number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)
+    }
+    try:
+        yield
+    finally:
+        for number, handler in previous_handlers.items():
+            signal.signal(number, handler)

@@ -16,8 +16,8 @@ from typing import Final
 from mqtt_http_bridge.adapters.broker import Broker
 from mqtt_http_bridge.adapters.clock import SystemClock
 from mqtt_http_bridge.adapters.recording import RecordingWriter
-from mqtt_http_bridge.app.inbox import Inbox, Stop, watch_signals, watch_threads
-from mqtt_http_bridge.app.loop import hands, run_loop
+from mqtt_http_bridge.app.inbox import Inbox, Stop, watch_threads
+from mqtt_http_bridge.app.loop import hands, run_loop, watch_signals
 from mqtt_http_bridge.core import topics
 from mqtt_http_bridge.core.anonymize import Anonymizer
 from mqtt_http_bridge.core.events import Event, Message

@@ -15,8 +15,8 @@ from mqtt_http_bridge.adapters.backend import Backend
 from mqtt_http_bridge.adapters.broker import Broker
 from mqtt_http_bridge.adapters.clock import SystemClock, boot_id
 from mqtt_http_bridge.adapters.outbox import Boot, Outbox
-from mqtt_http_bridge.app.inbox import Inbox, watch_signals
-from mqtt_http_bridge.app.loop import hands, run_loop
+from mqtt_http_bridge.app.inbox import Inbox
+from mqtt_http_bridge.app.loop import hands, run_loop, watch_signals
 from mqtt_http_bridge.app.sender import Sender
 from mqtt_http_bridge.app.watch import WatchedBackend, WatchedRelay, look_at_outbox
 from mqtt_http_bridge.core.events import Moment
