@@ -92,6 +92,7 @@ gx_is_steady() {
 }
 
 gx_go_back() {
+    sleep 1 # A traceback is written line by line.
     new_lines >&2
     if [ -n "$previous" ] && [ -d "$home/$previous" ] && [ "$previous" != "$build" ]; then
         point "$home/current" "$previous"

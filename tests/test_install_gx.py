@@ -333,7 +333,7 @@ def test_the_same_version_again_changes_nothing(
 @pytest.mark.parametrize(
     ("module", "line"),
     [("service", "GATHER_S: Final = 4.0"), ("relaying", "STOP_SENDER_S: Final = 3.0")],
-    ids=["before it asks the GX", "after that"],
+    ids=["before it subscribes", "after that"],
 )
 def test_a_version_that_does_not_start_gives_way_to_the_old_one(
     running: LookAlike, archive: Path, surroundings: Surroundings, *, module: str, line: str
