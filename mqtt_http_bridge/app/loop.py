@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from types import FrameType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from mqtt_http_bridge.app.inbox import Inbox, Item, Stop, ThreadDied
 from mqtt_http_bridge.core.commands import (
@@ -31,6 +31,9 @@ if TYPE_CHECKING:
     from mqtt_http_bridge.adapters.broker import Broker
 
 log = logging.getLogger(__name__)
+
+
+ENDING: Final = (signal.SIGTERM, signal.SIGINT)
 
 
 class Crippled(BridgeError):
@@ -129,10 +132,10 @@ def watch_signals(inbox: Inbox) -> Iterator[None]:
         signal.signal(number, previous_handlers[signal.Signals(number)])
         inbox.put(Stop())
 
-    previous_handlers = {
-        number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)
-    }
+    previous_handlers = {number: signal.getsignal(number) for number in ENDING}
     try:
+        for number in ENDING:
+            signal.signal(number, stop)
         yield
     finally:
         for number, handler in previous_handlers.items():

@@ -43,35 +43,36 @@ def relay(
     `broker` has been started, when the wall clock was `distance_s` ahead of the monotonic one.
     Raises a BridgeError if it cannot start or cannot go on. Only the main thread may call it.
     """
-    # The installer takes this line for a start: all that could fail to load is there by now.
-    log.info(
-        "mqtt-http-bridge %s: from %s:%d (portal id %s) to %s, by %s",
-        __version__,
-        settings.mqtt.host,
-        settings.mqtt.port,
-        ", ".join(settings.mqtt.portal_ids) or AUTO,
-        backend_settings.url,
-        settings.source,
-    )
-    outbox = Outbox(settings.outbox, Boot(boot_id(), distance_s))
-    backend = WatchedBackend(Backend(backend_settings), clock.now)
-    sender = Sender(outbox, backend, max_rate_per_s=settings.outbox.max_rate_per_s)
-    watched, outbox_now = _watched(settings, clock, backend, outbox)
-    desk = (clock.now, lambda: watched.latest, lambda: backend.latest, outbox_now)
-    with watch_signals(inbox), status_page(settings, *desk):
-        sender.start()
-        try:
-            run_loop(
-                watched,
-                inbox,
-                clock.now,
-                hands(broker, outbox.append, outbox.note_clock_step),
-                # The broker may have been waiting: what is asked for now is answered from now on.
-                earliest_s=clock.now().monotonic_s,
-                read_by=broker.read_by,
+    with watch_signals(inbox):
+        outbox = Outbox(settings.outbox, Boot(boot_id(), distance_s))
+        backend = WatchedBackend(Backend(backend_settings), clock.now)
+        sender = Sender(outbox, backend, max_rate_per_s=settings.outbox.max_rate_per_s)
+        watched, outbox_now = _watched(settings, clock, backend, outbox)
+        desk = (clock.now, lambda: watched.latest, lambda: backend.latest, outbox_now)
+        with status_page(settings, *desk):
+            # The installer takes this line for a start: whatever a start needs is there.
+            log.info(
+                "mqtt-http-bridge %s: from %s:%d (portal id %s) to %s, by %s",
+                __version__,
+                settings.mqtt.host,
+                settings.mqtt.port,
+                ", ".join(settings.mqtt.portal_ids) or AUTO,
+                backend_settings.url,
+                settings.source,
             )
-        finally:
-            sender.stop(STOP_SENDER_S)
+            sender.start()
+            try:
+                run_loop(
+                    watched,
+                    inbox,
+                    clock.now,
+                    hands(broker, outbox.append, outbox.note_clock_step),
+                    # The broker may have waited: what is asked for now is answered from now on.
+                    earliest_s=clock.now().monotonic_s,
+                    read_by=broker.read_by,
+                )
+            finally:
+                sender.stop(STOP_SENDER_S)
     log.info("stopped: %d measurements wait in %s", len(outbox), outbox.directory)
     outbox.close()
 

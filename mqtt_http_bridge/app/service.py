@@ -1,7 +1,7 @@
-"""The verb `run`: the GX is asked first, and what relays its answers is loaded meanwhile.
+"""The verb `run`: it subscribes first, and loads what relays the messages while the broker answers.
 
 To load everything takes a GX some seconds. So the connection comes first, with no more than it
-needs; the broker and the GX have answered by the time the rest is there: see `relaying`.
+needs. The rest is `relaying`, which also wakes the GX.
 """
 
 from pathlib import Path
@@ -13,6 +13,7 @@ from mqtt_http_bridge.adapters.clock import SystemClock
 from mqtt_http_bridge.app.inbox import Inbox, watch_threads
 from mqtt_http_bridge.app.loading import loading
 from mqtt_http_bridge.core import topics
+from mqtt_http_bridge.core.events import Tick
 from mqtt_http_bridge.core.settings import BackendSettings, Settings
 
 GATHER_S: Final = 4.0
@@ -30,13 +31,14 @@ def run(settings: Settings, backend_settings: BackendSettings) -> None:
     Raises a BridgeError if it cannot start or cannot go on. Only the main thread may call it.
     """
     inbox, clock = Inbox(), SystemClock()
-    # Before the first event bears a moment: from there on the relay watches the clock.
     distance_s = clock.distance_s
+    # From this moment on the relay watches the clock, however long the first connection takes.
+    inbox.put(Tick(clock.now()))
     with watch_threads(inbox), installation.sole(Path(settings.outbox.directory)):
         broker = _broker(settings, clock, inbox)
         try:
             broker.start(ASK_S)
-            # A signal ends this at once: there is nothing yet that could be lost.
+            # A signal ends this at once: nothing has been opened yet.
             with loading():
                 from mqtt_http_bridge.app.relaying import relay
 
