@@ -14,7 +14,7 @@ from tests.charger_values import single_tracker
 from tests.gx import PORTAL_ID, StandInGx
 from tests.mosquitto import Mosquitto
 
-ASKING = {
+SUBSCRIBING = {
     "app.inbox",
     "app.loading",
     "app.service",
@@ -26,7 +26,7 @@ ASKING = {
     "core.settings",
     "core.topics",
 }
-"""What `run` needs before it has asked the GX, beside the command line and adapters."""
+"""What `run` needs before it has subscribed, beside the command line and adapters."""
 RELAYING = {"app.loop", "app.relaying", "app.sender", "app.watch"}
 """What it needs of the verbs then."""
 BIG = ("paho", "requests", "urllib3", "charset_normalizer", "yaml")
@@ -99,7 +99,7 @@ def of_ours(names: Iterable[str]) -> set[str]:
 
 
 def test_run_subscribes_before_it_loads_what_posts_and_loads_nothing_after(tmp_path: Path) -> None:
-    """The GX is asked first, and the first POST is the last moment at which anything is loaded."""
+    """The broker is asked first, and nothing is loaded any more after the first POST."""
     with Mosquitto() as mosquitto, StandInBackend() as backend, StandInGx(mosquitto) as gx:
         gx.add("solarcharger", 277, single_tracker())
         config = tmp_path / "config.yaml"
@@ -128,7 +128,8 @@ def test_run_subscribes_before_it_loads_what_posts_and_loads_nothing_after(tmp_p
     assert loaded & set(BIG) == {"paho", "yaml"}
     # What argparse asks the width of a terminal by, and what only a faulty config needs.
     assert {"shutil", "difflib"} & set(at_subscribe) == set()
-    assert {name for name in of_ours(at_subscribe) if name.startswith(("app.", "core."))} == ASKING
+    ours = {name for name in of_ours(at_subscribe) if name.startswith(("app.", "core."))}
+    assert ours == SUBSCRIBING
     first, *later = [set(names) for _, names in settled]
     # All but what requests guesses encodings by.
     assert {name.partition(".")[0] for name in first} & set(BIG) == set(BIG) - {
@@ -148,7 +149,7 @@ def test_what_run_imports_of_ours() -> None:
     names = of_ours(found.stdout.split())
     adapters = {name for name in names if name.startswith("adapters.")}
     apart = {"adapters.backend", "adapters.broker", "adapters.outbox", "adapters.status"}
-    assert {name for name in names if name.startswith("app.")} <= ASKING | RELAYING
+    assert {name for name in names if name.startswith("app.")} <= SUBSCRIBING | RELAYING
     assert {".".join(name.split(".")[:2]) for name in adapters} <= apart | {
         "adapters.clock",
         "adapters.config",

@@ -101,9 +101,7 @@ def test_the_directory_lasts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_a_directory_that_cannot_be_made_is_let_pass(tmp_path: Path) -> None:
-    """The outbox works in memory then, and says why: no reason to measure nothing."""
+    """Who needs it next tells what is wrong with it; with `mqtt.client_id`, that is the outbox."""
     (tmp_path / "outbox").touch()
-    before = len(list(Path("/proc/self/fd").iterdir()))
-    with sole(tmp_path / "outbox"):
+    with sole(tmp_path / "outbox"), sole(tmp_path / "outbox"):
         pass
-    assert len(list(Path("/proc/self/fd").iterdir())) == before

@@ -18,8 +18,8 @@ from mqtt_http_bridge.core.errors import LocalFault, OutboxBusy
 def sole(directory: Path) -> Iterator[None]:
     """Within this no other process is within it, for this directory.
 
-    Raises OutboxBusy if one is. A disk on which nothing can be locked is let pass: the outbox tells
-    what is wrong with it.
+    Raises OutboxBusy if one is. A disk on which nothing can be locked is let pass: who needs it
+    next tells what is wrong with it.
     """
     descriptor = None
     try:

@@ -27,7 +27,7 @@ class Moment:
 
 @dataclass(frozen=True, slots=True)
 class Connected:
-    """The broker has accepted us; what needs no answer to be known is being subscribed to."""
+    """The broker has accepted us; what is known from the start is being subscribed to."""
 
     moment: Moment
 

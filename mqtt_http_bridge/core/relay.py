@@ -123,7 +123,7 @@ class Relay:
         return commands
 
     def _open(self, portal_id: str, now: Moment) -> list[Command]:
-        """Asks for everything that one GX says; it is heard already if it was known before."""
+        """Asks for everything that one GX says; it is subscribed to already if it is configured."""
         mqtt, commands = self._settings.mqtt, self._sites[portal_id].connect(now)
         if portal_id in mqtt.portal_ids:
             return commands

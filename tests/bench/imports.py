@@ -8,8 +8,8 @@ from tests.bench.processes import in_child, run_child
 from tests.bench.results import Results, rounds
 from tests.bench.taker import backend
 
-ASKING = "import argparse, mqtt_http_bridge.adapters.config, mqtt_http_bridge.app.service"
-RUN = f"{ASKING}, mqtt_http_bridge.app.relaying"
+SUBSCRIBING = "import argparse, mqtt_http_bridge.adapters.config, mqtt_http_bridge.app.service"
+RUN = f"{SUBSCRIBING}, mqtt_http_bridge.app.relaying"
 ALL_THREE = "import paho.mqtt.client, requests, yaml"
 MODULES_LATER = "modules that the second POST imports"
 _CASES = {
@@ -20,7 +20,7 @@ _CASES = {
     "all three": ALL_THREE,
     "argparse": "import argparse",
     "dataclasses": "import dataclasses",
-    "run before it asks the GX": ASKING,
+    "run before it subscribes": SUBSCRIBING,
     "run before its first POST": RUN,
 }
 _WEIGHED = """
