@@ -194,7 +194,7 @@ class Broker:
             timeout_s = self._gathering.wait_s() if self._gathering.is_on else LOOP_TIMEOUT_S
             if self._turn(bell, timeout_s) != MQTTErrorCode.MQTT_ERR_SUCCESS:
                 return
-            if self._outcome.connected_s is not None and not self._client.want_write():
+            if self._outcome.connected_s is not None and not self._has_begun.is_set():
                 self._has_begun.set()
             if isinstance(sock := self._client.socket(), socket.socket):
                 self._gathering.begin_or_end(sock)
