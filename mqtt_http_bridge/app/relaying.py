@@ -50,16 +50,7 @@ def relay(
         watched, outbox_now = _watched(settings, clock, backend, outbox)
         desk = (clock.now, lambda: watched.latest, lambda: backend.latest, outbox_now)
         with status_page(settings, *desk):
-            # The installer takes this line for a start: whatever a start needs is there.
-            log.info(
-                "mqtt-http-bridge %s: from %s:%d (portal id %s) to %s, by %s",
-                __version__,
-                settings.mqtt.host,
-                settings.mqtt.port,
-                ", ".join(settings.mqtt.portal_ids) or AUTO,
-                backend_settings.url,
-                settings.source,
-            )
+            _tell_start(settings, backend_settings)
             sender.start()
             try:
                 run_loop(
@@ -75,6 +66,19 @@ def relay(
                 sender.stop(STOP_SENDER_S)
     log.info("stopped: %d measurements wait in %s", len(outbox), outbox.directory)
     outbox.close()
+
+
+def _tell_start(settings: Settings, backend_settings: BackendSettings) -> None:
+    """The line by which the installer knows a start: whatever a start needs is there by then."""
+    log.info(
+        "mqtt-http-bridge %s: from %s:%d (portal id %s) to %s, by %s",
+        __version__,
+        settings.mqtt.host,
+        settings.mqtt.port,
+        ", ".join(settings.mqtt.portal_ids) or AUTO,
+        backend_settings.url,
+        settings.source,
+    )
 
 
 def _watched(
