@@ -1,0 +1,1 @@
+"""The dialect of Venus OS: topics, payloads, and what a message means."""
