@@ -1,0 +1,1 @@
+"""The core: events in, commands out; GX devices, their chargers, and when to measure them."""

@@ -1,0 +1,110 @@
+"""Reports a charger as far as it can be done truthfully at a moment, or says why it cannot.
+
+docs/gx.md has the same as a table.
+"""
+
+from math import floor
+from typing import Final
+
+from mqtt_http_bridge.core.events import Moment
+from mqtt_http_bridge.core.measurement import DeviceReport
+from mqtt_http_bridge.core.omission import Cause, Omission
+from mqtt_http_bridge.core.relay import device_report as reports
+from mqtt_http_bridge.core.relay.charger import SETTLING_S, Charger
+from mqtt_http_bridge.core.relay.presence import Presence
+from mqtt_http_bridge.core.venus.paths import SERIAL, YIELD_POWER, YIELD_TOTAL, Row
+from mqtt_http_bridge.core.venus.payloads import Sayings
+
+LEFT_OUT_S: Final = 60.0
+"""Seconds for which a lost charger is left out, not reported as off: it may be back in a moment."""
+
+
+def report(
+    charger: Charger, now: Moment, *, drop_frozen_after_s: float | None = None
+) -> DeviceReport | Omission:
+    """Returns the report of `charger` at `now`, or why there is none."""
+    if charger.units.rivals:
+        serials = " and ".join(sorted(charger.units.rivals))
+        return Omission(Cause.TWO_UNITS, found=serials, subject=serials)
+    match charger.presence:
+        case Presence.UNCONFIRMED:
+            return Omission(Cause.UNCONFIRMED)
+        case Presence.LOST:
+            return _of_loss(charger, now)
+        case Presence.ON_BUS:
+            return _frozen(charger, now, drop_frozen_after_s) or _of_presence(charger, now)
+
+
+def _of_presence(charger: Charger, now: Moment) -> DeviceReport | Omission:
+    told, serial = charger.sayings, charger.serial
+    numbers, product_name = reports.numbers(told), reports.product_name(told)
+    is_nameless = serial is None or product_name is None
+    is_unknown = is_nameless or isinstance(numbers, Omission)
+    if is_unknown and now.monotonic_s < charger.appeared_s + SETTLING_S:
+        return Omission(Cause.SETTLING)
+    if charger.units.is_swap_unsettled:
+        # Some of what it said may have come before its serial, and been taken for the other's.
+        return Omission(Cause.SERIAL_CHANGED)
+    if not charger.is_established and _is_to_tell_more(told, serial):
+        return Omission(Cause.SETTLING)
+    if isinstance(numbers, Omission):
+        return numbers
+    if serial is None:
+        return Omission(Cause.SERIAL_UNKNOWN)
+    return DeviceReport(
+        device_instance=charger.key.instance,
+        serial=serial,
+        name=reports.display_name(told, charger.key.instance),
+        product_name=product_name or "Unknown",
+        reachable=True,
+        producing=reports.is_producing(told, numbers.yield_power_w),
+        last_update_s=_unix_s(now, charger.heard_s),
+        yield_power_w=numbers.yield_power_w,
+        yield_total_kwh=numbers.yield_total_kwh,
+        trackers=reports.trackers(
+            told, numbers.yield_power_w, are_several=charger.has_several_trackers
+        ),
+    )
+
+
+def _is_to_tell_more(told: Sayings, serial: str | None) -> bool:
+    """Tells whether it has said nothing yet of something that it may still tell."""
+    needed: tuple[Row, ...] = (YIELD_POWER, YIELD_TOTAL, *(() if serial else (SERIAL,)))
+    return not all(path.name in told for path in needed)
+
+
+def _of_loss(charger: Charger, now: Moment) -> DeviceReport | Omission:
+    if now.monotonic_s < charger.lost_s + LEFT_OUT_S:
+        return Omission(Cause.JUST_LOST)
+    words = charger.last_words
+    if words is None:
+        return Omission(Cause.LOST_AND_UNKNOWN)
+    return DeviceReport(
+        device_instance=charger.key.instance,
+        serial=words.serial,
+        name=words.name,
+        product_name=words.product_name,
+        reachable=False,
+        producing=False,
+        last_update_s=_unix_s(now, words.heard_s),
+        yield_power_w=0.0,
+        yield_total_kwh=words.yield_total_kwh,
+        trackers=(),
+    )
+
+
+def _frozen(charger: Charger, now: Moment, after_s: float | None) -> Omission | None:
+    """Returns why it is left out for standing still; None if it is not."""
+    since_s = charger.still_since_s(now.monotonic_s)
+    if since_s is None or after_s is None or now.monotonic_s < since_s + after_s:
+        return None
+    return Omission(Cause.STANDS_STILL, found=standstill_words(now, since_s))
+
+
+def standstill_words(now: Moment, since_s: float) -> str:
+    """Tells people since when a charger stands still."""
+    return f"stands still since {now.at(since_s).utc:%Y-%m-%d %H:%M} UTC: no value has changed"
+
+
+def _unix_s(now: Moment, monotonic_s: float) -> int:
+    return floor(now.at(monotonic_s).utc.timestamp())

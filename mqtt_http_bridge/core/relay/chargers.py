@@ -1,0 +1,273 @@
+"""Knows the chargers on one GX's bus: they appear, speak, fall silent, leave and are swapped."""
+
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+from mqtt_http_bridge.core.events import Moment
+from mqtt_http_bridge.core.measurement import DeviceReport
+from mqtt_http_bridge.core.omission import Cause, Omission, Remark
+from mqtt_http_bridge.core.relay import charger_report
+from mqtt_http_bridge.core.relay import device_report as device
+from mqtt_http_bridge.core.relay.charger import Charger
+from mqtt_http_bridge.core.relay.presence import Change, Presence
+from mqtt_http_bridge.core.relay.serials import Place, Serials
+from mqtt_http_bridge.core.relay.standstill import PUBLISH_S
+from mqtt_http_bridge.core.settings import DeviceSettings
+from mqtt_http_bridge.core.venus.paths import PATHS, YIELD_POWER, YIELD_TOTAL
+from mqtt_http_bridge.core.venus.payloads import Gone, Said, known
+from mqtt_http_bridge.core.venus.readings import ChargerKey
+from mqtt_http_bridge.core.views import ChargerView
+
+MOST_CHARGERS: Final = 64
+"""Of one GX: more than any has, and what a stray client can make us keep."""
+Reports = dict[ChargerKey, DeviceReport | Omission]
+"""All chargers at one moment, in the order of reports: what is reported of each, or why nothing."""
+
+
+class Chargers:
+    """The chargers of one GX, by service and instance."""
+
+    def __init__(self, portal_id: str, settings: DeviceSettings, serials: Serials) -> None:
+        """`serials` is shared by all GX devices of the process."""
+        self._portal_id = portal_id
+        self._settings = settings
+        self._serials = serials
+        self._chargers: dict[ChargerKey, Charger] = {}
+        self._retained: dict[ChargerKey, dict[str, Said]] = {}
+        """The names and serials that the broker retains, of chargers that are there and of others.
+        """
+        self.refused = 0
+        """Messages about chargers beyond MOST_CHARGERS."""
+        serials.expect(portal_id)
+
+    def __iter__(self) -> Iterator[Charger]:
+        """The chargers with a PV input, ordered by service and instance."""
+        chargers = (self._chargers[key] for key in sorted(self._chargers))
+        return (c for c in chargers if c.is_pv_charger and not c.is_forgotten)
+
+    def _place(self, key: ChargerKey) -> Place:
+        return Place(self._portal_id, key)
+
+    def _update(self, charger: Charger, now_s: float) -> None:
+        """Has the serials of the process follow where the charger stands."""
+        self._serials.update(self._place(charger.key), charger, now_s)
+
+    # --- what they say -----------------------------------------------------------------------
+
+    def hear(self, key: ChargerKey, path: str, said: Said, now_s: float) -> Change | None:
+        """Takes in one live reading; tells whether it is the first of a charger, and why."""
+        charger = self._chargers.get(key)
+        if isinstance(said, Gone):
+            # A device that leaves says so on each of its topics: the first tells it all.
+            if charger is not None and (
+                charger.presence is not Presence.LOST or charger.is_out_of_reach
+            ):
+                self._retained.get(key, {}).clear()
+                charger.leave(now_s)
+                self._update(charger, now_s)
+            return None
+        if charger is None:
+            if len(self._chargers) >= MOST_CHARGERS:
+                self.refused += 1
+                return None
+            charger = Charger(key, self._retained.setdefault(key, {}))
+            self._chargers[key] = charger
+        change = charger.hear(path, said, now_s)
+        if change is Change.SWAPPED:
+            self._retained[key].clear()
+        if charger.has_told_who:
+            charger.has_told_who = False
+            self._update(charger, now_s)
+        return change
+
+    def hear_retained(self, key: ChargerKey, path: str, said: Said, now_s: float) -> None:
+        """Takes in what the broker keeps: it may tell who a charger is, but not that it is there.
+
+        A number in it may be a month old.
+        """
+        if isinstance(said, Gone) or not PATHS[key.service][path].is_identity:
+            return
+        if key not in self._retained and len(self._retained) >= MOST_CHARGERS:
+            self.refused += 1
+            return
+        self._retained.setdefault(key, {})[path] = said
+        charger = self._chargers.get(key)
+        if charger is not None:
+            charger.note_pv_input()
+            self._update(charger, now_s)
+
+    def hear_life(self, key: ChargerKey, now_s: float) -> None:
+        """Takes in that a charger has said something of no interest."""
+        charger = self._chargers.get(key)
+        if charger is not None:
+            charger.hear_life(now_s)
+
+    # --- whether all has been said -----------------------------------------------------------
+
+    def unconfirm(self, now_s: float) -> None:
+        """The connection was made anew: who is still there has to be heard again."""
+        for retained in self._retained.values():
+            retained.clear()
+        for charger in self._chargers.values():
+            charger.unconfirm()
+            self._update(charger, now_s)
+
+    def confirm(self, requested_s: float, now_s: float) -> bool:
+        """A full publish that was asked for at `requested_s` has come to its end at `now_s`.
+
+        Who spoke in it is confirmed; who was missing from several in a row is lost. True if another
+        one is needed: somebody was missing who may still be there, or is known by name alone.
+        """
+        chargers = [c for c in self._chargers.values() if c.is_pv_charger]
+        needs = [charger.confirm(requested_s, now_s) for charger in chargers]
+        for charger in chargers:
+            self._update(charger, now_s)
+        self._serials.note_all_said(self._portal_id, now_s)
+        return any(needs)
+
+    def establish(self, requested_s: float, now_s: float) -> bool:
+        """Everything has been published, as far as anybody can tell; true if another is needed."""
+        needs = [charger.establish(requested_s, now_s) for charger in self._chargers.values()]
+        self._serials.note_all_said(self._portal_id, now_s)
+        return any(needs)
+
+    def note_full_publish(self, now_s: float) -> None:
+        """Somebody's full publish has ended: what was said in it need not have changed."""
+        for charger in self._chargers.values():
+            charger.standstill.note_full_publish(now_s - PUBLISH_S)
+
+    @property
+    def has_somebody_said_all(self) -> bool:
+        """Tells whether a charger that may be there has said all that a report needs."""
+        return any(charger.has_said_all for charger in self._present())
+
+    @property
+    def has_said_all(self) -> bool:
+        """Tells whether there is a charger, and each has said all that a report needs."""
+        return any(self._present()) and not self.is_somebody_unheard
+
+    @property
+    def is_somebody_unheard(self) -> bool:
+        """Tells whether a charger that may be there has yet to say something a report needs."""
+        return not all(charger.has_said_all for charger in self._present())
+
+    def _present(self) -> Iterator[Charger]:
+        return (
+            charger
+            for charger in self
+            if charger.presence is not Presence.LOST
+            and not self._serials.is_ignored(self._place(charger.key), charger)
+        )
+
+    # --- what is reported --------------------------------------------------------------------
+
+    def reports(self, now: Moment) -> Reports:
+        """Makes the reports of `now`; forgets chargers that were lost too long ago."""
+        self._forget(now.monotonic_s)
+        return {charger.key: self._report(charger, now) for charger in self}
+
+    def count(self, reports: Reports) -> None:
+        """A measurement is made of `reports`: counts for each charger in how many it was not."""
+        for key, found in reports.items():
+            if isinstance(found, Omission):
+                self._chargers[key].left_out += 1
+
+    def _report(self, charger: Charger, now: Moment) -> DeviceReport | Omission:
+        place = self._place(charger.key)
+        if self._serials.is_ignored(place, charger):
+            return Omission(Cause.IGNORED)
+        found = charger_report.report(
+            charger, now, drop_frozen_after_s=self._settings.drop_frozen_after_s
+        )
+        if isinstance(found, DeviceReport):
+            return self._unless_taken(found, place)
+        if found.cause is Cause.SERIAL_UNKNOWN:
+            why = self._serials.ambiguity(place) or f"set one under device.serials, for {place.key}"
+            return Omission(found.cause, found=why, subject=why)
+        return found
+
+    def _unless_taken(self, found: DeviceReport, place: Place) -> DeviceReport | Omission:
+        """The report, if nobody else is reported under the same serial."""
+        holder = self._serials.holder(found.serial)
+        if holder in (None, place):
+            return found
+        other = str(holder.key if holder.portal_id == self._portal_id else holder)
+        text = f"{other} has the same serial {found.serial}"
+        return Omission(Cause.SERIAL_TWICE, found=text, subject=text)
+
+    def _forget(self, now_s: float) -> None:
+        """Forgets chargers that were lost too long ago, or that are there again elsewhere."""
+        for key, charger in list(self._chargers.items()):
+            if charger.presence is not Presence.LOST:
+                continue
+            is_old = now_s >= charger.lost_s + self._settings.forget_after_s
+            if not is_old and not self._is_elsewhere(charger):
+                continue
+            self._serials.forget(self._place(key), charger, now_s)
+            if charger.is_out_of_reach:
+                charger.forget()  # It goes on speaking, and must not be taken for a new one.
+            else:
+                del self._chargers[key]
+
+    def _is_elsewhere(self, charger: Charger) -> bool:
+        holder = self._serials.holder(charger.last_serial) if charger.last_serial else None
+        return holder not in (None, self._place(charger.key))
+
+    # --- for people --------------------------------------------------------------------------
+
+    def remarks(self, now: Moment, reports: Reports) -> Mapping[ChargerKey, tuple[Remark, ...]]:
+        """Returns what people should know of chargers beside what is reported of them."""
+        return {
+            key: tuple(self._remarks(self._chargers[key], found, now))
+            for key, found in reports.items()
+        }
+
+    def _remarks(
+        self, charger: Charger, found: DeviceReport | Omission, now: Moment
+    ) -> Iterator[Remark]:
+        if isinstance(found, Omission):
+            return
+        since_s = charger.still_since_s(now.monotonic_s)
+        if since_s is not None:
+            yield Remark(charger_report.standstill_words(now, since_s))
+        told = charger.told_serial
+        if charger.configured_serial is not None and told not in (None, charger.configured_serial):
+            text = f"tells the serial {told}, device.serials calls it {charger.configured_serial}"
+            yield Remark(text, is_trouble=False)
+        if why := self._serials.ambiguity(self._place(charger.key)):
+            yield Remark(f"tells its serial; {why}")
+
+    def views(self, now: Moment) -> tuple[ChargerView, ...]:
+        """Takes a snapshot of the chargers at `now`, for people."""
+        reports = self.reports(now)
+        remarks = self.remarks(now, reports)
+        return tuple(
+            _view(self._chargers[key], found, remarks[key]) for key, found in reports.items()
+        )
+
+
+def _view(
+    charger: Charger, found: DeviceReport | Omission, remarks: tuple[Remark, ...]
+) -> ChargerView:
+    report = found if isinstance(found, DeviceReport) else None
+    return ChargerView(
+        key=charger.key,
+        serial=report.serial if report else charger.serial or charger.last_serial,
+        name=report.name if report else device.display_name(charger.sayings, charger.key.instance),
+        is_on_bus=charger.presence is not Presence.LOST or charger.is_out_of_reach,
+        state=device.state(charger.sayings),
+        heard_s=charger.last_heard_s,
+        report=report,
+        omission=found if isinstance(found, Omission) else None,
+        remarks=remarks,
+        left_out=charger.left_out,
+        power_w=report.yield_power_w if report else known(YIELD_POWER, charger.sayings),
+        total_kwh=report.yield_total_kwh if report else _total_kwh(charger),
+    )
+
+
+def _total_kwh(charger: Charger) -> float | None:
+    """The total that it tells, or has told last."""
+    told_kwh = known(YIELD_TOTAL, charger.sayings)
+    words = charger.last_words
+    return words.yield_total_kwh if told_kwh is None and words is not None else told_kwh
