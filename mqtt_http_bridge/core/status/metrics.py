@@ -1,6 +1,7 @@
-"""`/metrics`: how things stand, in Prometheus' text format 0.0.4.
+"""`/metrics`: the state of the service, in Prometheus' text format 0.0.4.
 
-A series is there while the thing is: those of a charger that has vanished are gone.
+A series exists as long as its subject: when a charger has vanished, so have its series. Chargers
+may be left out: then there are only about ten series for each GX, however many chargers it has.
 """
 
 from collections.abc import Iterator, Mapping
@@ -8,8 +9,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from mqtt_http_bridge.core.events import Moment
-from mqtt_http_bridge.core.status import is_ready
-from mqtt_http_bridge.core.venus import ChargerKey
+from mqtt_http_bridge.core.status.well import GxWell, well
+from mqtt_http_bridge.core.venus.readings import ChargerKey
 from mqtt_http_bridge.core.views import ChargerView, SiteView, StatusView
 
 PREFIX: Final = "mqtt_http_bridge_"
@@ -19,7 +20,7 @@ JOULES_PER_KWH: Final = 3_600_000.0
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """One family: its type, and what it says."""
+    """One family: its type and its help text."""
 
     kind: str
     says: str
@@ -28,26 +29,36 @@ class Metric:
 METRICS: Final[Mapping[str, Metric]] = {
     "info": Metric("gauge", "1, with the version"),
     "start_timestamp_seconds": Metric("gauge", "when the service started"),
-    "ready": Metric("gauge", "1 if the GX is heard and the backend takes measurements"),
+    "ready": Metric("gauge", "1 if all is well: every GX heard, measured and stored"),
     "broker_connected": Metric("gauge", "1 if there is a connection to the broker"),
     "deaf_reconnects_total": Metric("counter", "connections dropped because nothing came"),
     "malformed_messages_total": Metric("counter", "messages not as a GX sends them"),
     "gx_heard_timestamp_seconds": Metric("gauge", "when the GX was last heard"),
+    "gx_well": Metric("gauge", "1 if this GX is heard, measured and stored"),
+    "gx_stored_age_seconds": Metric("gauge", "how long ago the newest measurement was stored"),
+    "gx_owed": Metric("gauge", "measurements of the GX that wait for the backend"),
+    "gx_owed_age_seconds": Metric("gauge", "age of the oldest that waits or is parked; 0: none"),
+    "gx_reports_total": Metric(
+        "counter", "device reports sent, by result: stored, refused, owed, failed"
+    ),
     "measurements_total": Metric("counter", "measurements made"),
     "charger_info": Metric("gauge", "1, with the name of the charger and its state, a code"),
     "charger_power_watts": Metric("gauge", "PV power of a charger"),
     "charger_yield_joules_total": Metric("counter", "PV energy of a charger, ever"),
-    "charger_reachable": Metric("gauge", "1 if the charger is on the GX's bus"),
+    "charger_reachable": Metric("gauge", "1 if the GX has contact with the charger"),
     "charger_producing": Metric("gauge", "1 if the charger produces"),
     "charger_heard_timestamp_seconds": Metric("gauge", "when the charger was last heard"),
+    "charger_left_out_total": Metric("counter", "measurements in which the charger was not"),
     "tracker_voltage_volts": Metric("gauge", "PV voltage of a tracker"),
     "tracker_power_watts": Metric("gauge", "PV power of a tracker"),
     "posts_total": Metric("counter", "POSTs by result: stored, partly, failed"),
-    "backend_taking": Metric("gauge", "1 if the last POST got through to a verdict"),
+    "backend_taking": Metric("gauge", "1 if something of the last POST was stored"),
     "backend_answer_timestamp_seconds": Metric("gauge", "when the last POST ended"),
     "outbox_waiting": Metric("gauge", "measurements that wait for the backend"),
     "outbox_bytes": Metric("gauge", "bytes that wait or are parked"),
-    "outbox_parked": Metric("gauge", "device reports set aside, by serial"),
+    "outbox_parked": Metric("gauge", "device reports parked, by serial; or of all chargers"),
+    "outbox_in_memory": Metric("gauge", "measurements that only memory has"),
+    "outbox_room_seconds": Metric("gauge", "how long there is room for what comes in"),
     "outbox_lost_total": Metric("counter", "measurements given up"),
 }
 
@@ -55,10 +66,10 @@ Labels = Mapping[str, str]
 Sample = tuple[str, Labels, float]
 
 
-def render(status: StatusView) -> str:
-    """The whole page."""
+def render(status: StatusView, *, per_charger: bool = True) -> str:
+    """The whole page; without `per_charger` no series of single chargers, but for each GX."""
     samples: dict[str, list[tuple[Labels, float]]] = {}
-    for name, labels, value in _samples(status):
+    for name, labels, value in _samples(status, per_charger=per_charger):
         samples.setdefault(name, []).append((labels, value))
     return "".join(_family(name, samples[name]) for name in METRICS if name in samples)
 
@@ -79,26 +90,45 @@ def _escaped(text: str) -> str:
     return text.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")
 
 
-def _samples(status: StatusView) -> Iterator[Sample]:
-    relay = status.relay
+def _samples(status: StatusView, *, per_charger: bool) -> Iterator[Sample]:
+    relay, found = status.relay, well(status)
     yield "info", {"version": status.version}, 1.0
     yield "start_timestamp_seconds", {}, _unix_s(status.started)
-    yield "ready", {}, float(is_ready(status))
+    yield "ready", {}, float(found.is_well)
     yield "broker_connected", {}, float(relay.is_connected)
     yield "deaf_reconnects_total", {}, float(relay.deaf_reconnects)
     yield "malformed_messages_total", {}, float(relay.malformed_messages)
     yield "measurements_total", {}, float(relay.measurements)
     for site in relay.sites:
         yield from _of_site(site, status.now)
+        for charger in site.chargers if per_charger else ():
+            yield from _of_charger(site.portal_id, charger, status.now)
+    for gx in found.gx:
+        yield from _of_gx(gx, status)
     yield from _of_backend(status)
+    parked = [(each.serial, each.count) for each in status.outbox.parked]
+    for serial, count in parked if per_charger else [("", sum(count for _, count in parked))]:
+        yield "outbox_parked", {"serial": serial}, float(count)
 
 
 def _of_site(site: SiteView, now: Moment) -> Iterator[Sample]:
     if site.heard_s > -float("inf"):
         moment = now.at(site.heard_s)
         yield "gx_heard_timestamp_seconds", {"portal_id": site.portal_id}, _unix_s(moment)
-    for charger in site.chargers:
-        yield from _of_charger(site.portal_id, charger, now)
+
+
+def _of_gx(gx: GxWell, status: StatusView) -> Iterator[Sample]:
+    labels = {"portal_id": gx.portal_id}
+    owed = status.outbox.gx.get(gx.portal_id)
+    yield "gx_well", labels, float(gx.is_well)
+    if gx.stored_age_s is not None:
+        yield "gx_stored_age_seconds", labels, round(gx.stored_age_s, 3)
+    yield "gx_owed", labels, float(owed.waiting if owed is not None else 0)
+    yield "gx_owed_age_seconds", labels, round(gx.owed_age_s, 3)
+    delivery = status.backend.gx.get(gx.portal_id)
+    if delivery is not None:
+        for result, count in delivery.reports.items():
+            yield "gx_reports_total", {**labels, "result": result.value}, float(count)
 
 
 def _of_charger(portal_id: str, charger: ChargerView, now: Moment) -> Iterator[Sample]:
@@ -108,7 +138,9 @@ def _of_charger(portal_id: str, charger: ChargerView, now: Moment) -> Iterator[S
     report = charger.report
     state = "" if charger.state is None else str(charger.state)
     yield "charger_info", {**labels, "name": charger.name, "state": state}, 1.0
-    yield "charger_heard_timestamp_seconds", labels, _unix_s(now.at(charger.heard_s))
+    if charger.heard_s > -float("inf"):
+        yield "charger_heard_timestamp_seconds", labels, _unix_s(now.at(charger.heard_s))
+    yield "charger_left_out_total", labels, float(charger.left_out)
     if report is None:
         return
     yield "charger_power_watts", labels, report.yield_power_w
@@ -139,8 +171,9 @@ def _of_backend(status: StatusView) -> Iterator[Sample]:
         yield "backend_answer_timestamp_seconds", {}, _unix_s(backend.moment)
     yield "outbox_waiting", {}, float(outbox.waiting)
     yield "outbox_bytes", {}, float(outbox.bytes)
-    for parked in outbox.parked:
-        yield "outbox_parked", {"serial": parked.serial}, float(parked.count)
+    yield "outbox_in_memory", {}, float(outbox.in_memory)
+    if outbox.hours_of_room is not None:
+        yield "outbox_room_seconds", {}, outbox.hours_of_room * 3600.0
     yield "outbox_lost_total", {}, float(sum(loss.count for loss in outbox.lost))
 
 

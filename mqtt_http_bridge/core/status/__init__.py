@@ -1,0 +1,1 @@
+"""Tells people and supervisors how things stand: page, metrics, log, and what is wrong."""

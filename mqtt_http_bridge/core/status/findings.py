@@ -1,0 +1,336 @@
+"""Says what `check` finds and what each finding means: whether it is right, and if not, what to do.
+
+Every function puts what was seen into one line, with a `fix` whenever something is wrong.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Final
+
+from mqtt_http_bridge.core.broker_failure import BrokerFailure, Cause
+from mqtt_http_bridge.core.measurement import DeviceReport
+from mqtt_http_bridge.core.omission import Omission
+from mqtt_http_bridge.core.settings import MqttSettings, StatusSettings
+from mqtt_http_bridge.core.status.problems import REMARK_FIX
+from mqtt_http_bridge.core.status.state_file import Liveness, State
+from mqtt_http_bridge.core.venus.topics import above
+from mqtt_http_bridge.core.views import ChargerView
+from mqtt_http_bridge.core.words import MENU_PORTAL, state_words, visible
+
+OLD_GX: Final = (
+    "Venus OS before 3.20: it answers to empty keepalives alone, has no heartbeat, and is relayed"
+    " by rules of its own"
+)
+UNTIL_LIVE: Final = "So a charger is posted only once each of its numbers has come live"
+"""Said about a mirror: the values that it retains are not measurements."""
+MOST_NAMED: Final = 10
+"""Portal ids in one line."""
+LET_IN: Final = "let in without a login"
+CLOCK_LIMIT_S: Final = 60.0
+
+
+class Mark(StrEnum):
+    """The kinds of finding."""
+
+    OK = "ok"
+    WARNING = "warning"
+    """It works, but somebody should know."""
+    WRONG = "wrong"
+    UNKNOWN = "unknown"
+    """It is not known: something before it is wrong, or nothing has been asked that would tell."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One line of the check."""
+
+    step: str
+    mark: Mark
+    text: str
+    fix: str = ""
+
+
+def ok(step: str, text: str) -> Finding:
+    """Makes a finding that is as it should be."""
+    return Finding(step, Mark.OK, text)
+
+
+def wrong(step: str, text: str, fix: str) -> Finding:
+    """Makes a finding that is not, with its fix."""
+    return Finding(step, Mark.WRONG, text, fix)
+
+
+def unknown(step: str, because: str) -> Finding:
+    """Makes a finding for what could not be looked at."""
+    return Finding(step, Mark.UNKNOWN, f"not looked at: {because}")
+
+
+def unproven(step: str, text: str, fix: str) -> Finding:
+    """Nothing has been asked yet that would tell; `fix` does."""
+    return Finding(step, Mark.UNKNOWN, text, fix)
+
+
+def all_hold(findings: Iterable[Finding]) -> bool:
+    """Tells whether nothing is wrong: what is unknown stands behind that, or is only unproven."""
+    return all(finding.mark is not Mark.WRONG for finding in findings)
+
+
+def secret_file(name: str) -> Finding:
+    """A file with a secret that every user of this machine can read."""
+    text = f"{name} holds a secret, and every user of this machine can read it"
+    return Finding("secrets", Mark.WARNING, text, f"run: chmod o-r {name}")
+
+
+def damage(directory: str, places: int, unreadable: Sequence[str]) -> Iterator[Finding]:
+    """Says which part of the outbox could not be read, for good or just now."""
+    for text in unreadable:
+        yield wrong("outbox", text, "do as it says: nothing that is in there is sent before")
+    if places:
+        fix = f"check the disk, look at {directory}/damaged, then remove that"
+        yield Finding("outbox", Mark.WARNING, f"{places} places of it were damaged", fix)
+
+
+# --- the GX ------------------------------------------------------------------------------------
+
+
+def gx_port(where: str, failure: BrokerFailure | None, fix: str = "") -> Finding:
+    """Tells whether the broker's port is open; it is if there is no failure."""
+    if failure is None:
+        return ok("GX port", f"{where} is open")
+    step = "GX name" if failure.cause is Cause.NAME_NOT_RESOLVED else "GX port"
+    return wrong(step, str(failure), fix or failure.remedy)
+
+
+def gx_certificate(text: str, settings: MqttSettings, *, is_pinned: bool, error: str) -> Finding:
+    """Judges the broker's certificate; `text` shows it, `error` tells why it is not trusted."""
+    if is_pinned:
+        return ok("GX TLS", f"{text}, pinned")
+    if settings.pinned_certificate is not None:
+        fix = f"if the GX was reset or replaced: mqtt-http-bridge pin {settings.host}"
+        return wrong("GX TLS", f"{text}, which is not the one in mqtt.pinned_certificate", fix)
+    if not error:
+        return ok("GX TLS", f"{text}, not pinned, trusted by its authority")
+    fix = f"run: mqtt-http-bridge pin {settings.host}, and set mqtt.pinned_certificate"
+    return wrong("GX TLS", f"{text}, not pinned and not trusted: {error}", fix)
+
+
+def gx_login(settings: MqttSettings, failure: BrokerFailure | None, fix: str = "") -> Finding:
+    """Tells whether the broker let us in; it did if there is no failure."""
+    if failure is not None:
+        return wrong("GX login", str(failure), fix or failure.remedy)
+    return ok("GX login", f"let in as {settings.username}" if settings.username else LET_IN)
+
+
+def shard(mqtt: MqttSettings, seen: Sequence[str]) -> Finding:
+    """Tells how many of the GX devices that the broker tells of are in our shard."""
+    ours = sum(map(mqtt.relays, seen))
+    text = f"{mqtt.shard}: {ours} of the {len(seen)} GX devices that the broker tells of are ours"
+    return ok("shard", text)
+
+
+def portal_ids(configured: Sequence[str], seen: Sequence[str], prefix_fix: str = "") -> Finding:
+    """Compares the configured portal ids with those that the broker tells.
+
+    `prefix_fix`: it tells of one below another prefix.
+    """
+    found = _listed(seen) or "none"
+    if prefix_fix:
+        return wrong("portal id", "the broker tells none where they are looked for", prefix_fix)
+    if not configured:
+        if seen:
+            each = ": each GX is relayed" * (len(seen) > 1)
+            return ok("portal id", f"{found}, told by the broker{each}")
+        fix = "wait if the GX is starting up; else set mqtt.host to a GX, or mqtt.portal_id"
+        return wrong("portal id", "the broker tells none", fix)
+    missing = [portal_id for portal_id in configured if portal_id not in seen]
+    if not missing:
+        return ok("portal id", f"{', '.join(configured)}, as the broker tells")
+    fix = f"set mqtt.portal_id to auto, or to what the GX shows; {MENU_PORTAL}"
+    return wrong("portal id", f"{', '.join(missing)} is set, the broker tells {found}", fix)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The outcome of the keepalives that were sent to one GX."""
+
+    is_answered: bool
+    """True if it said something live."""
+    is_completed: bool = False
+    """True if it reported the end of a full publish."""
+    is_old: bool = False
+    has_heartbeat: bool = False
+    is_retained: bool = False
+    """True if the broker retains what one of its chargers said, as mirrors do and no GX does."""
+    is_one_of_several: bool = False
+    """True if only the broker mentions it, and another GX has answered."""
+
+
+def _listed(portal_ids: Sequence[str]) -> str:
+    more = len(portal_ids) - MOST_NAMED
+    return ", ".join(portal_ids[:MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
+
+
+def keepalive(portal_id: str, answer: Answer, topic_prefix: str = "") -> Finding:
+    """Tells whether the GX wakes up and says everything, and by which rules."""
+    requests = above(topic_prefix, f"R/{portal_id}/keepalive")
+    if not answer.is_answered and answer.is_one_of_several:
+        text = f"{portal_id} does not answer: a GX that is off, or a message somebody left behind"
+        fix = "nothing, or list the GX devices to relay in mqtt.portal_id"
+        return Finding("keepalive", Mark.WARNING, text, fix)
+    if not answer.is_answered and (answer.is_retained or topic_prefix):
+        text = (
+            f"{portal_id} does not answer: {requests} does not get through to it, or it is off."
+            f" {UNTIL_LIVE}"
+        )
+        return wrong("keepalive", text, f"have the bridge pass {requests} on to the GX")
+    if not answer.is_answered:
+        fix = f"is {portal_id} the GX's own portal id ({MENU_PORTAL})? If so, restart the GX"
+        return wrong("keepalive", f"{portal_id} does not answer: the GX is asleep or off", fix)
+    if answer.is_old:
+        fix = "nothing is wrong with that; a newer Venus OS tells sooner when it falls silent"
+        return Finding("keepalive", Mark.WARNING, f"{portal_id} answered: {OLD_GX}", fix)
+    if answer.has_heartbeat and not answer.is_completed:
+        text = (
+            f"{portal_id} speaks, as somebody else keeps it awake, and does not answer: {requests}"
+            f" does not get through to it. {UNTIL_LIVE}"
+        )
+        fix = f"have the bridge pass {requests} on to the GX"
+        return Finding("keepalive", Mark.WARNING, text, fix)
+    text = "everything was said" if answer.is_completed else "it speaks, but told no end of it"
+    return ok("keepalive", f"{portal_id} answered: {text}")
+
+
+def chargers(found: Sequence[ChargerView], services: Sequence[str]) -> list[Finding]:
+    """One line for each charger; one for there being none."""
+    if not found:
+        fix = "does the GX list it under Devices? If not, look at its cable and its power"
+        return [wrong("charger", "none on the GX", fix)]
+    return [_charger(charger, services) for charger in found]
+
+
+def _charger(charger: ChargerView, services: Sequence[str]) -> Finding:
+    name = f"{charger.key} {charger.serial or 'without a serial'} {charger.name!r}"
+    service = charger.key.service
+    if service not in services:
+        wanted = ", ".join([*services, service])
+        return wrong("charger", f"{name} is not listened to", f"set mqtt.services: [{wanted}]")
+    if charger.omission is not None:
+        return _left_out(charger, charger.omission, name)
+    numbers = _numbers(charger.report) if charger.report else ""
+    text = f"{name}: {numbers}, {state_words(charger.state)}"
+    if charger.remarks:
+        remarks = "; ".join(remark.text for remark in charger.remarks)
+        return Finding("charger", Mark.WARNING, f"{text}; {remarks}", REMARK_FIX)
+    return ok("charger", text)
+
+
+def _left_out(charger: ChargerView, omission: Omission, name: str) -> Finding:
+    if omission.is_wanted:
+        return ok("charger", f"{name} is not relayed: {omission.text}")
+    if charger.serial is None:
+        also = "" if omission.is_about_serial else f"; also, {omission.remedy}"
+        fix = f'set device.serials: {{{charger.key}: "its serial"}}, as its label has it{also}'
+        return wrong("charger", f"{name} is left out: {omission.text}", fix)
+    if omission.may_be_night:
+        return Finding("charger", Mark.WARNING, f"{name}: {omission.text}", omission.remedy)
+    return wrong("charger", f"{name} is left out: {omission.text}", omission.remedy)
+
+
+def settings(unused: Sequence[str]) -> list[Finding]:
+    """Finds settings that match no charger."""
+    fix = "is the charger on, and the key right? The lines above show each charger's"
+    return [Finding("settings", Mark.WARNING, f"{text} fits no charger", fix) for text in unused]
+
+
+def _numbers(report: DeviceReport) -> str:
+    trackers = ", ".join(f"{t.name} {t.voltage_v:.1f} V" for t in report.trackers)
+    return (
+        f"{report.yield_power_w:.1f} W, {report.yield_total_kwh:.2f} kWh in total,"
+        f" {trackers or 'no tracker in use'}"
+    )
+
+
+def clock(step: str, whose: str, ahead_s: float | None, fix: str) -> Finding:
+    """Compares another clock with ours; None: its time is not known."""
+    if ahead_s is None:
+        return unknown(step, f"{whose} clock was not told")
+    if abs(ahead_s) <= CLOCK_LIMIT_S:
+        return ok(step, f"{whose} clock and this machine's agree to {abs(ahead_s):.0f} s")
+    way = "ahead of" if ahead_s > 0 else "behind"
+    return wrong(step, f"{whose} clock is {abs(ahead_s):.0f} s {way} this machine's", fix)
+
+
+# --- this machine ------------------------------------------------------------------------------
+
+
+def service(directory: str, found: Liveness, version: str) -> Finding:
+    """Tells who runs with the outbox in `directory`, and since when; `version` is our own."""
+    state = found.state
+    if state is not None and found.is_running:
+        who = f"{run_words(state)} (pid {state.process.pid}), by {visible(state.process.config)}"
+        if state.process.version == version:
+            return ok("service", who)
+        fix = "restart the service, or use the command that belongs to it"
+        return Finding("service", Mark.WARNING, f"{who}; this is {version}", fix)
+    since = end_words(state)
+    if found.is_locked and state is not None:
+        fix = "restart it; if it goes on, look into its log"
+        return wrong("service", f"it has the outbox {directory}, but stands still: {since}", fix)
+    if found.is_locked:
+        fix = "wait some seconds if it is starting; else run check as the service's user"
+        text = f"running with the outbox {directory}; what it says of itself cannot be read"
+        return Finding("service", Mark.WARNING, text, fix)
+    fix = (
+        "start it: svc -u /service/mqtt-http-bridge on a GX, systemctl start mqtt-http-bridge where"
+        " systemd has it, else mqtt-http-bridge run"
+    )
+    text = f"none is running with the outbox {directory}: {since}"
+    # That is fine before the first start.
+    return (
+        Finding("service", Mark.WARNING, text, fix)
+        if state is None
+        else wrong("service", text, fix)
+    )
+
+
+def well(state: State) -> list[Finding]:
+    """Tells whether all was well when a service wrote this, and if not, why; then what else is."""
+    wrongs = [wrong("well", problem.text, problem.fix) for problem in state.problems]
+    known = [Finding("note", Mark.WARNING, note.text, note.fix) for note in state.notes]
+    counted = [gx for gx in state.gx if gx.is_well is not None]
+    remarks = [f"{gx.name}: {gx.remark}" for gx in counted if gx.remark]
+    text = "; ".join(["every GX is heard, measured and stored", *remarks])
+    return [*(wrongs or [ok("well", text)]), *known]
+
+
+def run_words(state: State) -> str:
+    """Says what runs, and since when."""
+    version, since = visible(state.process.version), utc_words(state.process.started)
+    return f"mqtt-http-bridge {version} runs since {since}"
+
+
+def end_words(state: State | None) -> str:
+    """Since when nothing runs."""
+    return f"not running since {utc_words(state.written)}" if state else "it never ran here"
+
+
+def utc_words(unix_s: float) -> str:
+    """A time for people, in UTC; one out of range is "an unknown time"."""
+    try:
+        return f"{datetime.fromtimestamp(unix_s, UTC):%Y-%m-%d %H:%M:%S} UTC"
+    except (ValueError, OverflowError, OSError):
+        return "an unknown time"
+
+
+def status_page(settings: StatusSettings, *, is_local: bool) -> Finding:
+    """Finds who can see the page."""
+    if settings.listen is None:
+        return ok("status page", "off")
+    where = f"{settings.listen[0]}:{settings.listen[1]}"
+    if is_local:
+        return ok("status page", f"{where}, for this machine alone")
+    text = f"{where}: everybody who reaches this address sees it, without a login"
+    fix = "set status.listen to 127.0.0.1:8480 if that is not meant"
+    return Finding("status page", Mark.WARNING, text, fix)

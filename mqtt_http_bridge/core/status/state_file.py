@@ -1,0 +1,304 @@
+"""The state file: the state of a running service, as a document for other processes.
+
+The service writes it: when something has changed, but once in `LEAST_SPACING_S` at most, and at
+least once an interval, so that a reader can tell a service that stands still from one that has
+nothing to say. A reader believes it as long as the outbox is locked, the file was written since the
+machine started, and it is younger than `longest_age_s`. Otherwise it only shows when the service
+ended: "not running since".
+
+Times are Unix seconds, but for `written_s`, which is on the monotonic clock: it goes on through
+steps of the wall clock, and says with the boot id how old the document is.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+from mqtt_http_bridge.core.events import NEVER, Moment
+from mqtt_http_bridge.core.settings import MqttSettings
+from mqtt_http_bridge.core.status.problem import Problem
+from mqtt_http_bridge.core.status.problems import notes
+from mqtt_http_bridge.core.status.well import GxWell, well
+from mqtt_http_bridge.core.views import (
+    DeviceResult,
+    GxDelivery,
+    GxOwed,
+    HeardBefore,
+    SiteView,
+    StatusView,
+)
+
+LEAST_SPACING_S: Final = 5.0
+LEAST_PATIENCE_S: Final = 60.0
+MOST_GX: Final = 5000
+"""The most GX devices to list one by one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """The process that writes, which stays the same as long as it runs."""
+
+    version: str
+    pid: int
+    boot_id: str
+    """Identifies this boot of the machine; empty if it is not known."""
+    start_ticks: int
+    """The start of the process, in ticks of the kernel since boot: with the pid it names one."""
+    started: float
+    config: str
+    """The place where its settings were read."""
+    interval_s: float
+    """Between two measurements."""
+
+
+@dataclass(frozen=True, slots=True)
+class GxState:
+    """One GX."""
+
+    portal_id: str
+    name: str
+    heard: float | None
+    """The last time it said anything; None: never yet."""
+    measured: float | None
+    """The time of its last measurement; None: never yet."""
+    chargers: int
+    """Chargers that are measured now."""
+    is_well: bool | None = None
+    """None: it does not count, as it was never heard, or the writer did not tell."""
+    remark: str = ""
+    """A remark on it even though it is well."""
+    stored: float | None = None
+    """The last time its newest measurement was stored, whole; None: not since the start."""
+    stored_timestamp: str = ""
+    """The timestamp of that one, as it was sent."""
+    waiting: int = 0
+    """Measurements of it that wait."""
+    parked: int = 0
+    """Reports of its devices that are parked."""
+    owed_since: float | None = None
+    """Since when the oldest of them is owed; None: none is."""
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceState:
+    """The last verdict on one device."""
+
+    serial: str
+    result: DeviceResult
+    reason: str
+    at: float
+    portal_id: str = ""
+    """The GX it was sent with."""
+    stored: float | None = None
+    """The last time something of it was stored; None: not since the start."""
+
+
+@dataclass(frozen=True, slots=True)
+class Owed:
+    """The measurements that the backend has not stored yet."""
+
+    measurements: int
+    parked: int
+    """Device reports that are parked."""
+    oldest: str | None
+    """The timestamp of the oldest measurement that waits, as it will be sent."""
+    in_memory: int = 0
+    """Those that are only in memory."""
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """The whole document."""
+
+    process: Process
+    written: float
+    written_s: float
+    gx: tuple[GxState, ...] = ()
+    problems: tuple[Problem, ...] = ()
+    """The reasons why it is not well; empty if it is."""
+    notes: tuple[Problem, ...] = ()
+    """The things a person should know besides."""
+    devices: tuple[DeviceState, ...] = ()
+    owed: Owed = Owed(0, 0, None)
+    stored: float | None = None
+    """The last time the backend stored anything; None: not since the start."""
+
+    @property
+    def is_well(self) -> bool:
+        """True if all was well when it was written."""
+        return not self.problems
+
+    @property
+    def longest_age_s(self) -> float:
+        """Seconds for which it is believed."""
+        return max(2 * self.process.interval_s, LEAST_PATIENCE_S)
+
+
+# --- writing -------------------------------------------------------------------------------------
+
+
+def state_of(status: StatusView, process: Process) -> State:
+    """Makes the document from what is known at `status.now`."""
+    now, backend, outbox, found = status.now, status.backend, status.outbox, well(status)
+    judged = {each.portal_id: each for each in found.gx}
+    stored = (verdict.stored for gx in backend.gx.values() for verdict in gx.devices.values())
+    newest = max((m for m in stored if m is not None), key=lambda m: m.monotonic_s, default=None)
+    parked = sum(parked.count for parked in outbox.parked)
+    return State(
+        process=process,
+        written=_unix_s(now),
+        written_s=now.monotonic_s,
+        gx=_bounded(_gx_states(status, judged)),
+        problems=found.problems,
+        notes=tuple(notes(status, found)),
+        devices=tuple(_device_states(status)),
+        owed=Owed(outbox.waiting, parked, outbox.oldest, outbox.in_memory),
+        stored=_unix_s(newest) if newest else None,
+    )
+
+
+def _bounded(states: Iterable[GxState]) -> tuple[GxState, ...]:
+    """Leaves out those that are well or unknown if there are too many for a small file."""
+    found = tuple(states)
+    if len(found) <= MOST_GX:
+        return found
+    return tuple(sorted(found, key=lambda gx: gx.is_well is not False)[:MOST_GX])
+
+
+def _gx_states(status: StatusView, judged: Mapping[str, GxWell]) -> Iterator[GxState]:
+    """Describes each GX; one that was heard before stays known across restarts."""
+    before = {known.portal_id: known for known in status.heard_before}
+    for site in status.relay.sites:
+        state = _gx_state(site, judged.get(site.portal_id), status)
+        known = before.pop(site.portal_id, None)
+        yield replace(state, heard=known.heard) if known and state.heard is None else state
+    for known in before.values():
+        if known.portal_id in judged:
+            site = SiteView(known.portal_id, known.name, -NEVER, ())
+            yield replace(_gx_state(site, judged[site.portal_id], status), heard=known.heard)
+
+
+def _gx_state(site: SiteView, judged: GxWell | None, status: StatusView) -> GxState:
+    now, owed = status.now, status.outbox.gx.get(site.portal_id, GxOwed())
+    delivery = status.backend.gx.get(site.portal_id, GxDelivery())
+    age_s = judged.owed_age_s if judged is not None else 0.0
+    return GxState(
+        portal_id=site.portal_id,
+        name=site.name,
+        heard=_unix_s_at(now, site.heard_s),
+        measured=_unix_s_at(now, site.measured_s),
+        chargers=sum(charger.report is not None for charger in site.chargers),
+        is_well=judged.is_well if judged is not None else None,
+        remark=judged.remark if judged is not None else "",
+        stored=_unix_s(delivery.stored) if delivery.stored else None,
+        stored_timestamp=delivery.stored_timestamp,
+        waiting=owed.waiting,
+        parked=sum(parked.count for parked in owed.parked),
+        owed_since=_unix_s_at(now, now.monotonic_s - age_s) if age_s else None,
+    )
+
+
+def _device_states(status: StatusView) -> Iterator[DeviceState]:
+    verdicts = (
+        (serial, portal_id, verdict)
+        for portal_id, gx in status.backend.gx.items()
+        for serial, verdict in gx.devices.items()
+    )
+    for serial, portal_id, verdict in sorted(verdicts, key=lambda item: item[:2]):
+        stored = _unix_s(verdict.stored) if verdict.stored else None
+        at = _unix_s(verdict.moment)
+        yield DeviceState(serial, verdict.result, verdict.reason, at, portal_id, stored)
+
+
+def heard_before(states: Iterable[State], mqtt: MqttSettings) -> tuple[HeardBefore, ...]:
+    """Lists the GX devices that the processes before have heard, going by what the last one wrote.
+
+    Without those that the config does not list any more, or that another shard has by now.
+    """
+    latest = max(states, key=lambda state: state.written, default=None)
+    return tuple(
+        HeardBefore(gx.portal_id, gx.name, gx.heard)
+        for gx in (latest.gx if latest is not None else ())
+        if gx.heard is not None and mqtt.relays(gx.portal_id)
+    )
+
+
+def _unix_s(moment: Moment) -> float:
+    return round(moment.utc.timestamp(), 3)
+
+
+def _unix_s_at(now: Moment, monotonic_s: float) -> float | None:
+    return None if monotonic_s == -float("inf") else _unix_s(now.at(monotonic_s))
+
+
+def is_worth_writing(state: State, written: State | None) -> bool:
+    """Tells whether `state` says more than what was written last, or that is an interval old."""
+    if written is None or _lasting(state) != _lasting(written):
+        return True
+    return state.written_s - written.written_s >= max(state.process.interval_s, LEAST_SPACING_S)
+
+
+def _lasting(state: State) -> State:
+    """Keeps only what stays the same while nothing changes: no times and no counts."""
+    return replace(
+        state,
+        written=0.0,
+        written_s=0.0,
+        gx=tuple(map(_lasting_gx, state.gx)),
+        problems=tuple(replace(problem, text="") for problem in state.problems),
+        notes=tuple(replace(note, text="") for note in state.notes),
+        devices=tuple(
+            replace(device, at=0.0, stored=_without_time(device.stored)) for device in state.devices
+        ),
+        owed=Owed(0, 0, None),
+        stored=_without_time(state.stored),
+    )
+
+
+def _lasting_gx(gx: GxState) -> GxState:
+    return replace(
+        gx,
+        heard=_without_time(gx.heard),
+        measured=_without_time(gx.measured),
+        stored=_without_time(gx.stored),
+        stored_timestamp="",
+        waiting=0,
+        parked=0,
+        owed_since=None,
+    )
+
+
+def _without_time(at: float | None) -> float | None:
+    """Reduces a time to whether there is one."""
+    return None if at is None else 0.0
+
+
+# --- judging -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Liveness:
+    """The state of a service as a reader sees it: current if `is_running`, otherwise old."""
+
+    is_running: bool
+    is_locked: bool
+    """True if a process has the outbox, even if it is only starting or ending."""
+    state: State | None
+    """The last that was written; None: nothing that can be read."""
+
+
+def liveness(states: Sequence[State], *, now: Moment, boot_id: str, is_locked: bool) -> Liveness:
+    """Judges the documents found in the places where one may be; `now` and `boot_id` are ours."""
+    fresh = [state for state in states if _is_fresh(state, now, boot_id)]
+    newest = max(fresh or states, key=lambda state: state.written, default=None)
+    return Liveness(is_running=is_locked and bool(fresh), is_locked=is_locked, state=newest)
+
+
+def _is_fresh(state: State, now: Moment, boot_id: str) -> bool:
+    ages_s = [now.monotonic_s - state.written_s]
+    if not state.process.boot_id or not boot_id:
+        # A service that systemd locks in is not told: then the wall clock has to agree as well.
+        ages_s.append(now.utc.timestamp() - state.written)
+    elif state.process.boot_id != boot_id:
+        return False
+    return all(0.0 <= age_s <= state.longest_age_s for age_s in ages_s)
