@@ -1,0 +1,1 @@
+"""Decides what `setup` asks and does next. Does nothing itself."""
