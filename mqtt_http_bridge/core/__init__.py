@@ -1,1 +1,1 @@
-"""What the relay knows and decides: no clock, no thread, no file, no socket, no logging here."""
+"""Knows and decides: no clock, no thread, no file, no socket, no logging here."""

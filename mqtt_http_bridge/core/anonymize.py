@@ -1,14 +1,13 @@
-"""Recordings without serials, names and portal ids, still consistent within themselves.
+"""Removes serials, names and portal ids from recordings, but keeps them consistent.
 
-The same original always becomes the same replacement, so that a swapped unit stays one. The
-replacements are counted off, not computed: a hash of a serial can be guessed back.
+The same original always gets the same replacement, so a swapped unit still looks swapped. The
+replacements are numbered, not computed: a serial can be guessed from its hash.
 """
 
 import json
 from typing import Final
 
-from mqtt_http_bridge.core import venus
-from mqtt_http_bridge.core.venus import Value
+from mqtt_http_bridge.core.venus.payloads import INVALID, Value, parse
 
 _PRIVATE_LEAVES: Final = {
     "CustomName": "Name {}",
@@ -18,7 +17,7 @@ _PRIVATE_LEAVES: Final = {
     "SerialNumber": "SERIAL{:04d}",
     "ServiceName": "Service {}",
 }
-"""The last part of the paths that tell who or where somebody is, wherever they stand.
+"""The last part of the paths that show who or where somebody is, at any depth.
 
 The unique number of a VE.Can device is the first half of its serial, and part of its service name.
 """
@@ -26,7 +25,7 @@ _PORTAL: Final = "{:012x}"
 
 
 class Anonymizer:
-    """Replaces what could tell whose the devices are; one object for each recording."""
+    """Replaces what could reveal whose devices these are; one object for each recording."""
 
     def __init__(self) -> None:
         self._replacements: dict[tuple[str, str], str] = {}
@@ -38,13 +37,13 @@ class Anonymizer:
         return kind + slash + self._replace(_PORTAL, portal_id) + slash_after + path
 
     def payload(self, topic: str, payload: bytes) -> bytes:
-        """The payload of the original `topic`, with another text if it tells something private."""
+        """The payload of the original `topic`, with a different text if it is private."""
         form = self._form(topic)
         if form is None or not payload:
             return payload
-        said = venus.parse_payload(payload)
+        said = parse(payload)
         if not isinstance(said, Value):
-            return payload if said == venus.INVALID else b"{}"
+            return payload if said == INVALID else b"{}"
         text = said.value if isinstance(said.value, str) else ""
         return json.dumps({"value": self._replace(form, text)}, separators=(",", ":")).encode()
 

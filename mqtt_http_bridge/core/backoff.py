@@ -1,9 +1,9 @@
-"""How long to wait before trying again."""
+"""Spaces out attempts at something that fails: longer and longer waits, with jitter."""
 
 from collections.abc import Callable
 
 Draw = Callable[[float, float], float]
-"""A number between the two given, evenly: `random.uniform`, or a fixed choice in a test."""
+"""Draws a number evenly between two others: `random.uniform`, or a fixed choice in a test."""
 
 
 def ceiling_s(failures: int, *, first_s: float, limit_s: float) -> float:
@@ -13,14 +13,14 @@ def ceiling_s(failures: int, *, first_s: float, limit_s: float) -> float:
 
 
 def full_jitter_s(failures: int, *, first_s: float, limit_s: float, draw: Draw) -> float:
-    """A wait anywhere between nothing and the ceiling: many relays never come back as one."""
+    """A wait anywhere between 0 and the ceiling, so many relays do not all come back at once."""
     return draw(0.0, ceiling_s(failures, first_s=first_s, limit_s=limit_s))
 
 
 def steady_jitter_s(failures: int, *, first_s: float, limit_s: float, draw: Draw) -> float:
     """A wait never shorter than the ceiling and at most a tenth longer.
 
-    For a peer that counts our attempts, such as the GX's limiter of refused logins (GX.md).
+    For a peer that counts our attempts, such as the GX's limiter of refused logins (docs/gx.md).
     """
     wait_s = ceiling_s(failures, first_s=first_s, limit_s=limit_s)
     return draw(wait_s, wait_s * 1.1)

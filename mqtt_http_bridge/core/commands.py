@@ -1,14 +1,21 @@
-"""What the core asks of the world; the thread that owns the core carries it out, in order."""
+"""Lists what the core asks for; the thread that owns the core carries it out, in order."""
 
 from dataclasses import dataclass
-from typing import Literal
 
+from mqtt_http_bridge.core.log import Log
 from mqtt_http_bridge.core.measurement import Measurement
 
 
 @dataclass(frozen=True, slots=True)
 class Subscribe:
-    """Subscribe to these topic filters, QoS 0, of a GX that was not known from the start."""
+    """Subscribe to these topic filters, QoS 0, for a GX that was not known from the start."""
+
+    topics: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Unsubscribe:
+    """Unsubscribe from these topic filters: the GX they belong to was never heard."""
 
     topics: tuple[str, ...]
 
@@ -26,13 +33,20 @@ class Store:
     """Put this measurement into the outbox."""
 
     measurement: Measurement
+    portal_id: str
+    """The portal id of its GX, whatever the measurement calls that GX."""
 
 
 @dataclass(frozen=True, slots=True)
 class NoteClockStep:
-    """The wall clock was set; what was stored before bears the time of the old one."""
+    """The wall clock was set; what was stored before has the old time."""
 
     step_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class ReadAtOnce:
+    """Stop gathering messages for a while: something is waiting for the next one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,22 +54,4 @@ class Reconnect:
     """Drop the connection, which is dead although it looks alive, and make a new one."""
 
 
-@dataclass(frozen=True, slots=True)
-class Log:
-    """Write this line to the log: a change of state, said once."""
-
-    level: Literal["INFO", "WARNING"]
-    text: str
-
-    @staticmethod
-    def info(text: str) -> "Log":
-        """A line that tells the story."""
-        return Log("INFO", text)
-
-    @staticmethod
-    def warning(text: str) -> "Log":
-        """A line that somebody should see."""
-        return Log("WARNING", text)
-
-
-Command = Subscribe | Publish | Store | NoteClockStep | Reconnect | Log
+Command = Subscribe | Unsubscribe | Publish | Store | NoteClockStep | ReadAtOnce | Reconnect | Log

@@ -1,7 +1,7 @@
-"""Errors, one leaf for each thing a caller would do differently.
+"""Errors, one class for each case that callers handle differently.
 
-The text of every error says where, what was expected, what was found and, where a person can
-mend it, what to do.
+The text of every error says where it happened, what was expected, what was found and, if a person
+can fix it, what to do.
 """
 
 
@@ -10,15 +10,15 @@ class BridgeError(Exception):
 
 
 class ConfigError(BridgeError):
-    """A setting is wrong: only a person can mend it, so trying again is of no use."""
+    """A setting is wrong: only a person can fix it, so retrying is pointless."""
 
 
 class MalformedMessage(BridgeError):
-    """An MQTT message is not of the form the GX sends: count it, and take nothing from it."""
+    """An MQTT message does not have the form that a GX sends: count it and ignore it."""
 
 
 class MalformedMeasurement(BridgeError):
-    """Bytes that should be a measurement are none: set the entry aside."""
+    """Bytes that should be a measurement are not one: set the entry aside."""
 
 
 class MalformedRecording(BridgeError):
@@ -36,4 +36,8 @@ class OutboxBusy(BridgeError):
 
 
 class LocalFault(BridgeError):
-    """This machine refuses what the verb needs (a file, a directory, a port)."""
+    """This machine denies the verb something it needs (a file, a directory, a port)."""
+
+
+class MalformedState(BridgeError):
+    """A state file cannot be understood: go on as if there was none."""

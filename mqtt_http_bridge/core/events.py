@@ -1,16 +1,27 @@
-"""What can happen to the relay, each with the moment it happened."""
+"""Names what can happen to the relay, each with the moment it happened."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import Final
+
+from mqtt_http_bridge.core.broker_failure import BrokerFailure
+
+NEVER: Final = float("inf")
+"""A deadline that never comes, in seconds on the monotonic clock."""
+LONGEST_WAIT_S: Final = 10.0
+"""The longest single wait for a moment. Waits stop while the machine sleeps, but moments do not:
+after a sleep, one may be missed by this much.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class Moment:
     """One instant on both clocks.
 
-    `monotonic_s` only grows and is for deadlines and ages; `utc` is aware and is for people and
-    the wire. Both count whole microseconds, so that differences of moments, and with them every
-    posted timestamp, come out the same live and in a replay.
+    `monotonic_s` only grows, even while the machine sleeps, and is for deadlines and ages; `utc`
+    has a time zone and is for people and for sending. Both count whole microseconds, so that
+    differences of moments, and with them every posted timestamp, come out the same live and in a
+    replay.
     """
 
     monotonic_s: float
@@ -27,17 +38,23 @@ class Moment:
 
 @dataclass(frozen=True, slots=True)
 class Connected:
-    """The broker has accepted us; what is known from the start is being subscribed to."""
+    """The broker has accepted us; the topics known from the start are being subscribed to."""
 
     moment: Moment
+    tells_reads: bool = False
+    """True if AllRead events report how far everything has been read. If not, as in other people's
+    recordings, each message counts as read the moment it came, and nothing is left unread.
+    """
+    where: str = field(default="", compare=False)
+    """Host and port, where there are several to connect to."""
 
 
 @dataclass(frozen=True, slots=True)
 class Disconnected:
-    """A connection ended, or an attempt to make one failed; `reason` is for people."""
+    """A connection ended, or an attempt to make one failed."""
 
     moment: Moment
-    reason: str
+    failure: BrokerFailure
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,10 +68,41 @@ class Message:
 
 
 @dataclass(frozen=True, slots=True)
+class AllRead:
+    """Everything that had come on the connection by `until_s` has been read and handed over.
+
+    What is handed over later came later: so this also limits how old a message can be.
+    """
+
+    moment: Moment
+    until_s: float
+    """On the monotonic clock, not after `moment`."""
+
+
+@dataclass(frozen=True, slots=True)
 class Tick:
     """Time has passed and nothing else happened."""
 
     moment: Moment
 
 
-Event = Connected | Disconnected | Message | Tick
+@dataclass(frozen=True, slots=True)
+class Dropped:
+    """The broker sent more than a limit far above what any GX sends; the excess was thrown away."""
+
+    moment: Moment
+    packets: int = 0
+    """Packets that were too large, or that needed an answer, unlike anything we asked for."""
+    messages: int = 0
+    """Messages too many to handle: what they said is not known."""
+
+
+@dataclass(frozen=True, slots=True)
+class SubscriptionRefused:
+    """The broker will not send us what these topic filters ask for."""
+
+    moment: Moment
+    topics: tuple[str, ...]
+
+
+Event = Connected | Disconnected | Message | AllRead | Tick | Dropped | SubscriptionRefused

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from mqtt_http_bridge.core.settings import MqttSettings
 from mqtt_http_bridge.core.views import ChargerView
+from mqtt_http_bridge.core.words import visible
 
 
 def quoted(text: str) -> str:
@@ -12,38 +13,49 @@ def quoted(text: str) -> str:
     return json.dumps(text, ensure_ascii=False)
 
 
-def whole_config(mqtt: MqttSettings, portal_id: str, chargers: Sequence[ChargerView]) -> str:
-    """A config for one GX that works once the backend's address and key are set."""
+def whole_config(
+    mqtt: MqttSettings,
+    portal_id: str,
+    chargers: Sequence[ChargerView],
+    password_file: str | None = None,
+) -> str:
+    """A config for one GX that works once the backend's address and key are set.
+
+    A password comes from `password_file`, or else, as the variable of the environment does.
+    """
     lines = [
         "backend:",
         "  url: https://solar.example.org   # yours",
         "  api_key_file: api_key.txt        # a file with your key in its first line",
         "mqtt:",
         f"  host: {quoted(mqtt.host)}",
-        *_login_lines(mqtt),
+        *_login_lines(mqtt, password_file),
+        *([f"  topic_prefix: {quoted(mqtt.topic_prefix)}"] if mqtt.topic_prefix else []),
         f"  portal_id: {quoted(portal_id)}",
         *_services_lines(chargers),
     ]
     nameless = [c for c in chargers if c.serial is None]
     if nameless:
         lines += ["device:", "  serials:   # these chargers do not tell theirs"]
-        lines += [f'    {c.key.instance}: "its serial"   # {c.name}' for c in nameless]
+        lines += [f'    {c.key}: "its serial"   # {visible(c.name)}' for c in nameless]
     return "\n".join(lines) + "\n"
 
 
-def _login_lines(mqtt: MqttSettings) -> list[str]:
+def _login_lines(mqtt: MqttSettings, password_file: str | None) -> list[str]:
     lines = []
     if mqtt.port != (8883 if mqtt.tls else 1883):
         lines.append(f"  port: {mqtt.port}")
     if mqtt.tls:
         lines += tls_lines(mqtt.pinned_certificate or "gx.pem")
-    if mqtt.password is not None:
-        lines.append("  password_file: gx_password.txt   # a file with the GX's network password")
+    if mqtt.password is not None and password_file is not None:
+        lines.append(f"  password_file: {quoted(password_file)}")
+    elif mqtt.password is not None:
+        lines.append("  # its password is in the environment: MQTT_HTTP_BRIDGE_MQTT_PASSWORD")
     return lines
 
 
 def tls_lines(certificate_file: str) -> list[str]:
-    """What makes the relay trust this one certificate."""
+    """Returns the lines that make the relay trust this one certificate."""
     return ["  tls: true", f"  pinned_certificate: {quoted(certificate_file)}"]
 
 
@@ -53,5 +65,5 @@ def _services_lines(chargers: Sequence[ChargerView]) -> list[str]:
 
 
 def token_lines(token_name: str, token_file: str) -> list[str]:
-    """What logs in with a token."""
+    """Returns the lines that make the relay log in with a token."""
     return [f"  username: {quoted(token_name)}", f"  password_file: {quoted(token_file)}"]

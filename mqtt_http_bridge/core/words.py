@@ -1,4 +1,4 @@
-"""What codes and spans of time are called in front of people."""
+"""Names codes, spans of time and menus of the GX for people."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -22,15 +22,33 @@ STATES: Final[Mapping[int, str]] = {
 """The values of `/State` that Venus OS knows for chargers."""
 
 
+MENU_MQTT: Final = (
+    "on the GX: Settings -> Integrations -> MQTT Access (older: Settings -> Services)"
+)
+MENU_SECURITY: Final = "on the GX: Settings -> General -> Access & Security"
+MENU_PORTAL: Final = "on the GX: Settings -> VRM -> VRM Portal ID"
+MENU_TIME: Final = "on the GX: Settings -> General -> Date & time (older: Settings -> Date & Time)"
+
+
+def visible(text: str) -> str:
+    """`text` in one line: what is no letter, sign or blank stands as its escape, such as `\\n`.
+
+    Devices and brokers may send anything, and a line break would start a new line.
+    """
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
 def state_words(code: int | None) -> str:
-    """What the state `code` is called."""
+    """Returns the name of the state `code`."""
     if code is None:
         return "state unknown"
     return STATES.get(code, f"state {code}")
 
 
 def span_words(seconds: float) -> str:
-    """A span of time in its largest fitting unit, such as `12 s`, `5 min` or `3 h`."""
+    """A span of time in the largest unit that fits, such as `12 s`, `5 min` or `3 h`."""
     for size, unit in ((172_800, "days"), (7200, "h"), (120, "min")):
         if seconds >= size:
             return f"{seconds / {'days': 86_400, 'h': 3600, 'min': 60}[unit]:.0f} {unit}"
