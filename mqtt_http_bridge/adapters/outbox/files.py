@@ -1,175 +1,291 @@
-"""Numbered files in one directory: there whole or not at all, and in order.
+"""The system calls: all access of the outbox to its directory goes through here.
 
-A file is written under a temporary name, flushed to the disk, renamed, and the rename flushed. One
-that is read-only is final: it has been sent, or may have been, and never changes again but to lose
-devices.
+lock        held by whoever has the outbox
+log/        segments, numbered; the last one may be filler alone: the next to be used
+damaged/    bytes that are no lines, named by the segment and the offset they were at; and segments
+            that could not be read
+requests/   empty files whose names say what somebody wants: `retry`, `drop.17`, `drop.all`
+
+A segment is written to its full length with line feeds, and flushed, before it is used: then a
+flush writes data and no metadata. Every function may raise OSError.
 """
 
-import heapq
+import errno
+import fcntl
 import os
-import stat
+import time
 from collections.abc import Iterator
-from contextlib import suppress
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
 from mqtt_http_bridge.adapters.directories import flush_directory, make_directory
+from mqtt_http_bridge.adapters.outbox.room import Room
+from mqtt_http_bridge.core.errors import OutboxBusy
 
-_SUFFIX: Final = ".json"
-_UNFINISHED: Final = ".part"
-_OPEN_MODE: Final = 0o600
-_FINAL_MODE: Final = 0o400
-_READ_BYTES: Final = 65_536
+DAMAGED_BYTES: Final = 1_000_000
+"""The most that is kept of what is damaged."""
+LONGEST_SEGMENT: Final = 1 << 23
+"""None of ours is longer: what lies behind that in a file is not read."""
+_DAMAGED_PIECE: Final = 65_536
+_FILLER: Final = b"\n" * 65_536
+_SUFFIX: Final = ".log"
+_BLOCK_BYTES: Final = 512
+"""Of `st_blocks`, whatever the file system."""
+_LOOKS: Final = 5
+_LOOK_S: Final = 0.02
 
 
-@dataclass(slots=True)
-class Extent:
-    """How many numbered files there are, the bytes they hold, and the highest number."""
-
-    count: int = 0
-    size: int = 0
-    highest: int = 0
-
-
-class NumberedFiles:
-    """The files of one directory. OSError, as the system gives it, from every method."""
+class LogFiles:
+    """The files in one directory."""
 
     def __init__(self, directory: Path) -> None:
         """Touches nothing yet."""
         self.directory = directory
-        # What runs for each measurement uses plain strings: a Path costs as much as the call.
-        self._prefix = f"{directory}{os.sep}"
+        self.damaged = directory / "damaged"
+        self.requests = directory / "requests"
+        self._log = directory / "log"
+        self._lock = str(directory / "lock")
+        self._prefix = f"{self._log}{os.sep}"
+        self._locked: int | None = None
 
-    def prepare(self) -> None:
-        """Makes the directory if need be, and removes what a crash left unfinished."""
-        make_directory(self.directory, 0o700)
-        with os.scandir(self.directory) as found:
-            unfinished = [Path(entry.path) for entry in found if entry.name.endswith(_UNFINISHED)]
-        for path in unfinished:
-            path.unlink(missing_ok=True)
+    # --- whose it is ---------------------------------------------------------------------------
 
-    def __iter__(self) -> Iterator[int]:
-        """The numbers of all files, in no order."""
-        with os.scandir(self.directory) as found:
-            for entry in found:
-                number = _number(entry.name)
-                if number is not None:
-                    yield number
-
-    def oldest(self, most: int) -> list[int]:
-        """The lowest numbers, in order; memory for no more than `most` of them."""
-        return heapq.nsmallest(most, self)
-
-    def write(self, number: int, body: bytes, *, is_final: bool) -> None:
-        """Makes the file `number`, or replaces it. When this returns, it is on the disk."""
-        _write_whole(self._path(number), body, _FINAL_MODE if is_final else _OPEN_MODE)
-
-    def read(self, number: int) -> bytes | None:
-        """What the file holds, or None if it is not there."""
+    def take(self) -> None:
+        """Takes the directory over. Raises OutboxBusy if another process has it."""
+        make_directory(self._log, 0o700)
+        descriptor = os.open(self._lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            descriptor = os.open(self._path(number), os.O_RDONLY | os.O_CLOEXEC)
-        except FileNotFoundError:
-            return None
-        try:
-            return b"".join(iter(lambda: os.read(descriptor, _READ_BYTES), b""))
+            for _ in range(_LOOKS):  # Somebody may just be looking whether it is in use.
+                if _is_locked(descriptor, fcntl.LOCK_EX):
+                    self._locked = descriptor
+                    with suppress(OSError):  # A full disk takes requests in it, but no directory.
+                        os.mkdir(self.requests, 0o700)
+                    return
+                time.sleep(_LOOK_S)
+            raise OutboxBusy(shown(self.directory))
         finally:
-            os.close(descriptor)
+            if self._locked != descriptor:
+                close(descriptor)
 
-    def is_final(self, number: int) -> bool:
-        """Whether the file has been made final, or is not there."""
-        with suppress(FileNotFoundError):
-            return not os.stat(self._path(number)).st_mode & stat.S_IWUSR
-        return True
+    def give_up(self) -> None:
+        """Gives the directory up."""
+        descriptor, self._locked = self._locked, None
+        if descriptor is not None:
+            close(descriptor)
 
-    def set_final(self, number: int, *, is_final: bool) -> None:
-        """Marks the file as final, or takes the mark back.
+    def is_ours(self) -> bool:
+        """Tells whether the lock is still where it was: nobody has moved the directory."""
+        return self._locked is not None and self._is_at(self._lock, self._locked)
 
-        Not flushed: a mark that a power cut takes back was good for that boot only.
-        """
-        with suppress(FileNotFoundError):
-            os.chmod(self._path(number), _FINAL_MODE if is_final else _OPEN_MODE)
+    def is_in_place(self, segment: int, descriptor: int) -> bool:
+        """Tells whether an open segment is still where it was."""
+        return self._is_at(self.path(segment), descriptor)
 
-    def remove(self, number: int) -> None:
-        """Removes the file, if it is there."""
-        with suppress(FileNotFoundError):
-            os.unlink(self._path(number))
+    def _is_at(self, path: str, descriptor: int) -> bool:
+        try:
+            return os.path.samestat(os.fstat(descriptor), os.stat(path))
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        except OSError:  # It does not tell: what is wrong shows in the next write.
+            return True
 
-    def move(self, number: int, directory: Path) -> None:
-        """Moves the file, if it is there, to another directory of the same file system."""
-        with suppress(FileNotFoundError):
-            move_into(Path(self._path(number)), directory)
+    def is_locked(self) -> bool:
+        """Tells whether another process has the outbox."""
+        descriptor = os.open(self._lock, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            return not _is_locked(descriptor, fcntl.LOCK_SH)
+        finally:
+            close(descriptor)
 
-    def foreign(self) -> list[Path]:
-        """What lies in the directory and is none of its files."""
-        with os.scandir(self.directory) as found:
-            return [
-                Path(entry.path)
-                for entry in found
-                if _number(entry.name) is None or not entry.is_file(follow_symlinks=False)
-            ]
+    # --- segments ------------------------------------------------------------------------------
 
-    def extent(self) -> Extent:
-        """How much there is; no file is opened."""
-        extent = Extent()
-        with os.scandir(self.directory) as found:
-            for entry in found:
-                number = _number(entry.name)
-                if number is not None:
+    def segments(self) -> dict[int, int]:
+        """Gives the sizes of all segments, by number, the oldest first."""
+        found = {}
+        with os.scandir(self._log) as entries:
+            for entry in entries:
+                stem = entry.name.removesuffix(_SUFFIX)
+                is_numbered = len(stem) == 16 and stem.isascii() and stem.isdigit()
+                if is_numbered and entry.name.endswith(_SUFFIX) and entry.is_file():
                     with suppress(FileNotFoundError):
-                        extent.size += entry.stat().st_size
-                        extent.count += 1
-                        extent.highest = max(extent.highest, number)
-        return extent
+                        found[int(stem)] = entry.stat().st_size
+        return dict(sorted(found.items()))
 
-    def _path(self, number: int) -> str:
-        return f"{self._prefix}{number:016d}{_SUFFIX}"
-
-
-def _number(name: str) -> int | None:
-    stem = name.removesuffix(_SUFFIX)
-    is_ours = stem != name and len(stem) == 16 and stem.isascii() and stem.isdigit()
-    return int(stem) if is_ours else None
-
-
-def write_small(path: Path, text: str) -> None:
-    """Replaces a small file of notes as a whole. Raises OSError."""
-    _write_whole(str(path), text.encode(), _OPEN_MODE)
-
-
-def _write_whole(path: str, body: bytes, mode: int) -> None:
-    unfinished = path + _UNFINISHED
-    try:
-        descriptor = _create(unfinished, mode)
+    def create(self, segment: int, size: int) -> None:
+        """Makes a segment of filler. When this returns, it is on the disk, and so is its name."""
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+        descriptor = os.open(self.path(segment), flags, 0o600)
         try:
-            rest = memoryview(body)
-            while rest:
-                rest = rest[os.write(descriptor, rest) :]
-            os.fsync(descriptor)
+            _fill(descriptor, 0, size)
+            flush(descriptor)
+            flush_directory(str(self._log))
+        except OSError:
+            with suppress(OSError):
+                os.unlink(self.path(segment))
+            raise
         finally:
-            os.close(descriptor)
-        os.rename(unfinished, path)
-    except OSError:
-        with suppress(OSError):
-            os.unlink(unfinished)
-        raise
-    flush_directory(os.path.dirname(path) or os.curdir)
+            close(descriptor)
+
+    def open(self, segment: int, *, is_writing: bool) -> int:
+        """Opens a segment."""
+        flags = os.O_RDWR if is_writing else os.O_RDONLY
+        return os.open(self.path(segment), flags | os.O_CLOEXEC)
+
+    def read(self, segment: int) -> bytes:
+        """Reads a segment, as far as one of ours is long."""
+        descriptor = self.open(segment, is_writing=False)
+        try:
+            return _read(descriptor, min(os.fstat(descriptor).st_size, LONGEST_SEGMENT))
+        finally:
+            close(descriptor)
+
+    def remove(self, segment: int) -> None:
+        """Removes a segment; a later one is never gone while this one is there again."""
+        with suppress(FileNotFoundError):
+            os.unlink(self.path(segment))
+        flush_directory(str(self._log))
+
+    def path(self, segment: int) -> str:
+        """Names the file of a segment."""
+        return f"{self._prefix}{segment:016d}{_SUFFIX}"
+
+    # --- damage, requests, room ----------------------------------------------------------------
+
+    def cut_out(self, segment: int, offset: int, end: int) -> None:
+        """Puts filler in the place of a bad stretch, after it has been copied to `damaged`."""
+        descriptor = self.open(segment, is_writing=True)
+        try:
+            data = os.pread(descriptor, min(end - offset, _DAMAGED_PIECE), offset)
+            self._keep(f"{segment:016d}-{offset:08d}", data)
+            if end >= os.fstat(descriptor).st_size:
+                os.ftruncate(descriptor, offset)
+            else:
+                _fill(descriptor, offset, end)
+            flush(descriptor)
+        finally:
+            close(descriptor)
+
+    def _keep(self, name: str, data: bytes) -> None:
+        make_directory(self.damaged, 0o700)
+        if self.damaged_bytes() + len(data) <= DAMAGED_BYTES:
+            flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
+            descriptor = os.open(self.damaged / name, flags, 0o600)
+            try:
+                write(descriptor, 0, data)
+                flush(descriptor)
+            finally:
+                close(descriptor)
+
+    def set_aside(self, segment: int) -> None:
+        """Moves a segment that cannot be read to `damaged`, if there is room for it."""
+        make_directory(self.damaged, 0o700)
+        path = self.path(segment)
+        if self.damaged_bytes() + os.stat(path).st_size <= DAMAGED_BYTES:
+            os.rename(path, self.damaged / os.path.basename(path))
+            flush_directory(str(self.damaged))
+        self.remove(segment)
+
+    def damaged_bytes(self) -> int:
+        """Tells how much is kept of what was damaged."""
+        with suppress(FileNotFoundError), os.scandir(self.damaged) as found:
+            return sum(_bytes_on_disk(entry.stat()) for entry in found)
+        return 0
+
+    def take_requests(self, *only: str) -> list[str]:
+        """Gives the names of the requests, and removes them; not those that cannot be removed.
+
+        With `only`, the others stay for later.
+        """
+        taken = []
+        try:
+            for name in os.listdir(self.requests):
+                if not only or name in only:
+                    os.unlink(self.requests / name)
+                    taken.append(name)
+        except FileNotFoundError:
+            pass
+        except OSError:
+            if not taken:
+                raise
+        return taken
+
+    def room(self, max_bytes: int | None) -> Room:
+        """Tells how much room there is, and how much of it the outbox takes."""
+        found = os.statvfs(self.directory)
+        return Room(
+            free=found.f_bavail * found.f_frsize,
+            size=found.f_blocks * found.f_frsize,
+            used=sum(self.segments().values()) + self.damaged_bytes(),
+            max_bytes=max_bytes,
+        )
 
 
-def _create(path: str, mode: int) -> int:
-    """A new file, open for writing; one that a crash left there goes."""
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+@contextmanager
+def as_owner(directory: Path) -> Iterator[None]:
+    """Within this, root is whoever owns a directory: the owner can use what is made in there."""
+    found, user, group = os.stat(directory), os.geteuid(), os.getegid()
+    if user != 0 or found.st_uid == 0:
+        yield
+        return
+    os.setegid(found.st_gid)
+    os.seteuid(found.st_uid)
     try:
-        return os.open(path, flags, mode)
-    except FileExistsError:
-        os.unlink(path)
-        return os.open(path, flags, mode)
+        yield
+    finally:
+        os.seteuid(user)
+        os.setegid(group)
 
 
-def move_into(path: Path, directory: Path) -> None:
-    """Moves a file or directory under a name that nothing has in `directory`. Raises OSError."""
-    make_directory(directory, 0o700)
-    target, count = directory / path.name, 1
-    while os.path.lexists(target):
-        target, count = directory / f"{path.name}.{count}", count + 1
-    path.rename(target)
+def _is_locked(descriptor: int, operation: int) -> bool:
+    """Locks a file; returns whether that could be done."""
+    try:
+        fcntl.flock(descriptor, operation | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _bytes_on_disk(found: os.stat_result) -> int:
+    """Tells what a file takes on the disk: a sparse one takes less than it is long."""
+    return min(found.st_size, found.st_blocks * _BLOCK_BYTES)
+
+
+def _fill(descriptor: int, offset: int, end: int) -> None:
+    for start in range(offset, end, len(_FILLER)):
+        write(descriptor, start, _FILLER[: end - start])
+
+
+def write(descriptor: int, offset: int, data: bytes) -> None:
+    """Writes all of it."""
+    rest = memoryview(data)
+    while rest:
+        written = os.pwrite(descriptor, rest, offset)
+        if not written:
+            raise OSError(errno.EIO, "the disk takes nothing")
+        rest, offset = rest[written:], offset + written
+
+
+def _read(descriptor: int, size: int) -> bytes:
+    """Reads so many bytes from the beginning, fewer only if there are no more."""
+    data = os.pread(descriptor, size, 0)
+    # Before a place that it cannot read a disk gives less than was wanted, and then the error.
+    while len(data) < size and (more := os.pread(descriptor, size - len(data), len(data))):
+        data += more
+    return data
+
+
+def close(descriptor: int) -> None:
+    """Closes a file. Whatever that tells, it is closed, and what matters has been flushed."""
+    with suppress(OSError):
+        os.close(descriptor)
+
+
+def flush(descriptor: int) -> None:
+    """Puts on the disk what was written."""
+    os.fdatasync(descriptor)
+
+
+def shown(directory: Path) -> str:
+    """Makes a text of a path, whatever bytes are in it."""
+    return os.fsencode(directory).decode(errors="backslashreplace")

@@ -1,169 +1,205 @@
-"""The outbox seen from outside: it only reads or removes whole files, while the service runs.
+"""The outbox seen from outside, while the service runs or not: for `outbox status`, `list`, ...
 
-Every function takes the spool directory, and raises LocalFault if it cannot be read or changed.
+It reads, and moves nothing; what it wants changed it asks the service for, by a request that the
+service sees within 5 s. Without a service it takes the lock and does it. Every function takes the
+directory of the outbox, and raises LocalFault if it cannot be read or changed.
 """
 
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from mqtt_http_bridge.adapters.outbox.files import Extent, NumberedFiles
-from mqtt_http_bridge.adapters.outbox.layout import Layout
-from mqtt_http_bridge.adapters.outbox.losses import Loss, read_losses
-from mqtt_http_bridge.adapters.outbox.room import Room, room_of
-from mqtt_http_bridge.core.errors import LocalFault, MalformedMeasurement
-from mqtt_http_bridge.core.measurement import Measurement, from_json
+from mqtt_http_bridge.adapters.directories import make_directory
+from mqtt_http_bridge.adapters.outbox.cleaning import Cleaning
+from mqtt_http_bridge.adapters.outbox.entries import Entries
+from mqtt_http_bridge.adapters.outbox.entry import EntryFormat, PortalContents, portal_contents
+from mqtt_http_bridge.adapters.outbox.files import LogFiles, as_owner, shown
+from mqtt_http_bridge.adapters.outbox.log import Log
+from mqtt_http_bridge.adapters.outbox.reading import read_log
+from mqtt_http_bridge.adapters.outbox.records import Entry
+from mqtt_http_bridge.adapters.outbox.requests import RETRY, drop, drop_requests
+from mqtt_http_bridge.core.disk_remedy import disk_remedy
+from mqtt_http_bridge.core.errors import LocalFault, OutboxBusy
+from mqtt_http_bridge.core.views import Loss
 
-TYPICAL_BYTES: Final = 800
-"""A measurement of two chargers, to reckon with while nothing waits."""
-
-
-@dataclass(frozen=True, slots=True)
-class ParkedStatus:
-    """What is parked of one device, and why."""
-
-    serial: str
-    count: int
-    reason: str
+_TRIES: Final = 5
+"""A log may be cleaned while it is read, and then has to be read again."""
 
 
 @dataclass(frozen=True, slots=True)
 class OutboxStatus:
-    """How an outbox stands."""
+    """Holds the state of an outbox at one moment."""
 
     directory: str
-    waiting: int
+    is_in_use: bool
+    """A service has it open."""
+    portals: tuple[PortalContents, ...]
     bytes: int
-    """Of all that waits or is parked."""
+    """Of all files of the outbox."""
+    max_bytes: int
+    """The most that they may be, as things are now."""
+    owed_bytes: int
+    unreadable: tuple[str, ...]
+    """Says which files cannot be read, and why: something more may be owed in them."""
     oldest: str | None
-    """The timestamp of the oldest measurement that waits."""
-    parked: tuple[ParkedStatus, ...]
+    """The timestamp of the oldest entry that is owed."""
     damaged: int
+    """Places where bytes were found that were no lines, as far as they were kept."""
     lost: tuple[Loss, ...]
-    hours_of_room: float
-    """How long the outbox can go on growing at one measurement every interval."""
 
 
-@dataclass(frozen=True, slots=True)
-class Listed:
-    """One entry: what waits, or what is parked of a device."""
-
-    number: int
-    parked_serial: str | None
-    measurement: Measurement | None
-    """None: the file holds no measurement."""
-
-
-def status(directory: Path, max_bytes: int | None, interval_s: float) -> OutboxStatus:
-    """How the outbox in `directory` stands."""
-    layout = Layout(directory)
+def status(directory: Path, max_bytes: int | None, entry_format: EntryFormat) -> OutboxStatus:
+    """Tells how the outbox stands."""
     with _faults(directory):
-        waiting = layout.waiting.extent()
-        parked = [(serial, _parked_extent(layout, serial)) for serial in layout.parked_serials()]
-        size = waiting.size + sum(extent.size for _, extent in parked)
-        count = waiting.count + sum(extent.count for _, extent in parked)
+        unread = _Unread()
+        log = _read(directory, entry_format, unread)
+        files = log.segments.files
+        room = files.room(max_bytes)
+        owed = (e for e in _entries(directory, entry_format, unread) if not e.parked_serials)
+        oldest = next((entry_format.timestamp(e.body) for e in owed), None)
         return OutboxStatus(
-            directory=str(directory),
-            waiting=waiting.count,
-            bytes=size,
-            oldest=_oldest_timestamp(layout),
-            parked=tuple(
-                ParkedStatus(serial, extent.count, layout.reason(serial))
-                for serial, extent in parked
-                if extent.count
-            ),
-            damaged=sum(1 for _ in layout.damaged.iterdir()) if layout.damaged.is_dir() else 0,
-            lost=tuple(read_losses(layout.lost)),
-            hours_of_room=_hours_of_room(room_of(directory), max_bytes, size, count, interval_s),
+            directory=shown(directory),
+            is_in_use=files.is_locked(),
+            portals=tuple(portal_contents(*item) for item in log.index.portals.items()),
+            bytes=room.used,
+            max_bytes=room.limit,
+            owed_bytes=log.index.live_bytes(),
+            unreadable=tuple(unread.values()),
+            oldest=oldest,
+            damaged=count_damaged(directory),
+            lost=log.losses,
         )
 
 
-def _parked_extent(layout: Layout, serial: str) -> Extent:
-    """What is parked of one device; nothing if the backend has just taken it."""
-    with suppress(FileNotFoundError):
-        return layout.parked_of(serial).extent()
-    return Extent()
+def count_damaged(directory: Path) -> int:
+    """Counts the places where bytes were found that were no lines, as far as they were kept."""
+    damaged = LogFiles(directory).damaged
+    return len(list(damaged.iterdir())) if damaged.is_dir() else 0
 
 
-def _oldest_timestamp(layout: Layout) -> str | None:
-    found = (listed.measurement for listed in _listed(layout.waiting, None))
-    return next((m.timestamp.isoformat() for m in found if m is not None), None)
+def entries(directory: Path, entry_format: EntryFormat) -> Iterator[Entry]:
+    """Gives all that is owed or parked, the oldest first, as it would be sent.
+
+    What cannot be read is left out; at the end, LocalFault says what that was.
+    """
+    unread = _Unread()
+    yield from _entries(directory, entry_format, unread)
+    if unread:
+        raise LocalFault(f"{shown(directory)}: not all of it: {'; '.join(unread.values())}")
 
 
-def _hours_of_room(
-    room: Room, max_bytes: int | None, size: int, count: int, interval_s: float
-) -> float:
-    """Until the first has to be dropped: the limit counts bytes, the disk counts blocks."""
-    each = max(1.0, size / count) if count else TYPICAL_BYTES
-    limit = max_bytes if max_bytes is not None else room.default_max_bytes + size
-    entries = min((limit - size) / each, (room.free - room.floor) / max(each, room.block))
-    return round(max(0.0, entries) * interval_s / 3600, 1)
+_Unread = dict[int, str]
+"""The errors of segments that cannot be read, by number."""
 
 
-def entries(directory: Path) -> Iterator[Listed]:
-    """All that waits, oldest first, then all that is parked, by device."""
-    layout = Layout(directory)
+def _note_unread(unread: _Unread, segment: int, error: OSError) -> None:
+    why = f"{error.strerror}: {disk_remedy(error.errno)}"
+    unread.setdefault(segment, f"segment {segment} cannot be read: {why}")
+
+
+def _entries(directory: Path, entry_format: EntryFormat, unread: _Unread) -> Iterator[Entry]:
+    last, is_over = 0, False
     with _faults(directory):
-        yield from _listed(layout.waiting, None)
-        for serial in layout.parked_serials():
-            with suppress(FileNotFoundError):  # Taken in this very moment.
-                yield from _listed(layout.parked_of(serial), serial)
+        while not is_over:
+            log, is_over = _read(directory, entry_format, unread), True
+            for number, portal_id in log.index.entries():
+                if number > last:
+                    entry = None
+                    try:
+                        entry = Entries(log).read(number, portal_id)
+                    except FileNotFoundError:  # Cleaned meanwhile: it lies elsewhere now.
+                        is_over = False
+                        break
+                    except OSError as error:
+                        _note_unread(unread, Entries(log).segment_with(number, portal_id), error)
+                    last = number
+                    if entry is not None:
+                        yield entry
 
 
-def _listed(files: NumberedFiles, serial: str | None) -> Iterator[Listed]:
-    for number in sorted(files):
-        body = files.read(number)
-        if body is not None:  # Otherwise it has been sent in this very moment.
-            yield Listed(number, serial, _measurement(body))
+def readable_numbers(directory: Path, entry_format: EntryFormat) -> set[int]:
+    """Gives the numbers of all that is owed or parked and can be read."""
+    return {each.number for each in _entries(directory, entry_format, _Unread())}
 
 
-def _measurement(body: bytes) -> Measurement | None:
-    with suppress(MalformedMeasurement):
-        return from_json(body)
-    return None
+def entry(directory: Path, number: int, entry_format: EntryFormat) -> Entry | None:
+    """Gives one entry; None if nothing of it is owed."""
+    return next((e for e in entries(directory, entry_format) if e.number == number), None)
 
 
-def bodies(directory: Path, number: int) -> list[bytes]:
-    """What the entry `number` holds: what waits of it, and what is parked of each device."""
-    layout = Layout(directory)
-    with _faults(directory):
-        places = [layout.waiting, *map(layout.parked_of, layout.parked_serials())]
-        return [body for files in places if (body := files.read(number)) is not None]
+def _read(directory: Path, entry_format: EntryFormat, unread: _Unread) -> Log:
+    """Reads the log, again if it was cleaned meanwhile: what has moved was behind us."""
+    log = Log(LogFiles(directory), None, entry_format)
+    for _ in range(_TRIES):
+        first = next(iter(log.segments.files.segments()), None)
+        found = read_log(log.segments.files, is_partial=True)
+        if next(iter(log.segments.files.segments()), None) == first:
+            break
+    for bad in found.unreadable:
+        _note_unread(unread, bad.segment, bad.error)
+    log.look(found)
+    return log
 
 
-def request_retry(directory: Path) -> None:
-    """Asks the service to try everything that waits for a setting, now."""
-    with _faults(directory):
-        Layout(directory).retry.touch(mode=0o600)
+# --- changes -----------------------------------------------------------------------------------
 
 
-def drop(directory: Path, numbers: Collection[int] | None, *, parked_only: bool) -> list[int]:
-    """Removes entries for good, all where `numbers` is None; returns the number of each file."""
-    layout = Layout(directory)
-    with _faults(directory):
-        dropped = [] if parked_only else _drop_from(layout.waiting, numbers)
-        for serial in layout.parked_serials():
-            with suppress(FileNotFoundError):  # Taken in this very moment.
-                dropped += _drop_from(layout.parked_of(serial), numbers)
-        return dropped
+def request_retry(directory: Path) -> bool:
+    """Asks for everything to be tried now; returns whether there is a service to do it."""
+    with _faults(directory), as_owner(directory):
+        return _is_asked(LogFiles(directory), [RETRY])
 
 
-def _drop_from(files: NumberedFiles, numbers: Collection[int] | None) -> list[int]:
-    dropped = [number for number in sorted(files) if numbers is None or number in numbers]
-    for number in dropped:
-        files.remove(number)
-    return dropped
+def request_drop(
+    directory: Path,
+    numbers: Collection[int] | None,
+    entry_format: EntryFormat,
+    *,
+    parked_only: bool,
+) -> list[int] | None:
+    """Drops entries for good, all where `numbers` is None.
+
+    Returns the numbers that were dropped; None if a service is asked to do it.
+    """
+    with _faults(directory), as_owner(directory):
+        newest = _read(directory, entry_format, {}).next_number - 1
+        requests = drop_requests(numbers, parked_only=parked_only, newest=newest)
+        files = LogFiles(directory)
+        if _is_asked(files, requests):
+            return None
+        log = Log(files, None, entry_format)
+        try:
+            log.reopen()
+            cleaning = Cleaning(Entries(log))
+            cleaning.bring_in()
+            return drop(log, cleaning, requests)
+        finally:
+            log.segments.close()
+
+
+def _is_asked(files: LogFiles, requests: Collection[str]) -> bool:
+    """Leaves requests, if there is a service to see them."""
+    is_in_use = files.is_locked()
+    if is_in_use:
+        make_directory(files.requests, 0o700)
+        for name in requests:
+            (files.requests / name).touch(mode=0o600)
+    return is_in_use
 
 
 @contextmanager
 def _faults(directory: Path) -> Iterator[None]:
+    where = shown(directory)
     try:
         yield
     except FileNotFoundError as error:
         raise LocalFault(
-            f"{directory}: expected an outbox, found none: has the service run with this config?"
+            f"{where}: expected an outbox, found none: has the service run with this config?"
         ) from error
     except OSError as error:
-        raise LocalFault(f"{directory}: cannot be read or changed: {error.strerror}") from error
+        what = f"cannot be read or changed: {error.strerror}"
+        raise LocalFault(f"{where}: {what}: {disk_remedy(error.errno)}") from error
+    except OutboxBusy as error:
+        raise LocalFault(str(error)) from error

@@ -1,323 +1,202 @@
-"""The outbox of the service: on the disk, and in memory while the disk refuses.
+"""The outbox of the service: what other threads call."""
 
-*Is*: at-least-once delivery of measurements, across crashes and power cuts.
-*Is not*: exactly-once, which the backend cannot give; a general queue.
-"""
-
-import logging
-import queue
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from mqtt_http_bridge.adapters.outbox.clock_steps import Boot, ClockSteps
-from mqtt_http_bridge.adapters.outbox.disk import Disk
-from mqtt_http_bridge.adapters.outbox.entry import Entry
-from mqtt_http_bridge.adapters.outbox.parked import Parking
-from mqtt_http_bridge.adapters.outbox.spool import MOST_IN_MEMORY, Spool
-from mqtt_http_bridge.adapters.outbox.told import Told
-from mqtt_http_bridge.core.agenda import MOST_IN_MIND
-from mqtt_http_bridge.core.errors import MalformedMeasurement, OutboxBusy
-from mqtt_http_bridge.core.measurement import Measurement, from_json, to_json
+from mqtt_http_bridge.adapters.outbox import records
+from mqtt_http_bridge.adapters.outbox.clock import Boot, ClockNotes
+from mqtt_http_bridge.adapters.outbox.entries import Entries
+from mqtt_http_bridge.adapters.outbox.entry import EntryFormat, OutboxContents, portal_contents
+from mqtt_http_bridge.adapters.outbox.files import LogFiles
+from mqtt_http_bridge.adapters.outbox.incoming import Incoming, Put
+from mqtt_http_bridge.adapters.outbox.index import Numbers, Portal
+from mqtt_http_bridge.adapters.outbox.log import Log
+from mqtt_http_bridge.adapters.outbox.records import Entry
+from mqtt_http_bridge.adapters.outbox.room import Room
+from mqtt_http_bridge.adapters.outbox.writer import Writer
 from mqtt_http_bridge.core.settings import OutboxSettings
+from mqtt_http_bridge.core.watchdog import Progress
 
-log = logging.getLogger(__name__)
-
-_WAKE: Final = -1
+MOST_REFUSED: Final = 20_000
+"""Lines a refusing disk may owe us: with more, a restart would send too much again."""
 
 
 class Outbox:
-    """One thread appends, one other sends; one lock serves both. No method raises for the disk."""
+    """One thread stores, several others send, and one of its own writes. See the package."""
 
-    def __init__(self, settings: OutboxSettings, boot: Boot) -> None:
-        """Takes the directory over. Raises OutboxBusy if another process has it."""
+    def __init__(self, settings: OutboxSettings, entry_format: EntryFormat, boot: Boot) -> None:
+        """Takes the directory over and reads it. Raises OutboxBusy if another process has it."""
         self.directory = Path(settings.directory)
-        self._mutex = threading.RLock()
-        self._news: queue.SimpleQueue[int] = queue.SimpleQueue()
-        self._disk = Disk(self.directory, settings.max_bytes)
-        self._spool = Spool(self._disk)
-        self._parking = Parking(self._disk)
-        self._told = Told(self.directory)
-        self._steps = ClockSteps(boot)
-        self._was_open = False
-        self._next_number = 1
-        self._in_flight: int | None = None
-        self._renumbered: dict[int, int] = {}
-        """The new number of the entry in flight, if it has got one."""
-        self._unreadable: dict[int, int] = {}
-        """Entries that the disk would not read, and how often it had healed before."""
-        self._heals = 0
-        self._latest: tuple[bytes, Measurement] | None = None
-        """What was appended last: most entries are taken at once, and need not be parsed then."""
-        with self._telling():
-            self._open()
+        self._format = entry_format
+        self._max_bytes = settings.max_bytes
+        self._log = Log(LogFiles(self.directory), settings.max_bytes, entry_format, boot)
+        self._mutex = self._log.mutex
+        self._entries = Entries(self._log)
+        self._incoming = Incoming()
+        self._news = threading.Condition(threading.Lock())
+        self._changes = 0
+        self.writer = Writer(self._entries, self._incoming, self.wake)
+        self.writer.begin()
+        self.writer.start()
 
     def close(self) -> None:
-        """Puts what it can on the disk and gives the directory up."""
-        with self._mutex:
-            with self._telling():
-                self._spool.catch_up(keep=self._in_flight)
-            self._save_notes()
-            if not self._spool.is_on_disk:
-                log.error(
-                    "measurements are lost that were only in memory, as the disk refuses them"
-                )
-            self._disk.close()
+        """Puts what it can on the disk, tells what it cannot, and gives the directory up."""
+        self._incoming.wake(is_closing=True)
+        self.writer.join()
 
-    # --- for the thread that measures ----------------------------------------------------------
+    # --- for the thread that measures: nothing here ever waits ----------------------------------
 
-    def append(self, measurement: Measurement) -> None:
-        """Puts `measurement` on the disk, or in memory if the disk refuses; tells the sender."""
-        body, number, is_well = to_json(measurement), 0, False
-        with self._mutex:
-            try:
-                self._open()
-                is_well = self._spool.catch_up(keep=self._in_flight)
-                number = self._take_number()
-                self._spool.add(number, body, keep=self._in_flight)
-            except (OSError, OutboxBusy) as error:
-                self._tell_fault(error)
-                number = number or self._take_number()
-                self._hold(number, body)
-            else:
-                self._heal(is_well=is_well)
-            self._save_losses()
-            self._told.losses(self._disk.losses)
-            self._latest = body, measurement
-        self._news.put(number)
+    def store(self, body: bytes, *, portal_id: str, is_clock_trusted: bool) -> None:
+        """Queues a measurement; senders see it once it is on the disk.
+
+        `body` has no line feed in it. Raises ValueError for one that has, or an odd portal id.
+        """
+        if b"\n" in body or not body or not records.is_portal_id(portal_id.encode()):
+            found = f"{portal_id!r} and {body[:40]!r}"
+            raise ValueError(f"expected a portal id and one line, found {found}")
+        self._incoming.add(Put(portal_id, body, is_clock_trusted))
+        self._log.faults.look()
 
     def note_clock_step(self, step_s: float) -> None:
-        """The wall clock was set by `step_s`; what was appended before and never sent is off."""
-        with self._mutex:
-            self._steps.note(step_s, self._next_number)
-            self._save_notes()
+        """Queues that the clock was set: what was stored untrusted, since the start, is off."""
+        self._incoming.add(lambda clock, next_number: clock.set_by(step_s, next_number))
+
+    def trust_clock(self) -> None:
+        """Queues that the clock is trusted: no entry that is stored already changes any more."""
+        self._incoming.add(ClockNotes.trusted)
+
+    def flush(self, timeout_s: float) -> bool:
+        """Waits until all that was queued before is taken in; for a thread that has the time."""
+        goal = self._incoming.added
+        with self._news:
+            return self._news.wait_for(lambda: self.writer.taken_in >= goal, timeout_s)
+
+    # --- for the threads that send -------------------------------------------------------------
+
+    def wait(self, seen: int, timeout_s: float) -> int:
+        """Waits for a change (an entry is there, a retry is wanted) after the change `seen`.
+
+        Returns the number of the last change: what to pass the next time.
+        """
+        with self._news:
+            self._news.wait_for(lambda: self._changes != seen, timeout_s)
+            return self._changes
 
     def wake(self) -> None:
-        """Ends a `wait` of the sender."""
-        self._news.put(_WAKE)
+        """Ends every `wait`."""
+        with self._news:
+            self._changes += 1
+            self._news.notify_all()
 
-    # --- for the thread that sends -------------------------------------------------------------
-
-    def wait(self, timeout_s: float | None) -> list[int]:
-        """The numbers of new entries; empty after `timeout_s` (None: no limit), or when woken."""
-        numbers = []
-        try:
-            numbers.append(self._news.get(timeout=timeout_s))
-            while True:
-                numbers.append(self._news.get_nowait())
-        except queue.Empty:
-            return [number for number in numbers if number != _WAKE]
-
-    def oldest(self, most: int) -> list[int]:
-        """The numbers of the oldest entries, in order, `most` at most."""
+    def portal_ids(self) -> list[str]:
+        """Names the GX devices of which anything has been owed."""
         with self._mutex:
-            return self._spool.oldest(most)
+            return [key.decode() for key in self._log.index.portals]
 
-    def __len__(self) -> int:
-        """How many measurements wait; any thread may ask."""
+    def newest(self, portal_id: str) -> int | None:
+        """Gives the newest entry that is owed of a GX."""
         with self._mutex:
-            return len(self._spool)
+            return self._portal(portal_id).owed.newest(self.writer.offered)
 
-    def take(self, number: int) -> Entry | None:
-        """The entry `number`, final from now on; None if it is not there, or no measurement.
+    def oldest_after(self, portal_id: str, number: int = 0) -> int | None:
+        """Gives the oldest entry that is owed of a GX and has a higher number than `number`."""
+        with self._mutex:
+            return self._portal(portal_id).owed.oldest_after(number, self.writer.offered)
 
-        An entry that was never sent is put right by how far the clock was set in the meantime.
+    def parked_after(self, portal_id: str, serial: str, number: int = 0) -> int | None:
+        """Gives the oldest entry after `number` that is parked of a device."""
+        with self._mutex:
+            return self._portal(portal_id).parked.get(serial, Numbers()).oldest_after(number)
+
+    def _portal(self, portal_id: str) -> Portal:
+        """Gives what may be sent of a GX: nothing, if too much of it would be sent again."""
+        is_too_much = self._log.refused > MOST_REFUSED
+        found = None if is_too_much else self._log.index.portals.get(portal_id.encode())
+        return found or Portal()
+
+    def take(self, portal_id: str, number: int) -> Entry | None:
+        """Gives an entry to be sent; None if it is not there, or cannot be read now.
+
+        `settle`, `park` or `give_back` has to follow. It is not given up in between.
         """
         with self._mutex:
-            self._renumbered = {}
-            try:
-                found = self._spool.read(number)
-                if found is None:
-                    self._disk.doubt_count()  # A person, or the need for room, has removed it.
-                    return None
-                body, was_final = found
-                entry = Entry(number, body, self._measurement_in(body), was_final)
-            except MalformedMeasurement:
-                with self._telling():
-                    self._disk.set_aside(number)
-                return None
-            except OSError as error:
-                self._note_unreadable(number, error)
-                return None
-            self._in_flight = number
-            return entry if was_final else self._made_final(entry)
+            entry = self._entries.take(number, portal_id)
+            if entry is not None:
+                self._log.in_flight[number] = entry
+            return entry
 
-    def _measurement_in(self, body: bytes) -> Measurement:
-        if self._latest is not None and self._latest[0] == body:
-            return self._latest[1]
-        return from_json(body)
+    def settle(self, entry: Entry, owed_body: bytes | None) -> None:
+        """Leaves of an entry what is still owed, or nothing: no kill -9 brings that back."""
+        self._leave(entry, owed_body, (), "")
+
+    def park(self, entry: Entry, body: bytes, serials: Collection[str], reason: str) -> None:
+        """Leaves of an entry what is still owed, parked of its devices: not to be sent for now."""
+        self._leave(entry, body, tuple(serials), reason)
 
     def give_back(self, entry: Entry) -> None:
-        """The entry was not sent after all: no byte of it has left."""
+        """Leaves an entry as it was."""
         with self._mutex:
-            self._in_flight = None
-            if not entry.was_final:
-                with self._telling():
-                    self._spool.mark(self._number_of(entry), entry.body, is_final=False)
+            self._log.in_flight.pop(entry.number, None)
 
-    def settle(self, entry: Entry, remaining: Measurement | None) -> None:
-        """Leaves of the entry what `remaining` holds, or nothing."""
-        with self._mutex, self._telling():
-            self._in_flight = None
-            number = self._number_of(entry)
-            if remaining is None:
-                self._spool.remove(number, entry.body)
-            elif remaining != entry.measurement:
-                self._spool.replace(number, entry.body, to_json(remaining))
+    def unpark(self, portal_id: str, serial: str) -> None:
+        """Owes again, at once, all that is parked of a device."""
+        self._log.tell(records.free(portal_id, serial))
+        self.wake()
 
-    # --- parked --------------------------------------------------------------------------------
-
-    def park(self, entry: Entry, serial: str, reason: str) -> bool:
-        """Sets aside what the entry has of one device; false if the disk refuses."""
-        body = to_json(entry.measurement.only([serial]))
-        with self._mutex, self._telling():
-            self._disk.park(serial, self._number_of(entry), body, reason)
-            return True
-        return False
-
-    def parked_serials(self) -> list[str]:
-        """The devices of which something is parked."""
-        with self._mutex, suppress(OSError):
-            return self._disk.layout.parked_serials()
-        return []
-
-    def take_parked(self, serial: str) -> Entry | None:
-        """What to try next of what is parked of a device, or None if nothing is."""
-        with self._mutex, self._telling():
-            return self._parking.next(serial)
-        return None
-
-    def keep_parked(self, entry: Entry, serial: str) -> None:
-        """The backend has refused again what was parked: the next try is another's."""
+    def _leave(
+        self, entry: Entry, body: bytes | None, serials: tuple[str, ...], reason: str
+    ) -> None:
+        number, portal_id = entry.number, entry.portal_id
         with self._mutex:
-            self._parking.refuse(serial, entry)
-
-    def unpark(self, entry: Entry, serial: str) -> None:
-        """The backend has taken what was parked."""
-        with self._mutex, self._telling():
-            self._parking.remove(serial, entry)
-
-    def is_retry_wanted(self) -> bool:
-        """Whether somebody wants what is parked to be tried now; true once for each wish."""
-        with suppress(OSError):
-            self._disk.layout.retry.unlink()
-            return True
-        return False
-
-    # --- the disk, and what it refuses ---------------------------------------------------------
-
-    def _open(self) -> None:
-        """Makes sure that the directory is ours. OSError or OutboxBusy if it cannot be."""
-        if self._disk.is_open:
-            return
-        highest = self._disk.open()
-        try:
-            self._begin(highest)
-        except OSError:
-            self._disk.close()
-            raise
-
-    def _begin(self, highest: int) -> None:
-        """Goes on from what is in the directory. Raises OSError."""
-        old_steps = self._steps
-        if not self._was_open:
-            self._resume_clock(highest + 1)
-        self._next_number = max(self._next_number, highest + 1, self._steps.least_number)
-        below = highest + 1 if self._was_open else self._next_number
-        self._was_open = True
-        self._renumber(below, old_steps)
-        self._save_notes()
-
-    def _resume_clock(self, next_number: int) -> None:
-        try:
-            self._steps = self._steps.resumed(self._disk.layout.clock, next_number)
-        except ValueError:
-            self._disk.set_file_aside(self._disk.layout.clock)
-            self._resume_clock(next_number)
-
-    def _renumber(self, below: int, steps: ClockSteps) -> None:
-        """Gives new numbers to what was appended before it was known which ones are taken.
-
-        Steps of the clock are known by number, so what they are good for is put right by now.
-        """
-
-        def renew(number: int, body: bytes, *, is_final: bool) -> tuple[int, bytes]:
-            shift = steps.shift_of(number)
-            right = body if is_final or not shift else to_json(from_json(body).shifted(shift))
-            return self._take_number(), right
-
-        renumbered = self._spool.renumber(below, renew)
-        for old, new in renumbered.items():
-            if old == self._in_flight:
-                self._renumbered, self._in_flight = {old: new}, new
+            self._log.in_flight.pop(number, None)
+            is_same = body == entry.body and serials == entry.parked_serials
+            if is_same or self._log.index.find(number, portal_id) is None:
+                return  # A person may have dropped it meanwhile.
+            if body is None:
+                line = records.done(number, portal_id)
             else:
-                self._news.put(new)
+                line = records.replaced(
+                    replace(entry, body=body, parked_serials=serials, reason=reason)
+                )
+            self._log.tell(line)
 
-    def _number_of(self, entry: Entry) -> int:
-        return self._renumbered.get(entry.number, entry.number)
+    # --- for those who look: these may wait for the disk, so the main thread keeps away ---------
 
-    def _heal(self, *, is_well: bool) -> None:
-        """The disk has taken an entry: the sender may have missed older ones while it was away."""
-        if is_well and self._told.is_faulty:
-            self._told.healed()
-            self._heals += 1
-            self._disk.doubt_count()
-            for number in self._spool.oldest(MOST_IN_MIND + 1):
-                self._news.put(number)
+    @property
+    def retry_requests(self) -> int:
+        """Counts the requests to try now what is parked."""
+        return self.writer.retry_requests
 
-    def _hold(self, number: int, body: bytes) -> None:
-        """Holds an entry in memory; the oldest goes when there are too many."""
-        lost = self._spool.hold(number, body, keep=self._in_flight)
-        if lost is not None:
-            self._disk.losses.add(from_json(lost).timestamp.isoformat(), "the disk refuses")
+    @property
+    def progress(self) -> Progress:
+        """Shows a watchdog that the writer goes on."""
+        return self.writer.progress
 
-    def _made_final(self, entry: Entry) -> Entry:
-        """The entry as it will be sent: with the time it would bear, had the clock been right."""
-        shift = self._steps.shift_of(entry.number)
-        if not shift:
-            with self._telling():
-                self._spool.mark(entry.number, entry.body, is_final=True)
-            return entry
-        measurement = entry.measurement.shifted(shift)
-        shifted = replace(entry, body=to_json(measurement), measurement=measurement, was_final=True)
-        with self._telling():
-            self._spool.replace(entry.number, entry.body, shifted.body)
-        return shifted
+    def view(self) -> OutboxContents:
+        """Tells how the outbox stands."""
+        self._log.faults.look()
+        queued = self._incoming.waiting
+        with self._mutex:
+            return OutboxContents(
+                portals=tuple(portal_contents(*item) for item in self._log.index.portals.items()),
+                highest=self._log.next_number - 1,
+                in_memory=len(self._log.held()) + queued,
+                fault=self._log.faults.fault,
+                losses=self._log.losses,
+            )
 
-    def _note_unreadable(self, number: int, error: OSError) -> None:
-        """An entry that cannot be read though the disk is well otherwise is damaged."""
-        self._tell_fault(error)
-        if self._heals > self._unreadable.setdefault(number, self._heals):
-            del self._unreadable[number]
-            with self._telling():
-                self._disk.set_aside(number)
-
-    def _take_number(self) -> int:
-        number = self._next_number
-        self._next_number += 1
-        return number
-
-    def _save_notes(self) -> None:
-        """Keeps the notes beside the entries; entries come first, so a failure can wait."""
-        self._save_losses()
-        if self._disk.is_open:
-            with suppress(OSError):
-                self._steps.save(self._disk.layout.clock)
-
-    def _save_losses(self) -> None:
-        if not self._disk.losses.is_saved and self._disk.is_open:
-            with suppress(OSError):
-                self._disk.losses.save()
-
-    @contextmanager
-    def _telling(self) -> Iterator[None]:
+    def room(self) -> Room | None:
+        """Tells how much room there is; None while the disk does not tell. Reads the disk."""
         try:
-            yield
-        except OSError as error:
-            self._tell_fault(error)
+            return self._log.segments.files.room(self._max_bytes)
+        except OSError:
+            return None
 
-    def _tell_fault(self, error: OSError | OutboxBusy) -> None:
-        self._told.fault(error, MOST_IN_MEMORY)
+    def timestamp(self, portal_id: str, number: int) -> str | None:
+        """Reads the time of an entry, as it would be sent; None if that cannot be read now."""
+        with self._mutex:
+            entry = self._entries.take(number, portal_id)
+            return (self._format.timestamp(entry.body) or None) if entry is not None else None

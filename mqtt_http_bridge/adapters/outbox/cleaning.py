@@ -1,0 +1,149 @@
+"""Room for what comes: the log's oldest segments go, and in the end its oldest entries.
+
+Segments go from the oldest on, never out of order: the `done` of an entry never goes before its
+text. What the oldest still owes is written again at the end, under its own number, and flushed
+first. Deciding that an entry is still owed, and writing it again, is one step under the lock, so
+that no `done` can come in between; and several such steps, so that others get the lock.
+
+Everything here is the writer's, and may raise OSError.
+"""
+
+from collections.abc import Collection, Sequence
+from contextlib import suppress
+from typing import Final
+
+from mqtt_http_bridge.adapters.outbox.entries import DAMAGED, Entries
+from mqtt_http_bridge.adapters.outbox.index import OWED_OR_PARKED, bytes_in, slot_of
+from mqtt_http_bridge.adapters.outbox.reading import breathe
+from mqtt_http_bridge.adapters.outbox.records import State
+from mqtt_http_bridge.adapters.outbox.room import PARKED_SHARE
+
+NO_ROOM: Final = "no room"
+PARKED_NO_ROOM: Final = "no room for more that is parked"
+LINE_BYTES: Final = 256
+"""The most bytes that a line has beside the body."""
+_SLICE: Final = 32
+"""Lines to write before others get the lock."""
+_FULL: Final = 7 / 8
+"""Of the segments: with less that is owed in them, tidying up may make room."""
+_NO_CEILING: Final = 1 << 62
+"""For entries that are written again: that is no growth, as their old segment is removed."""
+_NEARLY: Final = 16
+"""With less of a segment left than one part of so many, the next one is made, ahead of its need."""
+
+
+class Cleaning:
+    """Keeps a log small."""
+
+    def __init__(self, entries: Entries) -> None:
+        """Touches nothing."""
+        self._entries = entries
+        self._log = entries.log
+        self._segments = entries.log.segments
+        self._known_room = 0
+        """The bytes allowed in all when the parked last needed their share of them."""
+
+    def tidy(self) -> None:
+        """Removes what is not needed any more, and goes on in a new segment before one is full."""
+        while self._is_untidy() and self._clean_oldest():
+            pass
+        with suppress(OSError):  # There may be no room: what is left of this one serves for now.
+            self.make_room(next(reversed(self._segments.sizes.values())) // _NEARLY)
+        self._bound_parked()
+
+    def bring_in(self) -> None:
+        """Writes all that waits, and goes on from there."""
+        self.make_room(1)
+        while size := self._log.write_waiting():
+            self.make_room(size)
+        self._log.flush()
+
+    def make_room(self, size: int) -> None:
+        """Sees to it that so many bytes fit in a segment; the oldest entries go if they have to."""
+        if size > self._segments.left:
+            self._make_segment(size)
+
+    def _make_segment(self, size: int) -> None:
+        segments, room = self._segments, self._segments.room()
+        # For the lines that tell what goes.
+        ceiling = room.ceiling + segments.wanted_for(size, room) // 2
+        # Writing again what the oldest owes may need one more.
+        kept = max([room.segment_bytes, *segments.sizes.values()])
+        count = len(segments.sizes)
+        for turn in range(4 + 4 * count):
+            room, taken = segments.room(), sum(segments.sizes.values())
+            wanted = segments.wanted_for(size, room)
+            is_enough = room.has_room(wanted, kept=kept, ceiling=ceiling)
+            if is_enough or len(segments.sizes) < 2:
+                break
+            if self._log.index.live_bytes() >= _FULL * taken or turn > count:
+                oldest = self._log.index.live_bytes(slot_of(next(iter(segments.sizes))))
+                self._give_up(max(wanted, oldest), NO_ROOM)
+            if not self._clean_oldest() or size <= segments.left:
+                break
+        if size > segments.left:
+            segments.roll(size, kept=kept, ceiling=ceiling)
+
+    # --- segments ------------------------------------------------------------------------------
+
+    def _is_untidy(self) -> bool:
+        """Tells whether the oldest is to go: they take more than twice what is owed, and two."""
+        segments, index = self._segments, self._log.index
+        if len(segments.sizes) < 2:
+            return False
+        sizes, oldest = segments.sizes.values(), slot_of(next(iter(segments.sizes)))
+        is_too_much = sum(sizes) > 2 * index.live_bytes() + 2 * max(sizes)
+        return bool(segments.given_up) or is_too_much or not index.live_bytes(oldest)
+
+    def _clean_oldest(self) -> bool:
+        """Writes again what the oldest segment owes, and removes it; not if it cannot be read."""
+        oldest = next(iter(self._segments.sizes))
+        slot = slot_of(oldest)
+        if self._log.index.live_bytes(slot):
+            with self._log.mutex:
+                owed = self._entries.all_in(oldest)
+            if owed is None:
+                return False
+            for place, entry in enumerate(owed, 1):
+                size = len(entry.body) + LINE_BYTES
+                if size > self._segments.left:
+                    self._segments.roll(size, kept=0, ceiling=_NO_CEILING)
+                self._entries.write_again(oldest, entry)
+                if place % _SLICE == 0:
+                    breathe()
+            self._log.flush()
+        with self._log.mutex:
+            if self._log.index.live_bytes(slot):
+                self._entries.lose_all_in(oldest, DAMAGED)
+            self._log.index.forget_slot(slot)
+        self._segments.remove_oldest()
+        return True
+
+    # --- entries -------------------------------------------------------------------------------
+
+    def _bound_parked(self) -> None:
+        """Gives up the oldest of what is parked, if that is more than its share of the room."""
+        parked = self._log.index.parked_bytes
+        if parked > PARKED_SHARE * self._known_room:
+            self._known_room = self._segments.room().allowed
+            over = parked - int(PARKED_SHARE * self._known_room)
+            if over > 0:
+                self._give_up(over, PARKED_NO_ROOM, (State.PARKED,))
+
+    def _give_up(self, size: int, reason: str, states: Collection[State] = OWED_OR_PARKED) -> None:
+        """Gives up the oldest entries until `size` bytes are owed less."""
+        chosen, index = list[tuple[int, str]](), self._log.index
+        with self._log.mutex:
+            for number, portal_id in index.entries(states):
+                if size <= 0:
+                    break
+                if number not in self._log.in_flight:
+                    chosen.append((number, portal_id))
+                    size -= bytes_in(index.find(number, portal_id) or 0)
+        self.lose(chosen, reason)
+
+    def lose(self, entries: Sequence[tuple[int, str]], reason: str) -> None:
+        """Gives entries up, counted, while others get the lock in between."""
+        for start in range(0, len(entries), _SLICE):
+            self._entries.lose(entries[start : start + _SLICE], reason)
+            breathe()

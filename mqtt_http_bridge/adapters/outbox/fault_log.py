@@ -1,0 +1,149 @@
+"""Logs the troubles of an outbox: each once, and its end."""
+
+import logging
+import os
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import reduce
+from pathlib import Path
+from typing import Final
+
+from mqtt_http_bridge.adapters.outbox.files import shown
+from mqtt_http_bridge.adapters.outbox.reading import Found
+from mqtt_http_bridge.core.disk_remedy import disk_remedy
+from mqtt_http_bridge.core.log import Log
+from mqtt_http_bridge.core.views import DROPPED, Loss
+
+log = logging.getLogger(__name__)
+
+LOSSES_EVERY_S: Final = 3600.0
+REFUSED: Final = "the outbox cannot use its disk"
+SLOW: Final = "the disk of the outbox is slow"
+_DISK: Final = "disk"
+_SLOW_REMEDY: Final = "see what else writes to it; a card that is worn out is slow, too"
+_LOSS_REMEDY: Final = (
+    "fix what keeps the backend away, make room on the disk, or raise outbox.max_bytes"
+)
+SLOW_S: Final = 5.0
+"""A flush that takes longer is logged."""
+
+
+class FaultLog:
+    """Keeps what has already been logged. Any thread may call it."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = shown(directory)
+        self._refused: str | None = None
+        self._told_losses: int | None = None
+        self._losses_due_s = 0.0
+        self._flush_began_s: float | None = None
+        self._is_slow = False
+        self._are_requests_told = False
+        self._unreadable: set[int] = set()
+
+    @property
+    def fault(self) -> str | None:
+        """Says what the disk refuses at the moment, or that a flush hangs."""
+        took_s = self._flush_took_s()
+        slow = f"a flush has taken {took_s:.0f} s so far" if took_s > SLOW_S else None
+        return self._refused or slow
+
+    def refused(self, error: Exception) -> None:
+        """Tells what the disk refuses, once until it is well again."""
+        is_known = self._refused is not None
+        self._refused = (error.strerror if isinstance(error, OSError) else None) or str(error)
+        if not is_known:
+            what = f"{REFUSED}: {self._directory}: {_with_remedy(error)}"
+            text = f"{what}: measurements are kept in memory"
+            _tell(Log("ERROR", text, kind=REFUSED, about=_DISK))
+
+    def well(self) -> None:
+        """Tells that the disk takes everything again."""
+        if self._refused is not None:
+            self._refused = None
+            text = f"the outbox uses its disk again: {self._directory}"
+            _tell(Log.info(text, about=_DISK, is_end=True))
+
+    def requests_refused(self, error: OSError) -> None:
+        """Tells once that what people want cannot be read, or not be removed."""
+        if not self._are_requests_told:
+            self._are_requests_told = True
+            text = "the outbox cannot take requests from %s/requests: %s: %s"
+            log.warning(text, self._directory, error.strerror, disk_remedy(error.errno))
+
+    @contextmanager
+    def flushing(self) -> Iterator[None]:
+        """Notes that a flush is under way in here, for `look` from another thread."""
+        self._flush_began_s = time.monotonic()
+        try:
+            yield
+        finally:
+            self.look()
+            is_quick, self._flush_began_s = self._flush_took_s() <= SLOW_S, None
+        if self._is_slow and is_quick:
+            self._is_slow = False
+            _tell(Log.info("the disk of the outbox is quick again", about=SLOW, is_end=True))
+
+    def look(self) -> None:
+        """Tells of a flush that is taking long; once, until the disk is quick again."""
+        took_s = self._flush_took_s()
+        if took_s > SLOW_S and not self._is_slow:
+            self._is_slow = True
+            text = f"{SLOW}: a flush has taken {took_s:.0f} s so far: {_SLOW_REMEDY}"
+            _tell(Log.warning(text, kind=SLOW, about=SLOW))
+
+    def _flush_took_s(self) -> float:
+        began_s = self._flush_began_s
+        return time.monotonic() - began_s if began_s is not None else 0.0
+
+    def found(self, found: Found) -> None:
+        """Tells what a log has that is no line."""
+        if found.damage:
+            size = sum(bad.end - bad.offset for bad in found.damage)
+            text = (
+                "the outbox is damaged in %d places, %d bytes: what can be kept is in %s/damaged;"
+                " measurements may be missing: check the disk"
+            )
+            log.warning(text, len(found.damage), size, self._directory)
+        for bad in found.unreadable:
+            self.unreadable(bad.segment, bad.error)
+
+    def unreadable(self, segment: int, error: OSError) -> None:
+        """Tells once of a segment that the disk does not give."""
+        if segment not in self._unreadable:
+            self._unreadable.add(segment)
+            text = "the outbox cannot read segment %d in %s/log: %s: %s"
+            remedy = disk_remedy(error.errno)
+            log.error(text, segment, self._directory, error.strerror, remedy)
+
+    def lost(self, ranges: Sequence[Loss]) -> None:
+        """Tells what had to be given up: the first at once, then once an hour at most."""
+        ranges = [loss for loss in ranges if loss.reason != DROPPED]
+        count = sum(loss.count for loss in ranges)
+        if self._told_losses is None or count < self._told_losses:
+            self._told_losses = count
+        elif count > self._told_losses and time.monotonic() >= self._losses_due_s:
+            self._losses_due_s = time.monotonic() + LOSSES_EVERY_S
+            new, self._told_losses = count - self._told_losses, count
+            text = "the outbox had to give up %d measurements, the last: %s: %s"
+            log.error(text, new, ranges[-1], _LOSS_REMEDY)
+
+    def ended(self, rest: Sequence[Loss]) -> None:
+        """Tells what only memory had at the end: how many, and of which time."""
+        if rest:
+            text = "the disk refused the outbox until the end: lost are %s: %s"
+            log.error(text, reduce(Loss.merged, rest), "fix the disk: `check` tells more")
+
+
+def _with_remedy(error: Exception) -> str:
+    """Tells an error, and what fixes it, where it does not tell that itself."""
+    if not isinstance(error, OSError) or not error.strerror:
+        return str(error)
+    is_of_system = error.errno is not None and error.strerror == os.strerror(error.errno)
+    return f"{error.strerror}: {disk_remedy(error.errno)}" if is_of_system else error.strerror
+
+
+def _tell(line: Log) -> None:
+    level = logging.getLevelNamesMapping()[line.level]
+    log.log(level, "%s", line.text, extra={"line": line})

@@ -1,0 +1,77 @@
+"""The queue from the measuring thread to the writer: it never waits, and its size is limited."""
+
+import threading
+from collections import deque
+from dataclasses import dataclass
+from typing import Final
+
+from mqtt_http_bridge.adapters.outbox.log import ClockChange
+
+MOST_BYTES: Final = 4_000_000
+"""A day of one GX with two chargers: what waits while the disk hangs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Put:
+    """A measurement to store."""
+
+    portal_id: str
+    body: bytes
+    is_clock_trusted: bool
+
+
+Item = Put | ClockChange
+
+
+class Incoming:
+    """A queue of its own lock, which is held for no longer than it takes to append."""
+
+    def __init__(self) -> None:
+        self._is_there = threading.Condition(threading.Lock())
+        self._items: deque[Item] = deque()
+        self._bytes = 0
+        self.added = 0
+        """Counts the items so far."""
+        self._dropped: list[bytes] = []
+        self._is_closed = self._is_woken = False
+
+    @property
+    def waiting(self) -> int:
+        """Counts the measurements that nobody has taken out yet."""
+        with self._is_there:
+            return sum(isinstance(item, Put) for item in self._items)
+
+    def add(self, item: Item) -> None:
+        """Appends an item; the oldest measurements go when there are too many."""
+        with self._is_there:
+            self._items.append(item)
+            self.added += 1
+            self._bytes += len(item.body) if isinstance(item, Put) else 0
+            while self._bytes > MOST_BYTES:
+                oldest = next(item for item in self._items if isinstance(item, Put))
+                self._items.remove(oldest)
+                self._bytes -= len(oldest.body)
+                self._dropped.append(oldest.body[:256])
+            self._is_there.notify()
+
+    def wake(self, *, is_closing: bool = False) -> None:
+        """Ends a `take`; with `is_closing`, all that come after it."""
+        with self._is_there:
+            self._is_woken = True
+            self._is_closed |= is_closing
+            self._is_there.notify()
+
+    def take(self, timeout_s: float) -> tuple[list[Item], list[bytes]] | None:
+        """Takes everything out: the items, and the beginnings of the bodies that had to go.
+
+        Returns None once it is closed and empty.
+        """
+        with self._is_there:
+            if not (self._items or self._is_woken):
+                self._is_there.wait(timeout_s)
+            if self._is_closed and not self._items:
+                return None
+            items, dropped = list(self._items), self._dropped
+            self._items.clear()
+            self._bytes, self._dropped, self._is_woken = 0, [], self._is_closed
+            return items, dropped

@@ -1,0 +1,294 @@
+"""Keeps what is owed, and every change of it, on the disk or waiting for the disk.
+
+The idea
+========
+An outbox in which each measurement is a file is easy to read, and dear: a file system writes some
+100 KiB to the flash for each file that comes and goes. So this is a *log*, as databases keep one:
+nothing is ever changed in place. Each change is a line, appended at the end; what is owed is what
+the lines come to when they are read from the first to the last.
+
+    put 17 {...}      measured                      17 is owed
+    put 18 {...}                                    17, 18
+    narrow 17 {...}   one device of two is stored   17 (with the other device), 18
+    done 18           all of it is stored           17
+    done 17                                         nothing: the segment may go
+
+The lines lie in *segments*, files of 256 KiB that are written to their full length when they are
+made, and then filled (`segments`): so a flush writes data alone, and no size or block list. What
+the kinds of line are and how a damaged one is known stands in `records`; how segments go, in
+`cleaning`. In memory there is an `index` alone: eight bytes for each entry, with its number, its
+segment and its size. The texts stay on the disk until they are sent.
+
+Written and flushed
+===================
+`write` gives a line to the operating system, which keeps it if this process is killed. `flush`
+(fdatasync) has it on the medium, which keeps it if the power goes, and may take tens of
+milliseconds. So
+
+- an entry is flushed before a sender sees it; one flush covers all entries that came meanwhile.
+- `done` and `narrow` are written at once and flushed with the next entry. A power cut may take
+  them back: then what was answered since the last entry is sent again, with the same bytes.
+
+A line of an entry replaces all of its lines before. So nothing depends on the order in which two
+lines reached the disk, a lost line costs itself alone, and a line told twice says nothing new.
+All that follows leans on this.
+
+A disk that refuses
+===================
+A line is in one of three places:
+
+    on the disk   written and flushed
+    `unflushed`   written; a flush has not covered it yet
+    `waiting`     in memory alone: the disk refuses
+
+                write                 flush
+    waiting ------------> unflushed ---------> on the disk
+       ^                      |
+       +----------------------+  a write or a flush fails
+
+When a write or a flush fails, nobody knows which part of `unflushed` is on the medium: Linux drops
+the pages, and the next flush reports success. So all of it waits again, before what comes next,
+and the relay goes on in memory. Every 5 s the writer looks whether the disk is back. If it is, all
+that waits is told again, in order, in a new segment. Of each entry only its latest line is kept,
+and none of an entry that came and went without a byte of it on the disk.
+
+The directory that is found then may be another one (a stick was changed): then what memory has is
+new in the log that was found, and gets new numbers there (`_begin_with`).
+"""
+
+import secrets
+from collections.abc import Callable
+from contextlib import suppress
+
+from mqtt_http_bridge.adapters.outbox import records
+from mqtt_http_bridge.adapters.outbox.clock import Boot, ClockNotes
+from mqtt_http_bridge.adapters.outbox.entry import EntryFormat
+from mqtt_http_bridge.adapters.outbox.fault_log import FaultLog
+from mqtt_http_bridge.adapters.outbox.files import LogFiles
+from mqtt_http_bridge.adapters.outbox.index import IN_MEMORY, Index, slot_in, slot_of
+from mqtt_http_bridge.adapters.outbox.losses import bounded, losses_text
+from mqtt_http_bridge.adapters.outbox.reading import Found, unreadable
+from mqtt_http_bridge.adapters.outbox.records import (
+    STATE_AFTER,
+    Entry,
+    Fields,
+    State,
+    fields_of,
+)
+from mqtt_http_bridge.adapters.outbox.segments import Segments
+from mqtt_http_bridge.core.views import Loss
+
+ClockChange = Callable[[ClockNotes, int], ClockNotes]
+"""Makes new notes, where the number is that of the next entry."""
+Key = int | bytes
+"""Names the lines that replace each other: those of an entry, or those that free a device."""
+
+
+class Log:
+    """Keeps what is owed in one directory. Any thread may call all but what is the writer's."""
+
+    def __init__(
+        self,
+        files: LogFiles,
+        max_bytes: int | None,
+        entry_format: EntryFormat,
+        boot: Boot | None = None,
+    ) -> None:
+        """Touches nothing yet. Without a `boot`, the clock stays as the log knows it."""
+        self.faults = FaultLog(files.directory)
+        self.segments = Segments(files, max_bytes, self.faults, self._head)
+        self.mutex = self.segments.mutex
+        self.format = entry_format
+        self.index = Index()
+        self.clock = ClockNotes(boot or Boot("", 0.0))
+        self.losses: tuple[Loss, ...] = ()
+        self.next_number = 1
+        self.in_flight: dict[int, Entry] = {}
+        """The entries that may not be given up just now."""
+        self.is_on_disk = False
+        self.waiting: dict[Key, bytes] = {}
+        self.unflushed: dict[Key, bytes] = {}
+        self.refused = 0
+        """Counts the lines that the disk has refused about entries it holds."""
+        self._has_boot = boot is not None
+        self._log_id = ""
+
+    # --- lines ---------------------------------------------------------------------------------
+
+    def put(self, portal_id: str, body: bytes, *, is_final: bool) -> None:
+        """Takes in a new entry. The writer's: it alone gives numbers."""
+        with self.mutex:
+            self.tell(records.put(Entry(self.next_number, portal_id, body, is_final)))
+            self.next_number += 1
+
+    def tell(self, line: bytes) -> None:
+        """Takes in a line: on the disk, or in memory if that refuses."""
+        with self.mutex:
+            if not self.attempt(lambda: self.write(line)):
+                self._keep(line)
+
+    def write(self, line: bytes) -> None:
+        """Takes in a line on the disk. Raises OSError."""
+        with self.mutex:
+            slot, fields = slot_of(self.segments.write(line)), fields_of(line)
+            key = _key(fields)
+            self.waiting.pop(key, None)
+            self.unflushed.pop(key, None)  # The latest line is the last.
+            self.unflushed[key] = line
+            self.index.apply(fields, slot, len(line))
+
+    def _keep(self, line: bytes) -> None:
+        """Takes in a line in memory. An entry of which a segment has something stays its own."""
+        fields = fields_of(line)
+        key = _key(fields)
+        packed = self.index.find(records.number_in(fields) or 0, fields[2].decode())
+        slot = slot_in(packed) if packed is not None else IN_MEMORY
+        self.waiting.pop(key, None)
+        if slot != IN_MEMORY or STATE_AFTER.get(fields[0]) is not State.GONE:
+            self.waiting[key] = line
+        self.refused += slot != IN_MEMORY
+        self.index.apply(fields, slot, len(line))
+
+    def give_up(self, line: bytes) -> None:
+        """Takes in that an entry is lost; if there is no room for the line, its segment goes."""
+        with self.mutex:
+            if not self.is_on_disk:
+                self._keep(line)
+                return
+            with suppress(OSError):
+                self.write(line)
+                return
+            self.index.apply(fields_of(line), IN_MEMORY, 0)
+
+    def set_clock(self, change: ClockChange) -> None:
+        """Takes in that the clock was set, or is trusted. The writer's."""
+        with self.mutex:
+            self.clock = change(self.clock, self.next_number)
+            self.note()
+
+    def note(self) -> None:
+        """Writes down what is not of one entry, as each segment begins, too."""
+        with self.mutex, suppress(OSError):  # There may be no room: then the next segment does it.
+            if self.is_on_disk:
+                self.segments.write(self._head())
+
+    def _head(self) -> bytes:
+        losses = records.note(b"losses", losses_text(self.losses)) if self.losses else b""
+        clock = records.note(b"clock", self.clock.to_text())
+        return records.head(self._log_id, self.next_number) + clock + losses
+
+    def flush(self) -> None:
+        """Puts on the disk what was written before. The writer's; raises OSError."""
+        with self.mutex:
+            covered = dict(self.unflushed)
+        self.segments.flush()
+        with self.mutex:
+            for key, line in covered.items():
+                if self.unflushed.get(key) is line:
+                    del self.unflushed[key]
+
+    def held(self) -> list[Entry]:
+        """Gives the entries whose text only memory is sure to have."""
+        entries = (records.entry_in(fields_of(line)) for line in self.waiting.values())
+        return [entry for entry in entries if entry is not None]
+
+    def only_held(self) -> list[Entry]:
+        """Gives those of them of which the disk is not sure to have an earlier text, either."""
+        return [entry for entry in self.held() if self._is_only_held(entry)]
+
+    def _is_only_held(self, entry: Entry) -> bool:
+        packed = self.index.find(entry.number, entry.portal_id)
+        is_as_put = fields_of(self.waiting[entry.number])[0] == b"put"
+        return is_as_put or packed is None or slot_in(packed) == IN_MEMORY
+
+    def body(self, entry: Entry) -> bytes:
+        """Gives the bytes to send, by the clock as it was set since."""
+        shift_s = 0.0 if entry.is_final else self.clock.shift_of(entry.number)
+        return self.format.shifted(entry.body, shift_s) if shift_s else entry.body
+
+    # --- a disk that refuses -------------------------------------------------------------------
+
+    def attempt(self, action: Callable[[], object]) -> bool:
+        """Does something on the disk, or goes on in memory if that refuses; returns which."""
+        if self.is_on_disk:
+            try:
+                action()
+            except OSError as error:
+                self.fail(error)
+        return self.is_on_disk
+
+    def fail(self, error: Exception) -> None:
+        """Goes on in memory. The files stay open: the writer may be flushing them."""
+        with self.mutex:
+            self.is_on_disk = False
+            first = {k: line for k, line in self.unflushed.items() if k not in self.waiting}
+            self.waiting, self.unflushed = first | self.waiting, {}
+            self.faults.refused(error)
+
+    def write_waiting(self) -> int:
+        """Writes what waits; returns 0, or how much room the next line of it needs.
+
+        With the last of it, the disk has all that memory has. The writer's; raises OSError.
+        """
+        with self.mutex:
+            for line in list(self.waiting.values()):
+                if len(line) > self.segments.left:
+                    return len(line)
+                self.write(line)
+            self.is_on_disk, self.refused = True, 0
+            self.note()
+            return 0
+
+    def reopen(self) -> None:
+        """Reads the directory, which may be another one, and brings in what memory has.
+
+        The writer's. Raises OSError, and OutboxBusy if another process has the directory.
+        """
+        found = self.segments.open()
+        self.faults.found(found)
+        with self.mutex:
+            if self._log_id and found.log_id in ("", self._log_id):
+                self.index, self.next_number = found.index, max(self.next_number, found.next_number)
+                self.losses = max(self.losses, found.losses, key=_count)
+                for line in list(self.waiting.values()):
+                    self._keep(line)
+            else:
+                self._begin_with(found)
+            for bad in found.unreadable:
+                reason = f"{unreadable(bad.segment)}: at most so many"
+                loss = Loss(max(1, len(bad.numbers)), "", "", reason)
+                self.losses = bounded((*self.losses, loss))
+
+    def _begin_with(self, found: Found) -> None:
+        """Goes on with the history of the log that was found: what memory has is new in it."""
+        held = [(entry, self.body(entry)) for entry in self.held()]
+        in_flight, self.in_flight, self.waiting = self.in_flight, {}, {}
+        self.look(found)
+        self._log_id = found.log_id or secrets.token_hex(8)
+        for entry, body in held:
+            taken = in_flight.pop(entry.number, None)
+            if taken is not None:
+                taken.number = self.next_number
+                self.in_flight[taken.number] = taken
+            self.put(entry.portal_id, body, is_final=entry.is_final)
+        for taken in in_flight.values():
+            taken.number = 0  # Its log is away: the verdict finds nothing.
+
+    def look(self, found: Found) -> None:
+        """Knows what was read, to read its entries."""
+        self.segments.know(found)
+        self.index, self.losses, self.next_number = found.index, found.losses, found.next_number
+        before, self.clock = self.clock, found.clock
+        if self._has_boot:
+            is_owed = found.index.is_owed
+            self.clock = found.clock.started(before.boot, found.next_number, is_owed)
+        if before.is_trusted:  # That came while the log could not be read.
+            self.clock = self.clock.trusted(found.next_number)
+
+
+def _key(fields: Fields) -> Key:
+    return records.number_in(fields) or b" ".join(fields)
+
+
+def _count(losses: tuple[Loss, ...]) -> int:
+    return sum(loss.count for loss in losses)

@@ -1,0 +1,147 @@
+"""A log read from its first segment to its last: all that it says, and what is damaged in it."""
+
+import errno
+import time
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from mqtt_http_bridge.adapters.outbox import records
+from mqtt_http_bridge.adapters.outbox.clock import Boot, ClockNotes, clock_notes
+from mqtt_http_bridge.adapters.outbox.files import LONGEST_SEGMENT, LogFiles
+from mqtt_http_bridge.adapters.outbox.index import Index, slot_of
+from mqtt_http_bridge.adapters.outbox.losses import read_losses
+from mqtt_http_bridge.adapters.outbox.records import Entry, Fields
+from mqtt_http_bridge.core.views import Loss
+
+BAD_MEDIUM: Final = (errno.EIO, errno.EUCLEAN, errno.EBADMSG)
+"""The errors that say something of a place on the disk, rather than of this moment."""
+_LIKELY_LINE: Final = 256
+"""A segment that cannot be read held no more entries than one for so many bytes."""
+_BREATH_S: Final = 5e-5
+"""Long enough for a thread that waits for the interpreter to get it."""
+
+
+def unreadable(segment: int) -> str:
+    """Makes the reason for which the entries of a segment are given up."""
+    return f"the disk does not give segment {segment} back"
+
+
+def breathe() -> None:
+    """Lets other threads run."""
+    time.sleep(_BREATH_S)
+
+
+@dataclass(frozen=True, slots=True)
+class Damage:
+    """A stretch of a segment without a single good line, from an offset up to another."""
+
+    segment: int
+    offset: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """A segment that the disk does not give; its entries were of these numbers, at most."""
+
+    segment: int
+    error: OSError
+    numbers: range
+
+
+@dataclass(slots=True)
+class Found:
+    """Holds all that a log says."""
+
+    log_id: str = ""
+    next_number: int = 1
+    index: Index = field(default_factory=Index)
+    clock: ClockNotes = field(default_factory=lambda: ClockNotes(Boot("", 0.0)))
+    losses: tuple[Loss, ...] = ()
+    damage: list[Damage] = field(default_factory=list)
+    unreadable: list[Unreadable] = field(default_factory=list)
+    sizes: dict[int, int] = field(default_factory=dict)
+    """Of the segments that could be read, by number."""
+
+
+def read_log(files: LogFiles, *, is_partial: bool = False) -> Found:
+    """Reads all segments; changes nothing. Raises OSError.
+
+    With `is_partial`, a segment that cannot be read for whatever reason is noted, and no more.
+    """
+    found = Found()
+    for segment, size in files.segments().items():
+        try:
+            data = files.read(segment).rstrip(b"\n")
+        except FileNotFoundError:  # Cleaned away in this very moment.
+            continue
+        except OSError as error:
+            if error.errno not in BAD_MEDIUM and not is_partial:
+                raise
+            first = max(found.next_number, found.index.highest + 1)
+            numbers = range(first, first + size // _LIKELY_LINE)
+            found.unreadable.append(Unreadable(segment, error, numbers))
+            continue
+        found.sizes[segment] = size
+        _take_in(found, segment, data, size)
+        breathe()
+    ends = (unreadable.numbers.stop for unreadable in found.unreadable)
+    found.next_number = max(found.next_number, found.index.highest + 1, *ends)
+    return found
+
+
+def entries_in(data: bytes) -> dict[int, Entry]:
+    """Reads the last text of each entry in the bytes of a segment, by number."""
+    lines = (records.decode(line) for line in data.rstrip(b"\n").split(b"\n"))
+    entries = (records.entry_in(fields) for fields in lines if fields is not None)
+    return {entry.number: entry for entry in entries if entry is not None}
+
+
+def _take_in(found: Found, segment: int, data: bytes, size: int) -> None:
+    slot, index, decode = slot_of(segment), found.index, records.decode
+    offset, is_good = 0, True
+    for line in data.split(b"\n"):
+        fields = decode(line)
+        if fields is not None:
+            if not index.add_newest(fields, slot, len(line) + 1):
+                index.apply(fields, slot, len(line) + 1)
+                _take_in_note(fields, found)
+            is_good = True
+        elif line:
+            _note_damage(found, segment, offset, offset + len(line), is_first=is_good)
+            is_good = False
+        offset += len(line) + 1
+    if size > LONGEST_SEGMENT:
+        _note_damage(found, segment, len(data), size, is_first=is_good)
+
+
+def _note_damage(found: Found, segment: int, offset: int, end: int, *, is_first: bool) -> None:
+    start = offset if is_first else found.damage.pop().offset
+    found.damage.append(Damage(segment, start, end))
+
+
+def _take_in_note(fields: Fields, found: Found) -> None:
+    match fields[0]:
+        case b"log":
+            _take_in_head(fields, found)
+        case b"clock":
+            found.clock = clock_notes(b" ".join(fields[3:])) or found.clock
+        case b"losses":
+            ranges = read_losses(b" ".join(fields[3:]))
+            found.losses = found.losses if ranges is None else ranges
+
+
+def _take_in_head(fields: Fields, found: Found) -> None:
+    log_format = int(fields[1]) if fields[1].isdigit() else 0
+    if log_format > records.FORMAT:
+        raise OSError(
+            errno.EPROTO,
+            f"expected a log of format {records.FORMAT} or lower, found {log_format}: a newer"
+            " version has written it: install that one again, or set another outbox.directory",
+        )
+    found.log_id = fields[2].decode("ascii", "replace")
+    number = (records.number_in([b"", fields[3]]) if len(fields) > 3 else None) or 1
+    found.next_number = max(found.next_number, number)
+    if found.unreadable and number in (numbers := found.unreadable[-1].numbers):
+        numbers = range(numbers.start, number)
+        found.unreadable[-1] = replace(found.unreadable[-1], numbers=numbers)

@@ -1,0 +1,43 @@
+"""Spells what a person wants of the service as names of empty files: these fit on a full disk."""
+
+from collections.abc import Collection
+from typing import Final
+
+from mqtt_http_bridge.adapters.outbox.cleaning import Cleaning
+from mqtt_http_bridge.adapters.outbox.index import OWED_OR_PARKED
+from mqtt_http_bridge.adapters.outbox.log import Log
+from mqtt_http_bridge.adapters.outbox.records import State
+from mqtt_http_bridge.core.views import DROPPED
+
+RETRY: Final = "retry"
+_ALL: Final = "drop.all."
+_PARKED: Final = "drop.parked."
+_ONE: Final = "drop."
+
+
+def drop_requests(numbers: Collection[int] | None, *, parked_only: bool, newest: int) -> list[str]:
+    """Names the requests to drop these entries; all up to `newest` where `numbers` is None.
+
+    It is the newest that the person could know of: a service may take its time, and measures on.
+    """
+    if numbers is None or parked_only:
+        return [f"{_PARKED if parked_only else _ALL}{newest}"]
+    return [f"{_ONE}{number}" for number in numbers]
+
+
+def drop(log: Log, cleaning: Cleaning, requests: Collection[str]) -> list[int]:
+    """Drops what is requested; returns the numbers. The writer's; raises OSError."""
+    all_up_to, parked_up_to = _highest(_ALL, requests), _highest(_PARKED, requests)
+    with log.mutex:
+        wanted = {e for e in log.index.entries(OWED_OR_PARKED) if e[0] <= all_up_to}
+        wanted |= {e for e in log.index.entries((State.PARKED,)) if e[0] <= parked_up_to}
+        wanted |= {e for e in log.index.entries() if f"{_ONE}{e[0]}" in requests}
+    cleaning.lose(sorted(wanted), DROPPED)
+    log.flush()
+    return [number for number, _ in sorted(wanted)]
+
+
+def _highest(kind: str, requests: Collection[str]) -> int:
+    """Reads up to which number entries are to be dropped; 0 if that is not requested."""
+    found = (name.removeprefix(kind) for name in requests if name.startswith(kind))
+    return max((int(n) for n in found if n.isascii() and n.isdigit() and len(n) < 12), default=0)

@@ -1,0 +1,224 @@
+"""The segments of a log on the disk: those that are full, and the one that is filled.
+
+The mutex is held for memory and for writes that the page cache takes, never while something is
+flushed. One thread, the writer, opens segments, makes, flushes and removes them; who has the mutex
+writes lines and reads entries.
+"""
+
+import errno
+import os
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Final
+
+from mqtt_http_bridge.adapters.outbox import files as disk
+from mqtt_http_bridge.adapters.outbox.fault_log import FaultLog
+from mqtt_http_bridge.adapters.outbox.files import LogFiles
+from mqtt_http_bridge.adapters.outbox.reading import Found, entries_in, read_log
+from mqtt_http_bridge.adapters.outbox.records import Entry, entry_in, fields_of
+from mqtt_http_bridge.adapters.outbox.room import Room
+
+READ_TRIES: Final = 3
+"""So often a read has to fail before what it wanted is given up; one counts in so many seconds."""
+TRY_EVERY_S: Final = 30.0
+"""A stick that is reset, or a card in a bad contact, is back before three of them are over."""
+
+
+@dataclass(slots=True, eq=False)
+class Tail:
+    """A segment that is filled, or was and is not flushed; `entries` are the texts in it."""
+
+    segment: int
+    size: int
+    descriptor: int
+    position: int
+    entries: dict[int, Entry]
+
+
+class Segments:
+    """For a Log, which makes the `head` of each. Every method may raise OSError."""
+
+    def __init__(
+        self,
+        files: LogFiles,
+        max_bytes: int | None,
+        faults: FaultLog,
+        head: Callable[[], bytes],
+    ) -> None:
+        """Touches nothing yet."""
+        self.mutex = threading.RLock()
+        self.files = files
+        self.sizes: dict[int, int] = {}
+        """By number, the oldest first."""
+        self.given_up: set[int] = set()
+        """Could not be read three times: each goes as soon as all before it have gone."""
+        self._max_bytes = max_bytes
+        self._faults = faults
+        self._head = head
+        self._tails: list[Tail] = []
+        """The last one is being filled; those before wait for their flush."""
+        self._cached: tuple[int, dict[int, Entry]] = (0, {})
+        """The full segment that was read last."""
+        self._tries: dict[int, tuple[int, float]] = {}
+
+    # --- the writer's --------------------------------------------------------------------------
+
+    def open(self) -> Found:
+        """Takes the directory over, reads it, and takes out what is damaged.
+
+        What an earlier process has not flushed, this one will. Raises OutboxBusy if another process
+        has the directory.
+        """
+        self.close()
+        self.files.take()
+        try:
+            found = read_log(self.files)
+            lasting = [self.is_lasting(bad.segment) for bad in found.unreadable]
+            for bad in found.unreadable:
+                if not all(lasting) or not found.sizes:
+                    raise bad.error
+                self.files.set_aside(bad.segment)
+            for damage in found.damage:
+                with suppress(OSError):  # What cannot be kept stays where it is.
+                    self.files.cut_out(damage.segment, damage.offset, damage.end)
+            self.know(found)
+            for segment in list(self.sizes)[-2:]:
+                self._open_tail(segment)
+        except BaseException:
+            self.close()
+            raise
+        return found
+
+    def know(self, found: Found) -> None:
+        """Knows what was read, to read entries."""
+        self.sizes, self.given_up, self._cached, self._tries = found.sizes, set(), (0, {}), {}
+
+    def _open_tail(self, segment: int) -> Tail:
+        data = self.files.read(segment).rstrip(b"\n")
+        descriptor = self.files.open(segment, is_writing=True)
+        position = len(data) + 1 if data else 0  # The last line may lack its end.
+        size = os.fstat(descriptor).st_size
+        self._tails.append(Tail(segment, size, descriptor, position, entries_in(data)))
+        return self._tails[-1]
+
+    def close(self) -> None:
+        """Gives the directory up."""
+        self.close_tails()
+        self.files.give_up()
+
+    def close_tails(self) -> None:
+        """Leaves what is not flushed as it is."""
+        with self.mutex:
+            for tail in self._tails:
+                disk.close(tail.descriptor)
+            self._tails = []
+
+    def roll(self, size: int, *, kept: int, ceiling: int) -> None:
+        """Goes on in a new segment, with room for a line of `size` bytes at least."""
+        room = self.room()
+        wanted = self.wanted_for(size, room)
+        if not room.has_room(wanted, kept=kept, ceiling=ceiling):
+            raise OSError(errno.ENOSPC, room.complaint(wanted + kept))
+        # Of one that could not be made, the file may be there.
+        segment = max([*self.sizes, *self.files.segments()], default=0) + 1
+        with self._faults.flushing():
+            self.files.create(segment, wanted)
+        with self.mutex:
+            self.sizes[segment] = wanted
+            self._append(self._open_tail(segment), self._head())
+
+    def wanted_for(self, size: int, room: Room) -> int:
+        """Gives the size of the next segment, if that has to hold a line of `size` bytes."""
+        return room.segment_for(size, max(self.sizes.values(), default=0))
+
+    def flush(self) -> None:
+        """Puts on the disk all that was written before."""
+        with self.mutex:
+            tails = list(self._tails)
+        with self._faults.flushing():
+            for tail in tails:
+                disk.flush(tail.descriptor)
+        with self.mutex:
+            for tail in tails[:-1]:
+                disk.close(tail.descriptor)
+                self._tails.remove(tail)
+
+    def remove_oldest(self) -> None:
+        """Removes the oldest segment, of which nothing is owed."""
+        with self.mutex:
+            oldest = next(iter(self.sizes))
+            del self.sizes[oldest]
+        if oldest in self.given_up:
+            self.given_up.discard(oldest)
+            self.files.set_aside(oldest)
+        else:
+            self.files.remove(oldest)
+
+    def room(self) -> Room:
+        """Tells how much room there is."""
+        return self.files.room(self._max_bytes)
+
+    def is_in_place(self) -> bool:
+        """Tells whether lock and tail are where they were: nobody has moved the directory."""
+        tail = self._tails[-1]
+        return self.files.is_ours() and self.files.is_in_place(tail.segment, tail.descriptor)
+
+    def is_known(self) -> bool:
+        """Tells whether the directory is the one that was read, with all of its segments."""
+        return self.files.is_ours() and self.sizes.keys() <= self.files.segments().keys()
+
+    # --- with the mutex ------------------------------------------------------------------------
+
+    @property
+    def left(self) -> int:
+        """The bytes that still fit in the segment that is filled."""
+        return self._tails[-1].size - self._tails[-1].position if self._tails else 0
+
+    def write(self, line: bytes) -> int:
+        """Writes a line, without a flush; returns the number of its segment.
+
+        A segment grows where the writer hangs for long and cannot make the next one in time.
+        """
+        self._append(self._tails[-1], line)
+        return self._tails[-1].segment
+
+    def _append(self, tail: Tail, data: bytes) -> None:
+        disk.write(tail.descriptor, tail.position, data)
+        tail.position += len(data)
+        tail.size = self.sizes[tail.segment] = max(tail.size, tail.position)
+        entry = entry_in(fields_of(data))
+        if entry is not None:
+            tail.entries[entry.number] = entry
+
+    def entries(self, segment: int) -> dict[int, Entry]:
+        """Reads the last text of each entry in a segment, owed or not."""
+        for tail in self._tails:
+            if tail.segment == segment:
+                return tail.entries
+        if segment not in self.sizes or segment in self.given_up:
+            return {}
+        if segment != self._cached[0]:
+            self._cached = segment, entries_in(self.files.read(segment))
+            self._tries.pop(segment, None)
+        return self._cached[1]
+
+    def is_lasting(self, segment: int) -> bool:
+        """Counts that a segment could not be read; tells whether that has lasted."""
+        tries, last_s = self._tries.get(segment, (0, -TRY_EVERY_S))
+        if time.monotonic() >= last_s + TRY_EVERY_S:
+            tries += 1
+            self._tries[segment] = tries, time.monotonic()
+        return tries >= READ_TRIES
+
+    def is_alone(self, segment: int) -> bool:
+        """Tells whether the disk gives other segments, and only this one not."""
+        return any(self._is_readable(other) for other in self.sizes if other != segment)
+
+    def _is_readable(self, segment: int) -> bool:
+        with suppress(OSError):
+            self.files.read(segment)
+            return True
+        return False

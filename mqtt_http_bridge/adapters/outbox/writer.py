@@ -1,0 +1,165 @@
+"""The thread that writes: what has come in, and then what keeps the log small and sound."""
+
+import errno
+import threading
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import Final
+
+from mqtt_http_bridge.adapters.outbox.cleaning import LINE_BYTES, Cleaning
+from mqtt_http_bridge.adapters.outbox.entries import Entries
+from mqtt_http_bridge.adapters.outbox.incoming import Incoming, Item, Put
+from mqtt_http_bridge.adapters.outbox.index import IN_MEMORY
+from mqtt_http_bridge.adapters.outbox.losses import with_loss
+from mqtt_http_bridge.adapters.outbox.requests import RETRY, drop
+from mqtt_http_bridge.core.errors import OutboxBusy
+from mqtt_http_bridge.core.views import Loss
+from mqtt_http_bridge.core.watchdog import Progress
+
+LOOK_EVERY_S: Final = 5.0
+"""The time between two looks for requests, and for a disk that refuses to be back."""
+REFUSED: Final = "the disk refuses"
+MOST_BYTES: Final = 4_000_000
+"""Of entries that only memory has: a day of one GX with two chargers."""
+LONGEST_TURN_S: Final = 300.0
+"""The time that a disk may hang, which is told, until it counts as a standstill."""
+_MOST_UNFLUSHED: Final = 500
+"""With more lines, they do not wait for the next entry."""
+
+
+class Writer(threading.Thread):
+    """Of one outbox; it ends once its queue is closed."""
+
+    def __init__(self, entries: Entries, incoming: Incoming, tell_news: Callable[[], None]) -> None:
+        super().__init__(name="outbox", daemon=True)
+        self.progress = Progress(self.name, time.monotonic)
+        self.taken_in = 0
+        """Counts the items of the queue that have been dealt with."""
+        self.retry_requests = 0
+        self.offered = 0
+        """Senders see no higher number: what is later has not been flushed."""
+        self._entries = entries
+        self._log = entries.log
+        self._cleaning = Cleaning(entries)
+        self._incoming = incoming
+        self._tell_news = tell_news
+        self._next_look_s = time.monotonic() + LOOK_EVERY_S
+
+    def begin(self) -> None:
+        """Reads the log, or begins without a disk. Raises OutboxBusy if another process has it."""
+        try:
+            self._recover()
+        except OSError as error:
+            self._log.fail(error)
+        self._offer()
+        if self._log.is_on_disk:
+            self._serve_requests()  # Left to a service that has ended: nothing of it is sent.
+
+    def _recover(self) -> None:
+        """Goes (back) to the disk with all that memory has."""
+        log = self._log
+        if log.segments.is_known():
+            log.segments.close_tails()
+        else:
+            log.reopen()
+        self._cleaning.bring_in()
+        log.faults.well()
+
+    def run(self) -> None:
+        """Goes round until the queue is closed and empty."""
+        while (taken := self._incoming.take(self._until_look_s())) is not None:
+            self.progress.busy(LONGEST_TURN_S)
+            self._turn(*taken)
+            self._count(*taken)
+            self.progress.turn()
+        self.progress.busy(LONGEST_TURN_S)
+        self._end()
+        self.progress.end()
+
+    def _count(self, items: list[Item], dropped: list[bytes]) -> None:
+        if items or dropped:
+            self.taken_in += len(items) + len(dropped)
+            self._tell_news()
+
+    def _until_look_s(self) -> float:
+        return max(0.0, min(self._next_look_s - time.monotonic(), LOOK_EVERY_S))
+
+    def _turn(self, items: list[Item], dropped: list[bytes]) -> None:
+        log = self._log
+        if log.is_on_disk and not log.segments.is_in_place():
+            log.fail(FileNotFoundError(errno.ENOENT, "its directory has been moved or removed"))
+            self._next_look_s = 0.0
+        for body in dropped:
+            self._entries.count_lost(log.format.timestamp(body), REFUSED)
+        if time.monotonic() >= self._next_look_s:
+            self._next_look_s = time.monotonic() + LOOK_EVERY_S
+            self._look()
+        if items:
+            self._take_in(items)
+        if len(log.unflushed) > _MOST_UNFLUSHED:
+            log.attempt(log.flush)
+        log.attempt(self._cleaning.tidy)
+        log.faults.lost(log.losses)
+
+    def _look(self) -> None:
+        """Looks whether a disk that refused is back, and what people want."""
+        if not self._log.is_on_disk:
+            try:
+                self._recover()
+            except (OSError, OutboxBusy) as error:
+                self._log.fail(error)
+            self._offer()
+        self._serve_requests()
+
+    def _serve_requests(self) -> None:
+        # What is dropped has to be written down; that everything is tried again has not.
+        only = () if self._log.is_on_disk else (RETRY,)
+        try:
+            names = self._log.segments.files.take_requests(*only)
+        except OSError as error:  # They may be somebody else's: that is no fault of the log.
+            self._log.faults.requests_refused(error)
+            return
+        if names:
+            self.retry_requests += RETRY in names
+            if not only:
+                self._log.attempt(partial(drop, self._log, self._cleaning, names))
+            self._tell_news()
+
+    def _take_in(self, items: list[Item]) -> None:
+        log = self._log
+        for item in items:
+            if isinstance(item, Put):
+                log.attempt(partial(self._cleaning.make_room, len(item.body) + LINE_BYTES))
+                log.put(item.portal_id, item.body, is_final=item.is_clock_trusted)
+            else:
+                log.set_clock(item)
+        log.attempt(log.flush)
+        self._offer()
+
+    def _offer(self) -> None:
+        """Has senders see all that was put: it has been flushed, or cannot be."""
+        with self._log.mutex:
+            self._bound_memory()
+            self.offered = self._log.next_number - 1
+        self._tell_news()
+
+    def _bound_memory(self) -> None:
+        """Gives up the oldest of what only memory has when there is too much of it."""
+        log, index = self._log, self._log.index
+        for entry in log.held() if index.live_bytes(IN_MEMORY) > MOST_BYTES else ():
+            where = entry.number, entry.portal_id
+            if index.live_bytes(IN_MEMORY) <= MOST_BYTES:
+                break
+            if entry.number not in log.in_flight and self._entries.is_in(IN_MEMORY, *where):
+                self._entries.lose([where], REFUSED)
+
+    def _end(self) -> None:
+        self._next_look_s = 0.0
+        self._turn([], [])
+        self._log.attempt(self._log.flush)
+        rest = tuple[Loss, ...]()
+        for entry in self._log.only_held():
+            rest = with_loss(rest, self._log.format.timestamp(entry.body), REFUSED)
+        self._log.faults.ended(rest)
+        self._log.segments.close()
