@@ -1,112 +1,93 @@
 """A limit on the whole of an HTTP exchange.
 
-The time-outs of requests are for one read: a server that sends a byte now and then keeps a client
-for ever. Here the connection is cut when the time for everything is up, whatever is going on.
+The time-outs of requests are for one read: a server that sends a byte now and then can hold a
+client for ever. Here every wait of a socket is limited to what is left of the total time:
+connections use our own kind of socket, with or without TLS. That needs no thread to watch them.
+Name look-ups are up to the system, which has its own limit.
 """
 
-import contextlib
 import socket
-import threading
+import ssl
 import time
-from collections.abc import Iterator
-from typing import Any, Final
+from collections.abc import Callable
+from typing import Any, TypeVar
 
-from requests.adapters import HTTPAdapter
-from urllib3.connection import HTTPConnection
+from mqtt_http_bridge.core.events import NEVER
 
-NEVER: Final = float("inf")
+T = TypeVar("T")
 
 
-class CuttableAdapter(HTTPAdapter):
-    """Makes connections that can be cut from another thread. One exchange at a time."""
+class Deadline:
+    """Holds when an exchange has to be over. One thread uses it."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self._mutex = threading.Lock()
-        self._socket: socket.socket | None = None
-        self._timer: threading.Timer | None = None
-        """One that runs on after an exchange, for the next: to start a thread for each would take a
-        seventh of the time of a drain."""
+    def __init__(self, now_s: Callable[[], float] = time.monotonic) -> None:
+        self._now_s = now_s
         self._ends_s = NEVER
-        self.is_over = False
-        """Whether the time of the last exchange was over before it was done."""
+        self._old_wait_s = NEVER
+        self.is_new = False
+        """True if the exchange has made its own connection."""
 
-    def get_connection_with_tls_context(self, *args: Any, **keywords: Any) -> Any:
-        """The pool for a request, which from now on makes connections of ours."""
-        pool: Any = super().get_connection_with_tls_context(*args, **keywords)
-        pool.ConnectionCls = _cuttable(pool.ConnectionCls, self._remember)
-        return pool
+    def begin(self, total_s: float, *, old_wait_s: float = NEVER) -> None:
+        """Gives an exchange that begins now this much time.
 
-    def _remember(self, sock: socket.socket | None) -> None:
-        with self._mutex:
-            if self._socket is not None:
-                self._socket.close()
-            self._socket = sock
-            self._shut_down_if_over()
-
-    def forget(self) -> None:
-        """Lets go of the connection, which has been given up, and of the timer."""
-        self._remember(None)
-        with self._mutex:
-            if self._timer is not None:
-                self._timer.cancel()
-                self._timer = None
-
-    @contextlib.contextmanager
-    def limit(self, total_s: float) -> Iterator[None]:
-        """Within this, connections are cut once `total_s` is over, also ones made after that.
-
-        As long as the exchanges before: a shorter one would be cut late.
+        `old_wait_s` is the longest single wait over a connection that was there before.
         """
-        with self._mutex:
-            self.is_over = False
-            self._ends_s = time.monotonic() + total_s
-            if self._timer is None:
-                self._look_in(total_s)
+        self._ends_s = self._now_s() + total_s
+        self._old_wait_s = old_wait_s
+        self.is_new = False
+
+    @property
+    def is_over(self) -> bool:
+        """True once the time is up."""
+        return self._now_s() >= self._ends_s
+
+    @property
+    def wait_s(self) -> float:
+        """The longest single wait, apart from what the socket's own time-out allows."""
+        return NEVER if self.is_new else self._old_wait_s
+
+    def within(self, sock: "socket.socket", wait: Callable[..., T], *arguments: Any) -> T:
+        """Does something that may wait for `sock`, within the time left. Raises TimeoutError."""
+        own_s = sock.gettimeout()
+        left_s = self._ends_s - self._now_s()
+        if left_s <= 0.0:
+            raise TimeoutError("the time for the whole exchange is up")
+        left_s = min(left_s, self.wait_s)
+        if left_s == NEVER or (own_s is not None and own_s <= left_s):
+            return wait(*arguments)
+        sock.settimeout(left_s)
         try:
-            yield
+            return wait(*arguments)
         finally:
-            with self._mutex:
-                self._ends_s = NEVER
-
-    def _look_in(self, seconds: float) -> None:
-        timer = threading.Timer(seconds, lambda: self._look(timer))
-        timer.daemon = True
-        self._timer = timer
-        timer.start()
-
-    def _look(self, timer: threading.Timer) -> None:
-        """The timer's thread: cuts what takes too long, or looks again for what began later."""
-        with self._mutex:
-            if timer is not self._timer:
-                return  # It was given up as it rang.
-            self._timer = None
-            left_s = self._ends_s - time.monotonic()
-            if left_s <= 0.0:
-                self.is_over = True
-                self._shut_down_if_over()
-            elif left_s < NEVER:
-                self._look_in(left_s)
-
-    def _shut_down_if_over(self) -> None:
-        if self.is_over and self._socket is not None:
-            with contextlib.suppress(OSError):
-                self._socket.shutdown(socket.SHUT_RDWR)
+            if sock.fileno() >= 0:
+                sock.settimeout(own_s)
 
 
-def _cuttable(plain: Any, remember: Any) -> type[HTTPConnection]:
-    """The class of connections `plain`, that also tells of each socket it opens."""
-    if getattr(plain, "is_cuttable", False):
-        cuttable: type[HTTPConnection] = plain
-        return cuttable
+class LimitedSocket(socket.socket):
+    """A socket that waits no longer than its deadline allows."""
 
-    class Cuttable(plain):  # type: ignore[misc]
-        is_cuttable = True
+    deadline: Deadline
 
-        def _new_conn(self) -> socket.socket:
-            sock: socket.socket = super()._new_conn()
-            # Another handle of the same connection: TLS takes the first one over.
-            remember(sock.dup())
-            return sock
+    def recv(self, *arguments: Any) -> Any:
+        """Reads, in time."""
+        return self.deadline.within(self, super().recv, *arguments)
 
-    return Cuttable
+    def recv_into(self, *arguments: Any) -> Any:
+        """Reads into a buffer, in time."""
+        return self.deadline.within(self, super().recv_into, *arguments)
+
+    def send(self, *arguments: Any) -> Any:
+        """Writes what goes at once, in time."""
+        return self.deadline.within(self, super().send, *arguments)
+
+    def sendall(self, *arguments: Any) -> Any:
+        """Writes all of it, in time."""
+        return self.deadline.within(self, super().sendall, *arguments)
+
+
+class LimitedTlsSocket(LimitedSocket, ssl.SSLSocket):
+    """The same with TLS."""
+
+    def do_handshake(self, *arguments: Any) -> None:
+        """Agrees with the server, in time."""
+        self.deadline.within(self, super().do_handshake, *arguments)

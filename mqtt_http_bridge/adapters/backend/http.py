@@ -1,104 +1,174 @@
-"""The HTTP side: one POST at a time, and whatever comes back as an answer of ours."""
+"""Speaks HTTP: sends one POST at a time, and turns whatever comes back into a Reply or the like."""
 
-import json
 import logging
-import ssl
-import time
+import re
+from collections.abc import Callable
+from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http.cookiejar import DefaultCookiePolicy
-from pathlib import Path
 from typing import Any, Final
+from urllib.parse import urljoin, urlsplit, urlunsplit
 
 import requests
 import urllib3
 from requests.auth import AuthBase
 
 from mqtt_http_bridge import __version__
-from mqtt_http_bridge.adapters.backend.deadline import CuttableAdapter
-from mqtt_http_bridge.adapters.backend.reasons import is_sent, reason
-from mqtt_http_bridge.core.delivery import Answer, NoReply, Reply
+from mqtt_http_bridge.adapters.backend.deadline import Deadline
+from mqtt_http_bridge.adapters.backend.link import Link, LinkAdapter, awake_or_not_s
+from mqtt_http_bridge.adapters.backend.reasons import Trouble, may_have_left, trouble_of
+from mqtt_http_bridge.core.delivery.answers import Answer, NoReply, NotSent, Reply
+from mqtt_http_bridge.core.delivery.dialect import Dialect
+from mqtt_http_bridge.core.events import NEVER
+from mqtt_http_bridge.core.redaction import Redaction
 from mqtt_http_bridge.core.settings import BackendSettings, Secret
 
 log = logging.getLogger(__name__)
 
-MEASUREMENTS_PATH: Final = "/api/victron/measurements"
-MAX_IDLE_S: Final = 3.0
-"""An idle connection is used again for so long. Servers close theirs after 5 s or more, and a
-request that meets the closing would have to be sent twice."""
 MAX_ANSWER_BYTES: Final = 1_000_000
-"""The answer to a measurement has a few hundred; what is longer is cut off, and no JSON then."""
+"""The answer to a measurement has a few hundred; longer ones are cut off, and are then not JSON."""
 MAX_CONNECT_S: Final = 15.0
 TOTAL_FACTOR: Final = 2.0
-"""The whole exchange may take so many times `backend.timeout`, which is for each single wait."""
+"""The whole exchange may take this many times `backend.timeout`, which is for each single wait."""
 SHORTEST_SECRET: Final = 6
-"""A shorter key may be a part of any answer, and is none that could be kept."""
+"""A shorter key may be part of any answer by chance, and could not be kept secret anyway."""
+LONGEST_LOCATION: Final = 200
+"""Characters that are kept of the target of a redirect."""
+MOST_KEYS: Final = 100
+"""The most API keys for which a client keeps a request ready."""
+_Prepared = tuple[requests.PreparedRequest, Any]
+"""A request without its body, and the settings from the environment that go with it."""
+_KEPT_FOR: Final = re.compile(r"(?ai)\btimeout\s*=\s*\"?(\d{1,9})")
+_OUR_HEADERS: Final = {
+    "Accept-Encoding": "identity",
+    "User-Agent": f"mqtt-http-bridge/{__version__}",
+}
+"""The headers of each request whatever the backend: no answer is unpacked here."""
 
 
-class Route:
-    """The measurements route of one backend. One thread uses it."""
+class MeasurementsClient:
+    """Posts to the one address of a backend that takes measurements. One thread uses it."""
 
-    def __init__(self, settings: BackendSettings) -> None:
-        """Connects to nothing yet."""
+    def __init__(self, settings: BackendSettings, dialect: Dialect, link: Link) -> None:
+        """Connects to nothing yet. `link` is that of all clients with these settings."""
         self._settings = settings
+        self._dialect = dialect
         self._timeout_s = settings.timeout_s
         self._connect_s = min(settings.timeout_s, MAX_CONNECT_S)
-        self._used_s = -float("inf")
-        self._adapter = CuttableAdapter()
+        self._link = link
+        self._used_s = -NEVER
+        self._deadline = Deadline()
         self._session = _Session()
         self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-        self._session.mount("http://", self._adapter)
-        self._session.mount("https://", self._adapter)
+        for scheme in ("http://", "https://"):
+            self._session.mount(scheme, LinkAdapter(link, self._deadline))
         self._session.auth = _NoAuth()
-        self._prepared: tuple[requests.PreparedRequest, Any] | None = None
-        """What is the same for every POST, and would take half of its time if made for each."""
+        self._prepared: dict[Secret, tuple[_Prepared, Redaction]] = {}
+        """By key, what is the same for every POST: to make it for each would take half its time."""
 
-    def post(self, body: bytes) -> Answer:
+    def post(self, body: bytes, api_key: Secret) -> Answer:
         """Sends `body` once and waits for the answer. Whatever goes wrong is an answer, too."""
-        if time.monotonic() - self._used_s > MAX_IDLE_S:
+        return self._exchange(lambda: self._post(body, api_key))
+
+    def ask_time(self) -> Answer:
+        """Asks for nothing but headers, without a key; the answer tells the backend's time."""
+        return self._exchange(self._head)
+
+    def _exchange(self, send: Callable[[], Reply]) -> Answer:
+        began_s, keep_time = awake_or_not_s(), self._link.keep_time
+        idle_s = began_s - self._used_s
+        if idle_s > keep_time.longest_s:
             self.close()
+        answer_s = keep_time.answer_within_s(idle_s, self._timeout_s)
+        self._deadline.begin(self._timeout_s * TOTAL_FACTOR, old_wait_s=answer_s)
         try:
-            with self._adapter.limit(self._timeout_s * TOTAL_FACTOR):
-                answer: Answer = self._post(body)
+            answer: Answer = send()
         except Exception as error:  # noqa: BLE001 - a server can provoke errors of any library below
-            log.debug("POST of %d bytes failed: %s", len(body), type(error).__name__)
-            answer = NoReply(f"{self._settings.url}: {self._reason(error)}", is_sent(error))
+            log.debug("an exchange failed: %s", type(error).__name__)
+            trouble = self._trouble(error)
+            kind = NoReply if may_have_left(error) else NotSent
+            reason = f"{self._settings.url}: {trouble.reason}"
+            answer = kind(reason, trouble.remedy, trouble.is_of_tls)
             self.close()
-        self._used_s = time.monotonic()
+            self._link.forget()
+        self._used_s = awake_or_not_s()
+        silence_s = None if self._deadline.is_new else idle_s
+        if isinstance(answer, Reply):
+            keep_time.answered(self._used_s - began_s, silence_s)
+        else:
+            keep_time.broke(silence_s)
         return answer
 
     def close(self) -> None:
         """Closes idle connections."""
         self._session.close()
-        self._adapter.forget()
 
-    def _reason(self, error: Exception) -> str:
-        if self._adapter.is_over:
-            return f"no whole answer within {self._timeout_s * TOTAL_FACTOR:.0f} s"
-        return reason(error, connect_s=self._connect_s, read_s=self._timeout_s)
+    @property
+    def proxy(self) -> str | None:
+        """The proxy of the environment by way of which it goes, without the login in it."""
+        _, options = self._prepare("HEAD", "/", {})
+        chosen = requests.utils.select_proxy(self._settings.url, options["proxies"])
+        if chosen is None:
+            return None
+        # It may stand there without a scheme, and its login in front.
+        return shown_address(chosen if "://" in chosen else f"http://{chosen}")
 
-    def _prepare(self) -> tuple[requests.PreparedRequest, Any]:
+    def _trouble(self, error: Exception) -> Trouble:
+        if self._deadline.is_over:
+            reason = f"no whole answer within {self._timeout_s * TOTAL_FACTOR:.0f} s"
+            return Trouble(
+                reason, "is the backend overloaded? If it is slow, raise backend.timeout"
+            )
+        read_s = min(self._timeout_s, self._deadline.wait_s)
+        return trouble_of(error, connect_s=self._connect_s, read_s=read_s)
+
+    def _prepare(self, method: str, path: str, headers: dict[str, str]) -> _Prepared:
         settings = self._settings
-        url, headers = settings.url + MEASUREMENTS_PATH, _headers(settings.api_key)
-        trusted = settings.ca_file or _system_authorities()
+        url = settings.url + path
+        options = self._session.merge_environment_settings(url, {}, True, True, None)
+        # The context decides what to trust: what the environment says about that is left out.
+        options["verify"] = True
+        prepared = self._session.prepare_request(
+            requests.Request(method, url, _OUR_HEADERS | headers)
+        )
+        return prepared, options
+
+    def _prepare_post(self, api_key: Secret) -> tuple[_Prepared, Redaction]:
+        headers = self._dialect.headers(api_key)
+        is_long = len(api_key.reveal()) >= SHORTEST_SECRET
         return (
-            self._session.prepare_request(requests.Request("POST", url, headers)),
-            self._session.merge_environment_settings(url, {}, True, trusted, None),
+            self._prepare("POST", self._dialect.path, headers),
+            Redaction([api_key] if is_long else []),
         )
 
-    def _post(self, body: bytes) -> Reply:
-        self._prepared = self._prepared or self._prepare()
-        request, options = self._prepared
+    def _post(self, body: bytes, api_key: Secret) -> Reply:
+        if api_key not in self._prepared:
+            if len(self._prepared) >= MOST_KEYS:
+                self._prepared.clear()
+            self._prepared[api_key] = self._prepare_post(api_key)
+        (request, options), redaction = self._prepared[api_key]
         request.prepare_body(body, None)
-        timeout_s = (self._connect_s, self._timeout_s)
-        with self._session.send(
-            request, timeout=timeout_s, allow_redirects=False, **options
-        ) as response:
+        with self._send(request, options) as response:
             answer = _whole_body(response)
-            if self._adapter.is_over:
+            if self._deadline.is_over:
                 raise urllib3.exceptions.ProtocolError
             log.debug("POST of %d bytes: %d", len(body), response.status_code)
-            answer = _without(self._settings.api_key, answer)
-            return Reply(response.status_code, answer, _retry_after_s(response))
+            answer = _without(redaction, answer)
+            location = _location(redaction, response)
+            return Reply(response.status_code, answer, _retry_after_s(response), location=location)
+
+    def _head(self) -> Reply:
+        request, options = self._prepare("HEAD", "/", {})
+        with self._send(request, options) as response:
+            response.raw.read()  # There is nothing: so its end is found, and the connection kept.
+            location = _location(Redaction(), response)
+            return Reply(response.status_code, date=_date(response), location=location)
+
+    def _send(self, request: requests.PreparedRequest, options: Any) -> requests.Response:
+        timeout_s = (self._connect_s, self._timeout_s)
+        response = self._session.send(request, timeout=timeout_s, allow_redirects=False, **options)
+        self._link.keep_time.told(_keep_alive_s(response))
+        return response
 
 
 class _Session(requests.Session):
@@ -115,16 +185,6 @@ class _NoAuth(AuthBase):
         return request
 
 
-def _headers(api_key: Secret) -> dict[str, str]:
-    return {
-        "Accept": "application/json",
-        "Accept-Encoding": "identity",
-        "Content-Type": "application/json",
-        "User-Agent": f"mqtt-http-bridge/{__version__}",
-        "X-API-Key": api_key.reveal(),
-    }
-
-
 def _whole_body(response: requests.Response) -> bytes:
     """The body up to MAX_ANSWER_BYTES. Raises HTTPError of urllib3 if the server broke off."""
     body = b""
@@ -133,7 +193,8 @@ def _whole_body(response: requests.Response) -> bytes:
         if not chunk:
             break
         body += chunk
-    # Broken off within the headers, it looks like an answer without a body, and so like success.
+    # If it breaks off within the headers, it looks like an answer without a body, and so like
+    # success.
     if not body and not _is_meant_to_be_empty(response):
         raise urllib3.exceptions.ProtocolError
     return body
@@ -144,37 +205,57 @@ def _is_meant_to_be_empty(response: requests.Response) -> bool:
     return response.status_code == 204 or length == "0" or coding == "chunked"
 
 
-def _without(api_key: Secret, answer: bytes) -> bytes:
-    """The answer, should it repeat the key, without it: parts of it get into logs and files."""
-    plain = api_key.reveal()
-    if len(plain) < SHORTEST_SECRET:
-        return answer
-    for form in (plain, json.dumps(plain)[1:-1]):
-        answer = answer.replace(form.encode(), b"***")
-    return answer
+def _without(redaction: Redaction, answer: bytes) -> bytes:
+    """Removes the key from an answer that repeats it: parts of it get into logs and files."""
+    # A key is ASCII, so whatever the other bytes are, they stay.
+    return redaction.without_secrets(answer.decode("latin-1")).encode("latin-1")
 
 
-def _system_authorities() -> str:
-    """The system's certificate authorities, or those that come with requests.
+def _location(redaction: Redaction, response: requests.Response) -> str:
+    """Returns the target of a redirect, cut short and without what may be secret in it."""
+    target = redaction.without_secrets(response.headers.get("Location", ""))
+    try:
+        whole = urljoin(response.url or "", target) if target else ""
+    except ValueError:
+        whole = ""
+    return shown_address(whole)[:LONGEST_LOCATION]
 
-    Always a path: for a mere True requests would look into the environment, too.
-    """
-    paths = ssl.get_default_verify_paths()
-    if paths.cafile and Path(paths.cafile).is_file():
-        return paths.cafile
-    if paths.capath and any(Path(paths.capath).glob("*.0")):
-        return paths.capath
-    return str(requests.utils.DEFAULT_CA_BUNDLE_PATH)
+
+def shown_address(url: str) -> str:
+    """An address as it may be shown: without a login, a query and a fragment; empty if none."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return ""
+    text = urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
+    return "".join(c for c in text if c.isprintable())
 
 
 def _retry_after_s(response: requests.Response) -> float | None:
-    """Both forms that HTTP knows: seconds, and a moment, to be compared with the server's clock."""
+    """Reads both forms in HTTP: seconds, or a moment, to be compared with the server's clock."""
     value = response.headers.get("Retry-After", "").strip()
     if value.isascii() and value.isdigit():
         return float(value)
+    until, sent = _moment(value), _date(response)
+    if until is None or sent is None:
+        return None
+    return max(0.0, (until - sent).total_seconds())
+
+
+def _keep_alive_s(response: requests.Response) -> float | None:
+    """Returns how many seconds the server keeps an idle connection, if it says so."""
+    found = _KEPT_FOR.search(response.headers.get("Keep-Alive", ""))
+    return float(found[1]) if found else None
+
+
+def _date(response: requests.Response) -> datetime | None:
+    """Reads the time of the server's clock, to a second."""
+    return _moment(response.headers.get("Date", ""))
+
+
+def _moment(text: str) -> datetime | None:
     try:
-        until = parsedate_to_datetime(value)
-        sent = parsedate_to_datetime(response.headers.get("Date", ""))
-        return max(0.0, (until - sent).total_seconds())
+        moment = parsedate_to_datetime(text)
+        return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
     except (ValueError, TypeError, OverflowError):
         return None

@@ -1,7 +1,10 @@
-"""Why a POST failed, in our own words: an exception's text may hold headers, and so the key."""
+"""Says why a POST failed in our own words: an exception's text may hold headers, and so the key."""
 
+import errno
 import http.client
+import re
 import ssl
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
@@ -9,9 +12,16 @@ import requests
 import urllib3
 
 from mqtt_http_bridge import RELEASED
+from mqtt_http_bridge.core.delivery.answers import PROXY_LOGIN_REMEDY
 
 NOT_YET_VALID: Final = 9
 """OpenSSL's number for a certificate whose time has not come."""
+EXPIRED: Final = 10
+"""The same for one whose time has gone."""
+TOO_SLOW: Final = (
+    "it may pass by itself; if not, see why the backend is slow, or raise backend.timeout"
+)
+_NO_WAY: Final = "see that this machine has internet, that backend.url is right, and the backend up"
 _NOT_CONNECTED: Final = frozenset(
     {
         "ConnectTimeout",
@@ -24,63 +34,129 @@ _NOT_CONNECTED: Final = frozenset(
 )
 
 
-def is_sent(error: Exception) -> bool:
-    """Whether a byte of the request may have left: only what failed before that is certain."""
+def may_have_left(error: Exception) -> bool:
+    """True if a byte of the request may have been sent: only failures before that are certain."""
     return not _NOT_CONNECTED & {type(cause).__name__ for cause in _causes(error)}
 
 
-def reason(error: Exception, *, connect_s: float, read_s: float) -> str:
-    """What went wrong, with the time-outs that were set."""
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """Says why there was no answer, and what a person can do about it."""
+
+    reason: str
+    remedy: str
+    is_of_tls: bool = False
+
+
+_IS_IT_UP: Final = "is the backend up, and backend.url its address?"
+_PROXY: Final = "correct HTTP_PROXY and HTTPS_PROXY, or name the backend in NO_PROXY"
+_TUNNEL_REFUSED: Final = re.compile(r"Tunnel connection failed: (\d{3})\b")
+_ALERT: Final = "\x15\x03"
+"""The first bytes of the answer that TLS gives to a request without it."""
+
+
+def trouble_of(error: Exception, *, connect_s: float, read_s: float) -> Trouble:
+    """Says what went wrong, with the time-outs that were set."""
     match error:
         case requests.exceptions.SSLError():
-            return f"TLS: {_tls_reason(error)}"
+            return _tls_trouble(error)
         case requests.exceptions.ProxyError():
-            return "the proxy of the environment cannot be reached"
+            return _proxy_trouble(error)
         case requests.exceptions.ConnectTimeout():
-            return f"no connection within {connect_s:.0f} s"
+            return Trouble(f"no connection within {connect_s:.0f} s", _IS_IT_UP)
         case requests.exceptions.Timeout() | urllib3.exceptions.ReadTimeoutError():
-            return f"no answer within {read_s:.0f} s"
-    return _answer_reason(error)
+            return _late_trouble(error, read_s)
+        case requests.exceptions.InvalidSchema() | requests.exceptions.InvalidProxyURL():
+            return Trouble("the proxy of the environment is none that speaks HTTP", _PROXY)
+    return _answer_trouble(error)
 
 
-def _answer_reason(error: Exception) -> str:
-    if _is_garbage(error):
-        return "no answer that is HTTP"
+def _answer_trouble(error: Exception) -> Trouble:
+    if (line := _garbage(error)) is not None:
+        if line.startswith(_ALERT):
+            return Trouble("TLS is spoken there", "set backend.url to https://", is_of_tls=True)
+        return Trouble("no answer that is HTTP", _IS_IT_UP)
     match error:
         case requests.exceptions.ConnectionError():
-            return f"no connection: {_system_reason(error)}"
+            return Trouble(f"no connection: {_system_reason(error)}", _IS_IT_UP)
         case urllib3.exceptions.HTTPError():
-            return f"no whole answer: {_system_reason(error)}"
-    return f"no answer that can be used ({type(error).__name__})"
+            return Trouble(f"no whole answer: {_system_reason(error)}", _IS_IT_UP)
+    return Trouble(f"no answer that can be used ({type(error).__name__})", _IS_IT_UP)
 
 
-def _is_garbage(error: Exception) -> bool:
-    """Whether something was answered that is no HTTP."""
+def _garbage(error: Exception) -> str | None:
+    """Returns the first line of what was answered, if that is no HTTP; empty if it is not known."""
     cut_off = (http.client.RemoteDisconnected, http.client.IncompleteRead)
-    return any(
-        isinstance(cause, http.client.HTTPException) and not isinstance(cause, cut_off)
-        for cause in _causes(error)
-    )
+    for cause in _causes(error):
+        if isinstance(cause, http.client.HTTPException) and not isinstance(cause, cut_off):
+            return str(getattr(cause, "line", ""))
+    return None
 
 
-def _tls_reason(error: Exception) -> str:
+def _proxy_trouble(error: Exception) -> Trouble:
+    """Distinguishes a proxy that is not there from one that refuses to connect."""
+    for cause in _causes(error):
+        if found := _TUNNEL_REFUSED.search(str(cause)):
+            # Its code alone: the words beside it are the proxy's, and may repeat what it was sent.
+            if found[1] == "407":
+                return Trouble(
+                    "the proxy of the environment wants a login (407)", PROXY_LOGIN_REMEDY
+                )
+            text = f"the proxy of the environment does not lead to the backend ({found[1]})"
+            return Trouble(text, _PROXY)
+    return Trouble("the proxy of the environment cannot be reached", _PROXY)
+
+
+def _tls_trouble(error: Exception) -> Trouble:
     for cause in _causes(error):
         if isinstance(cause, ssl.SSLCertVerificationError):
-            if cause.verify_code == NOT_YET_VALID and _is_clock_behind():
-                return (
-                    "the clock of this machine is wrong: it shows a day before this program was"
-                    f" made ({cause.verify_message}): waiting for it to be set"
-                )
-            return f"the certificate is not trusted: {cause.verify_message}"
-    return "the two sides found no common way to speak"
+            reason, remedy = _distrust(cause)
+            return Trouble(f"TLS: {reason}", remedy, is_of_tls=True)
+        if isinstance(cause, ssl.SSLError) and any(word in str(cause) for word in _NO_TLS):
+            remedy = "set backend.url to http://, or correct its port"
+            return Trouble("TLS: what answers there speaks none", remedy, is_of_tls=True)
+    reason = "TLS: the two sides found no common way to speak"
+    return Trouble(reason, _IS_IT_UP, is_of_tls=True)
+
+
+_NO_TLS: Final = ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "record layer failure")
+"""Names that versions of OpenSSL have for an answer that is no TLS."""
+_EXPIRED: Final = 10
+_WRONG_NAMES: Final = (62, 64)
+"""OpenSSL's numbers for a name and for an address that the certificate is not for."""
+
+
+def _distrust(error: ssl.SSLCertVerificationError) -> tuple[str, str]:
+    """Returns why a certificate is not trusted, and what to do."""
+    code, why = error.verify_code, error.verify_message or "no reason is told"
+    if code == NOT_YET_VALID and _is_clock_behind():
+        text = "the clock of this machine is wrong: it shows a day before this program was made"
+        return f"{text} ({why})", "waiting for it to be set"
+    reason = f"the certificate is not trusted: {why}"
+    if code in (_EXPIRED, NOT_YET_VALID):
+        return reason, "have its owner renew it, unless the clock of this machine is wrong"
+    if code in _WRONG_NAMES:
+        return reason, "set backend.url to a name that the certificate is for"
+    return reason, "set backend.ca_file to the authority that signed it, or have its owner fix it"
 
 
 def _is_clock_behind() -> bool:
     return datetime.now(UTC) < datetime.fromisoformat(RELEASED).replace(tzinfo=UTC)
 
 
+def _late_trouble(error: Exception, read_s: float) -> Trouble:
+    if any(_is_unheard(cause) for cause in _causes(error)):
+        return Trouble("the connection is dead: nothing was confirmed", _NO_WAY)
+    return Trouble(f"no answer within {read_s:.0f} s", _IS_IT_UP)
+
+
+def _is_unheard(cause: BaseException) -> bool:
+    """Holds where the system gave a connection up (TCP_USER_TIMEOUT), and not we a wait."""
+    return isinstance(cause, TimeoutError) and cause.errno == errno.ETIMEDOUT
+
+
 def _system_reason(error: Exception) -> str:
-    """The operating system's own word for it, where there is one."""
+    """The operating system's own description, if there is one."""
     for cause in reversed(_causes(error)):
         if isinstance(cause, OSError) and cause.strerror:
             return cause.strerror
@@ -88,7 +164,7 @@ def _system_reason(error: Exception) -> str:
 
 
 def _causes(error: BaseException) -> list[BaseException]:
-    """The error and all that led to it, from the outside in."""
+    """The error and all its causes, outermost first."""
     causes: list[BaseException] = []
     cause: BaseException | None = error
     while cause is not None and cause not in causes:
