@@ -1,7 +1,7 @@
-"""The MQTT side: one paho client, one thread, and a connection that is made again for ever.
+"""The MQTT side: one paho client, one thread, and a connection that is always made again.
 
-`broker` is the connection as the others see it; `bulk` reads the socket; `trust` says whom to trust
-and what to tell when something is refused.
+`broker` is the interface of the connection; `bulk_reader` reads the socket; `trust` decides what to
+trust, and what to report when something is refused.
 """
 
 from mqtt_http_bridge.adapters.broker.broker import Broker

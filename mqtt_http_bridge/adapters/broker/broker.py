@@ -5,43 +5,70 @@ but which messages are not worth passing on, and how long to wait before it conn
 """
 
 import logging
+import os
 import re
 import socket
-import ssl
 import struct
 import threading
+import time
 from collections.abc import Callable, Iterable
 from typing import Any, Final
 
-from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
+import paho.mqtt.client as paho
+from paho.mqtt.enums import MQTTErrorCode
 from paho.mqtt.reasoncodes import ReasonCode
 
-from mqtt_http_bridge.adapters.broker import lean
-from mqtt_http_bridge.adapters.broker.bell import Bell
-from mqtt_http_bridge.adapters.broker.bulk import BulkClient
-from mqtt_http_bridge.adapters.broker.gathering import Gathering
-from mqtt_http_bridge.adapters.broker.lean import paho
-from mqtt_http_bridge.adapters.broker.trust import (
-    is_login_refused,
-    reason_of,
-    refusal,
-    silence,
-    tls_context,
+from mqtt_http_bridge.adapters.broker.addresses import Addresses
+from mqtt_http_bridge.adapters.broker.bulk_reader import BulkClient
+from mqtt_http_bridge.adapters.broker.client import (
+    connect_timeout_s,
+    make_client,
+    tell_of_lack,
 )
-from mqtt_http_bridge.adapters.broker.waits import Outcome, Waits
+from mqtt_http_bridge.adapters.broker.read_marks import ReadMarks
+from mqtt_http_bridge.adapters.broker.receive_batching import ReceiveBatching
+from mqtt_http_bridge.adapters.broker.reconnect_delay import Outcome
+from mqtt_http_bridge.adapters.broker.shared_id import SharedId, Trial, tried
+from mqtt_http_bridge.adapters.broker.trust import failure_by
+from mqtt_http_bridge.adapters.broker.wakeup import Wakeup, is_pending, is_readable
+from mqtt_http_bridge.adapters.connection_error import failure_of
 from mqtt_http_bridge.core.backoff import Draw
-from mqtt_http_bridge.core.events import Connected, Disconnected, Event, Message, Moment
-from mqtt_http_bridge.core.latest import Received, still_telling
+from mqtt_http_bridge.core.broker_failure import BrokerFailure, Cause, failure_at
+from mqtt_http_bridge.core.events import (
+    LONGEST_WAIT_S,
+    NEVER,
+    Connected,
+    Disconnected,
+    Dropped,
+    Event,
+    Message,
+    Moment,
+    SubscriptionRefused,
+)
 from mqtt_http_bridge.core.settings import MqttSettings
-from mqtt_http_bridge.core.topics import keepalive_topic
+from mqtt_http_bridge.core.venus.superseded import Received, make_room, without_superseded
+from mqtt_http_bridge.core.venus.topics import above, below, keepalive_topic
+from mqtt_http_bridge.core.watchdog import Progress
 
 log = logging.getLogger(__name__)
 
 MQTT_KEEPALIVE_S: Final = 20
-"""How long a dead connection goes unnoticed at most, twice over; a ping costs two bytes."""
-CONNECT_TIMEOUT_S: Final = 10.0
-LOOP_TIMEOUT_S: Final = 1.0
+"""Half the longest time that a dead connection goes unnoticed; a ping costs two bytes."""
+LONGEST_CONNECT_S: Final = 180.0
+"""For all of it: a resolver asks some servers several times, and a name has several addresses."""
+SPOKE_EVERY_S: Final = 1.0
+MOST_SPEAKERS: Final = 4096
+MANY: Final = 256
+"""If this many messages are read together, it is a flood, or a full publish, which has each number
+once.
+"""
+MOST_ASKED: Final = 20_000
+"""Subscriptions whose answers are waited for."""
 
+UNSPECIFIED: Final = 0x80
+"""Paho's names for an end by the other side; a silent connection ends otherwise."""
+NOT_MQTT: Final = (struct.error, IndexError, KeyError, ValueError)
+"""Raised by paho's parser for an invalid packet; it is only partly strict."""
 _KEEPALIVE_TOPIC: Final = re.compile(re.escape(keepalive_topic("@")).replace("@", "[^/+#]+"))
 
 
@@ -58,61 +85,70 @@ class Broker:
         now: Callable[[], Moment],
         emit: Callable[[Event], None],
         draw: Draw,
-        gather_s: float | None = None,
+        batch_s: float | None = None,
+        speaker_of: Callable[[str], str] = lambda topic: "",
+        tells_reads: bool = False,
     ) -> None:
         """Nothing is connected until `start`.
 
+        All topics that come in or are told are those of the GX, without the prefix that the broker
+        may have before them; only what is refused is told as the broker has it.
         Each connection begins with `subscriptions`, one packet each. `emit` is called from the
         thread that it starts, for messages whose topic `wants` wants.
-        With `gather_s`, messages come up to so much later, once nothing is waited for, and of
+        With `batch_s`, messages come up to so much later, once nothing is waited for, and of
         measured numbers that were read together only the last of each: see `read_by`.
+        Of messages that are not wanted one is emitted now and then for each speaker that
+        `speaker_of` tells of a topic, under the speaker's own topic: it shows that it speaks.
+        With `tells_reads`, AllRead is emitted as well.
 
         Raises ConfigError if a file with certificates is none.
         """
         self._settings = settings
+        self._addresses = Addresses(settings.each(), draw)
+        self._prefix = settings.topic_prefix
         self._subscriptions = tuple(subscriptions)
         self._wants = wants
+        self._speaker_of = speaker_of
+        self._spoke_s: dict[str, float] = {}
         self._now = now
         self._emit = emit
-        self._draw = draw
         self._stopping = threading.Event()
         self._has_begun = threading.Event()
-        self._bell: Bell | None = None
+        self._wakeup: Wakeup | None = None
         self._outcome = Outcome()
-        self._client = self._make_client(client_id)
+        self._subscribed = 0
+        """GX devices that were subscribed to on this connection: one at a time."""
+        self._asked: dict[int, tuple[str, ...]] = {}
+        """The topic filters of each SUBSCRIBE that is not answered yet."""
+        self._shared_id = SharedId()
+        self._client_id = client_id
+        self._client = self._make_client()
         # Stock paho reads one packet at a time, and would be woken for none of the others.
-        longest_s = gather_s if isinstance(self._client, BulkClient) else None
-        self._gathering = Gathering(longest_s, lambda: now().monotonic_s, self._ring)
+        longest_s = batch_s if isinstance(self._client, BulkClient) else None
+        self._batching = ReceiveBatching(longest_s, lambda: now().monotonic_s, self._wake)
+        self._may_batch = longest_s is not None
+        self._marks = ReadMarks(emit, is_on=tells_reads)
+        self.progress = Progress("broker", time.monotonic)
+        """For the watchdog, which makes sure that the thread does not stand still."""
         self._thread = threading.Thread(target=self._run, name="broker", daemon=True)
 
-    def _make_client(self, client_id: str) -> paho.Client:
-        settings = self._settings
-        client = self._bulk_client(client_id) if lean.is_tested() else _stock_client(client_id)
-        client.connect_timeout = CONNECT_TIMEOUT_S
-        if settings.username is not None:
-            password = settings.password.reveal() if settings.password else None
-            client.username_pw_set(settings.username, password)
-        if settings.tls:
-            context = tls_context(settings)
-            client.tls_set_context(context)
-            # paho would look for the name itself where the context does not.
-            client.tls_insecure_set(not context.check_hostname)
+    def _make_client(self) -> paho.Client:
+        client = make_client(
+            self._settings,
+            self._client_id,
+            wants=self._wants,
+            speaker_of=self._speaker_of,
+            deliver=self._pass_on,
+            prefix=self._prefix,
+        )
+        tell_of_lack(client)
         client.on_connect = self._on_connect
         client.on_disconnect = self._on_disconnect
         client.on_message = self._on_message
+        client.on_subscribe = self._on_subscribe
         # Without this, `publish` writes to the socket from the thread that calls it.
         client.on_socket_register_write = self._leave_writing_to_the_thread
         return client
-
-    def _bulk_client(self, client_id: str) -> BulkClient:
-        return BulkClient(
-            CallbackAPIVersion.VERSION2,
-            client_id=client_id,
-            protocol=paho.MQTTv311,
-            reconnect_on_failure=False,
-            wants=self._wants,
-            deliver=self._pass_on,
-        )
 
     # --- for other threads -----------------------------------------------------------------------
 
@@ -122,98 +158,155 @@ class Broker:
         Returns when the subscriptions are on their way, or the first attempt has failed, or after
         `wait_s`.
         """
-        self._bell = Bell()
+        self._wakeup = Wakeup()
         self._thread.start()
         self._has_begun.wait(wait_s)
 
     def stop(self, timeout_s: float) -> None:
         """Reads what has come, says goodbye and ends the thread, waiting at most `timeout_s`."""
         self._stopping.set()
-        self._ring()
+        self._wake()
         if self._thread.is_alive():
             self._thread.join(timeout_s)
 
     def subscribe(self, topics: tuple[str, ...]) -> None:
         """Subscribes, QoS 0; of no effect while there is no connection."""
-        self._gathering.hold_off()
-        self._client.subscribe([(topic, 0) for topic in topics])
+        self._batching.read_at_once()
+        topics = tuple(above(self._prefix, topic) for topic in topics)
+        self._subscribed += 1
+        if isinstance(self._client, BulkClient):
+            self._client.make_room(self._subscribed)
+            make_room(self._subscribed)
+        _, number = self._client.subscribe([(topic, 0) for topic in topics])
+        if number is not None and len(self._asked) < MOST_ASKED:
+            self._asked[number] = topics
+
+    def unsubscribe(self, topics: tuple[str, ...]) -> None:
+        """Undoes `subscribe`; of no effect while there is no connection."""
+        self._client.unsubscribe([above(self._prefix, topic) for topic in topics])
 
     def publish(self, topic: str, payload: bytes) -> None:
         """Publishes a keepalive, QoS 0. Nothing else can be published: ValueError."""
         if not _KEEPALIVE_TOPIC.fullmatch(topic):
             raise ValueError(f"expected a keepalive topic, found {topic!r}")
         log.debug("keepalive to %s: %s", topic, payload.decode(errors="replace"))
-        self._client.publish(topic, payload, qos=0, retain=False)
+        self._client.publish(above(self._prefix, topic), payload, qos=0, retain=False)
 
     def read_by(self, due_s: float) -> None:
-        """Whoever gets the messages acts next at `due_s` on the monotonic clock.
+        """Sets when the receiver of the messages acts next: at `due_s` on the monotonic clock.
 
-        What has arrived half a second before is emitted by then. The latest call counts.
+        What has arrived half a second before is emitted by then, and AllRead after it. The latest
+        call counts.
         """
-        self._gathering.read_by(due_s)
+        self._batching.read_by(due_s)
+
+    def read_at_once(self) -> None:
+        """Makes messages in the next few seconds be read at once."""
+        self._batching.read_at_once()
 
     def drop(self) -> None:
         """Ends the connection; the thread makes a new one."""
         self._client.disconnect()
 
-    def _ring(self) -> None:
-        if self._bell is not None:
-            self._bell.ring()
+    def _wake(self) -> None:
+        if self._wakeup is not None:
+            self._wakeup.wake()
 
     def _leave_writing_to_the_thread(self, _client: Any, _userdata: Any, _sock: Any) -> None:
         """Called by paho, in any thread, when there is something to write."""
-        self._ring()
+        self._wake()
 
     # --- the thread ------------------------------------------------------------------------------
 
     def _run(self) -> None:
-        bell = self._bell or Bell()
-        waits = Waits(self._draw)
+        wakeup = self._wakeup or Wakeup()
+        attempts = 0
         try:
             while not self._stopping.is_set():
                 self._outcome = Outcome()
-                self._connect_and_listen(bell)
-                self._has_begun.set()
+                self._connect_and_listen(wakeup)
+                self.progress.turn()
+                attempts += 1
+                if attempts >= len(self._addresses):
+                    self._has_begun.set()
                 if not self._stopping.is_set():
-                    self._emit(Disconnected(self._now(), self._outcome.reason))
-                    self._stopping.wait(waits.after(self._outcome, self._now().monotonic_s))
+                    self._shared_id.note(self._outcome, self._now().monotonic_s)
+                    self._emit(Disconnected(self._now(), self._outcome.failure))
+                    self._pause(self._addresses.after(self._outcome, self._now().monotonic_s))
+                if self._shared_id.is_to_be_tried:
+                    self._shared_id.take_in(self._try_another_id())
         finally:
+            self.progress.end()
             self._has_begun.set()
-            bell.close()
+            wakeup.close()
 
-    def _connect_and_listen(self, bell: Bell) -> None:
+    def _pause(self, wait_s: float) -> None:
+        """Waits by the clock that also runs while the machine sleeps; not at all after `stop`."""
+        until_s = self._now().monotonic_s + wait_s
+        while (left_s := until_s - self._now().monotonic_s) > 0.0:
+            self.progress.turn()
+            if self._stopping.wait(min(left_s, LONGEST_WAIT_S)):
+                return
+
+    def _try_another_id(self) -> Trial:
+        """Sees whether a connection under another id is cut off like those under ours."""
+        client = make_client(
+            self._settings,
+            f"{self._client_id}-{os.urandom(4).hex()}",
+            wants=lambda topic: False,
+            deliver=lambda received: None,
+        )
+        self.progress.busy(LONGEST_CONNECT_S)
+        settings, for_s = self._addresses.current, self._shared_id.trial_s
+        try:
+            return tried(client, settings.host, settings.port, for_s, self._go_on)
+        except OSError as error:
+            log.debug("no connection under another client id: %s", error)
+        except NOT_MQTT as error:
+            log.debug("not MQTT: %r", error)
+            client.disconnect()
+        return Trial.NONE
+
+    def _go_on(self) -> bool:
+        self.progress.turn()
+        return not self._stopping.is_set()
+
+    def _connect_and_listen(self, wakeup: Wakeup) -> None:
         """One connection from beginning to end; `self._outcome` tells how it went."""
-        settings = self._settings
-        self._gathering.start_afresh()
+        settings = self._addresses.current
+        self._batching.start_afresh()
+        self._marks.start_afresh()
+        self._asked.clear()
+        self._subscribed = 0
+        self.progress.busy(LONGEST_CONNECT_S)
         try:
             self._client.connect(settings.host, settings.port, keepalive=MQTT_KEEPALIVE_S)
         except OSError as error:
-            self._outcome.reason = reason_of(error, settings, CONNECT_TIMEOUT_S)
+            self._outcome.failure = failure_of(error, settings, connect_timeout_s(self._settings))
             return
         while not self._stopping.is_set():
-            timeout_s = self._gathering.wait_s() if self._gathering.is_on else LOOP_TIMEOUT_S
-            if self._turn(bell, timeout_s) != MQTTErrorCode.MQTT_ERR_SUCCESS:
+            self.progress.turn()
+            if self._turn(wakeup, self._batching.wait_s()) != MQTTErrorCode.MQTT_ERR_SUCCESS:
                 return
             if self._outcome.connected_s is not None and not self._has_begun.is_set():
                 self._has_begun.set()
             if isinstance(sock := self._client.socket(), socket.socket):
-                self._gathering.begin_or_end(sock)
+                self._batching.begin_or_end(sock)
         # Not in `stop`: a goodbye that goes out before the last words are read ends the reading.
-        self._turn(bell, 0.0)
+        self._turn(wakeup, 0.0)
         self._client.disconnect()
-        self._turn(bell, 0.0)
+        self._turn(wakeup, 0.0)
 
-    def _turn(self, bell: Bell, timeout_s: float) -> MQTTErrorCode:
-        """Waits for something to do, for so long at most, and does it."""
+    def _turn(self, wakeup: Wakeup, timeout_s: float) -> MQTTErrorCode:
+        """Waits for something to do, up to a limit, and does it."""
         client, sock = self._client, self._client.socket()
         if sock is None:
             return MQTTErrorCode.MQTT_ERR_NO_CONN
-        # What the bell does not see: what TLS has taken out, and what is less than GATHER_BYTES.
-        is_pending = isinstance(sock, ssl.SSLSocket) and sock.pending() > 0
-        if is_pending or (isinstance(client, BulkClient) and client.has_more):
+        # What the wait does not see: what TLS has taken out, and what is less than BATCH_BYTES.
+        if is_pending(sock) or (isinstance(client, BulkClient) and client.has_more):
             timeout_s = 0.0
-        bell.wait(sock, timeout_s, is_to_write=client.want_write())
-        # Whatever ended the wait, all three: of less than GATHER_BYTES it tells nothing.
+        wakeup.wait(sock, timeout_s, is_to_write=client.want_write())
+        # Whatever ended the wait, all three: of less than BATCH_BYTES it tells nothing.
         for step in (self._read, client.loop_write, client.loop_misc):
             code = step()
             if code != MQTTErrorCode.MQTT_ERR_SUCCESS or client.socket() is None:
@@ -221,14 +314,34 @@ class Broker:
         return MQTTErrorCode.MQTT_ERR_SUCCESS
 
     def _read(self) -> MQTTErrorCode:
+        """Reads what there is, and reports how far everything has been read."""
+        # Before reading: what comes meanwhile may be read or not.
+        until_s = self._now().monotonic_s
+        code = self._read_packets()
+        if isinstance(self._client, BulkClient) and (count := self._client.take_dropped()):
+            self._emit(Dropped(self._now(), packets=count))
+        is_connected = self._outcome.connected_s is not None
+        if code != MQTTErrorCode.MQTT_ERR_SUCCESS or self._client.socket() is None:
+            return code
+        if is_connected and self._is_all_read():
+            is_asked = self._batching.is_reading_due(until_s)
+            self._marks.all_read(until_s, self._now, is_asked=is_asked)
+        return code
+
+    def _is_all_read(self) -> bool:
+        client, sock = self._client, self._client.socket()
+        if isinstance(client, BulkClient):
+            return not client.has_more
+        return not is_readable(sock)
+
+    def _read_packets(self) -> MQTTErrorCode:
         try:
             return self._client.loop_read()
-        except (struct.error, IndexError, KeyError, ValueError) as error:
-            # paho's parser, which is strict only in part, met a packet that is none.
+        except NOT_MQTT as error:
             log.debug("not MQTT: %r", error)
             self._client.disconnect()
             self._client.loop_write()
-            self._outcome.reason = "the broker sent what is not MQTT"
+            self._outcome.failure = failure_at(self._addresses.current, Cause.NOT_MQTT)
             return MQTTErrorCode.MQTT_ERR_PROTOCOL
 
     def _on_connect(
@@ -236,14 +349,28 @@ class Broker:
     ) -> None:
         if reason_code.is_failure:
             self._outcome.is_refused = True
-            self._outcome.is_login_refused = is_login_refused(reason_code)
-            self._outcome.reason = refusal(reason_code, self._settings)
+            self._outcome.failure = failure_by(reason_code, self._addresses.current)
             return
+        if self._outcome.connected_s is not None:
+            return  # It was said before on this connection.
         moment = self._now()
         self._outcome.connected_s = moment.monotonic_s
         for topics in self._subscriptions:
             self.subscribe(topics)
-        self._emit(Connected(moment))
+        self._emit(Connected(moment, tells_reads=self._marks.is_on, where=self._where))
+
+    @property
+    def _where(self) -> str:
+        """Host and port, where there are several."""
+        return self._addresses.current.place if len(self._addresses) > 1 else ""
+
+    def _on_subscribe(
+        self, _client: Any, _userdata: Any, number: int, codes: list[ReasonCode], _properties: Any
+    ) -> None:
+        topics = self._asked.pop(number, ())
+        refused = tuple(t for t, code in zip(topics, codes, strict=False) if code.is_failure)
+        if refused:
+            self._emit(SubscriptionRefused(self._now(), refused))
 
     def _on_disconnect(
         self, _client: Any, _userdata: Any, _flags: Any, reason_code: ReasonCode, _properties: Any
@@ -251,38 +378,45 @@ class Broker:
         if self._outcome.is_refused:
             return
         if not reason_code.is_failure:
-            self._outcome.reason = "ended by us, as nothing came"
+            self._outcome.failure = self._ended(Cause.GIVEN_UP)
         elif self._outcome.connected_s is not None:
-            self._outcome.reason = f"the connection was lost ({reason_code})"
+            self._outcome.is_cut_off = reason_code.value == UNSPECIFIED
+            self._outcome.failure = self._ended(Cause.LOST, str(reason_code))
         else:
-            self._outcome.reason = silence(self._settings)
+            self._outcome.failure = failure_at(self._addresses.current, Cause.HUNG_UP)
+
+    def _ended(self, cause: Cause, detail: str = "") -> BrokerFailure:
+        """Tells why a connection has ended, and of several at which address."""
+        if self._where:
+            return failure_at(self._addresses.current, cause, detail)
+        return BrokerFailure(cause, detail=detail)
 
     def _on_message(self, _client: Any, _userdata: Any, message: paho.MQTTMessage) -> None:
         try:
-            topic = message.topic
+            topic = below(self._prefix, message.topic)
         except UnicodeDecodeError:
+            return
+        if not topic:
             return
         if self._wants(topic):
             self._pass_on([(topic, bytes(message.payload), message.retain)])
+        elif message.payload and not message.retain:
+            self._pass_on_life(topic, bytes(message.payload))
+
+    def _pass_on_life(self, topic: str, payload: bytes) -> None:
+        """Passes on that somebody spoke, once a second: stock paho delivers messages one by one."""
+        speaker, now_s = self._speaker_of(topic), self._now().monotonic_s
+        if not speaker or now_s < self._spoke_s.get(speaker, -NEVER) + SPOKE_EVERY_S:
+            return
+        if len(self._spoke_s) >= MOST_SPEAKERS:
+            self._spoke_s.clear()
+        self._spoke_s[speaker] = now_s
+        self._pass_on([(speaker, payload, False)])
 
     def _pass_on(self, received: list[Received]) -> None:
         """Emits messages that were read together, at one moment."""
         moment = self._now()
-        for each in still_telling(received) if self._gathering.is_on else received:
+        self._marks.before_messages(moment)
+        is_batch = self._batching.is_on or (self._may_batch and len(received) > MANY)
+        for each in without_superseded(received) if is_batch else received:
             self._emit(Message(moment, *each))
-
-
-def _stock_client(client_id: str) -> paho.Client:
-    """Stock paho, for versions that the bulk reader has not been tested with."""
-    log.warning(
-        "paho-mqtt %s is not one of those tested (%s): reading with its own reader, which takes"
-        " ten times the CPU time",
-        lean.paho_version(),
-        ", ".join(sorted(lean.TESTED_VERSIONS)),
-    )
-    return paho.Client(
-        CallbackAPIVersion.VERSION2,
-        client_id=client_id,
-        protocol=paho.MQTTv311,
-        reconnect_on_failure=False,
-    )

@@ -1,31 +1,34 @@
-"""How long to wait before the next connection."""
+"""Spaces out connections to the broker."""
 
 from typing import Final
 
 from mqtt_http_bridge.core.backoff import Draw, full_jitter_s, steady_jitter_s
+from mqtt_http_bridge.core.broker_failure import BrokerFailure, Cause
 
 FIRST_WAIT_S: Final = 1.0
-LONGEST_WAIT_S: Final = 60.0
+LONGEST_RECONNECT_WAIT_S: Final = 60.0
 STEADY_S: Final = 30.0
 """A connection that held so long was a good one: the next wait is a short one again. One that is
 cut off at once, as by another client with our id, does not count."""
 FIRST_REFUSED_WAIT_S: Final = 60.0
 LONGEST_REFUSED_WAIT_S: Final = 900.0
-"""The GX counts refused logins, 150 a day for all clients together (GX.md): spare them."""
+"""The GX counts refused logins, 150 a day for all clients together (docs/gx.md): spare them."""
 
 
 class Outcome:
-    """How one connection went: written and read by the broker's thread only."""
+    """The course of one connection: written and read by the broker's thread only."""
 
     def __init__(self) -> None:
         self.connected_s: float | None = None
         self.is_refused = False
-        self.is_login_refused = False
-        self.reason = "the broker did not answer"
+        """The broker has answered to the login, and not let us in."""
+        self.is_cut_off = False
+        """The broker, or somebody between, has ended it after it had let us in."""
+        self.failure = BrokerFailure(Cause.HUNG_UP)
 
 
-class Waits:
-    """How long to wait before the next connection, by how the last ones went."""
+class ReconnectDelay:
+    """Decides the wait before the next connection by how the last ones went."""
 
     def __init__(self, draw: Draw) -> None:
         self._draw = draw
@@ -34,7 +37,7 @@ class Waits:
 
     def after(self, outcome: Outcome, now_s: float) -> float:
         """Seconds to wait after a connection that has just ended."""
-        if outcome.is_login_refused:
+        if outcome.failure.cause is Cause.LOGIN_REFUSED:
             self._refusals += 1
             return steady_jitter_s(
                 self._refusals,
@@ -48,5 +51,5 @@ class Waits:
                 self._failures = 0
         self._failures += 1
         return full_jitter_s(
-            self._failures, first_s=FIRST_WAIT_S, limit_s=LONGEST_WAIT_S, draw=self._draw
+            self._failures, first_s=FIRST_WAIT_S, limit_s=LONGEST_RECONNECT_WAIT_S, draw=self._draw
         )

@@ -1,0 +1,64 @@
+"""Makes paho's clients: one that reads in bulk where this paho allows that, with login and TLS."""
+
+import logging
+from typing import Any, Final
+
+import paho.mqtt.client as paho
+from paho.mqtt import __version__ as paho_version
+from paho.mqtt.enums import CallbackAPIVersion
+
+from mqtt_http_bridge.adapters.broker.bulk_reader import BulkClient, lacking_in
+from mqtt_http_bridge.adapters.broker.trust import tls_context
+from mqtt_http_bridge.core.settings import MqttSettings
+
+log = logging.getLogger(__name__)
+
+CONNECT_TIMEOUT_S: Final = 10.0
+CONNECT_TO_NEXT_S: Final = 3.0
+"""The limit for each of several addresses: a dead machine does not even refuse."""
+
+
+def connect_timeout_s(settings: MqttSettings) -> float:
+    """Returns how long to wait for a connection to one address."""
+    return CONNECT_TO_NEXT_S if len(settings.hosts) > 1 else CONNECT_TIMEOUT_S
+
+
+def make_client(settings: MqttSettings, client_id: str, **bulk: Any) -> paho.Client:
+    """Makes a BulkClient, which takes `bulk`, or else a stock client.
+
+    Raises ConfigError if a file with certificates is none.
+    """
+    options: dict[str, Any] = {
+        "callback_api_version": CallbackAPIVersion.VERSION2,
+        "client_id": client_id,
+        "protocol": paho.MQTTv311,
+        "reconnect_on_failure": False,
+    }
+    stock = paho.Client(**options)
+    client = stock if lacking_in(stock) else BulkClient(**options, **bulk)
+    _set_login(client, settings)
+    return client
+
+
+def tell_of_lack(client: paho.Client) -> None:
+    """Warns that the client does its own reading."""
+    if not isinstance(client, BulkClient):
+        log.warning(
+            "paho-mqtt %s lacks %s, which reading in bulk needs: its own reader is used, which"
+            " takes ten times the CPU time; to avoid that, install the version that"
+            " service/requirements.txt names",
+            paho_version,
+            " and ".join(lacking_in(client)),
+        )
+
+
+def _set_login(client: paho.Client, settings: MqttSettings) -> None:
+    client.connect_timeout = connect_timeout_s(settings)
+    if settings.username is not None:
+        password = settings.password.reveal() if settings.password else None
+        client.username_pw_set(settings.username, password)
+    if settings.tls:
+        context = tls_context(settings)
+        client.tls_set_context(context)
+        # paho would look for the name itself where the context does not.
+        client.tls_insecure_set(not context.check_hostname)
