@@ -9,8 +9,11 @@ from mqtt_http_bridge.core.events import Moment
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
+_BOOT_CLOCK: Final[int | None] = getattr(time, "CLOCK_BOOTTIME", None)
+"""None where there is none: on that system, sleep stops all clocks but UTC."""
 _STEP_US: Final = 50_000
-"""A wall clock that is off by more has been set; less is the slewing of NTP and our own reading."""
+"""A wall clock that is off by more has been set; less comes from NTP slewing and our own reading.
+"""
 
 
 class SystemClock:
@@ -18,6 +21,10 @@ class SystemClock:
 
     Two moments are therefore as far apart in UTC as they are on the monotonic clock, which makes
     a recording, that has one time per event, good for both. Any thread may call `now`.
+
+    The monotonic clock is one that also runs while the machine sleeps, as UTC does: a night in
+    suspend makes what was heard before as old as it is, and sets no clock. Waits run on another
+    one, which stands still meanwhile: that is what `events.LONGEST_WAIT_S` is for.
     """
 
     def __init__(self) -> None:
@@ -25,7 +32,7 @@ class SystemClock:
 
     @property
     def distance_s(self) -> float:
-        """How far the wall clock is ahead of the monotonic one."""
+        """Seconds by which the wall clock is ahead of the monotonic one."""
         return self._distance_us / 1_000_000
 
     def now(self) -> Moment:
@@ -42,7 +49,7 @@ class SystemClock:
 
 
 def boot_id() -> str:
-    """What tells this boot of the machine from every other; empty where nothing tells it."""
+    """Returns the id of this boot of the machine; empty if it is not known."""
     try:
         return _BOOT_ID.read_text(encoding="ascii").strip()
     except OSError:
@@ -50,7 +57,9 @@ def boot_id() -> str:
 
 
 def _monotonic_us() -> int:
-    return time.monotonic_ns() // 1000
+    if _BOOT_CLOCK is None:
+        return time.monotonic_ns() // 1000
+    return time.clock_gettime_ns(_BOOT_CLOCK) // 1000
 
 
 def _distance_us(monotonic_us: int) -> int:

@@ -1,6 +1,8 @@
 """The config file: YAML on disk, secrets from their own files or the environment, checked."""
 
+import os
 import re
+import stat
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -8,15 +10,24 @@ from typing import Any, Final
 
 import yaml
 
-from mqtt_http_bridge.core import schema
+from mqtt_http_bridge.adapters.small_files import MOST_BYTES, TooLarge, read_bytes, read_text
+from mqtt_http_bridge.core import config_schema as schema
+from mqtt_http_bridge.core.config_settings import settings_from
 from mqtt_http_bridge.core.errors import ConfigError
-from mqtt_http_bridge.core.settings import Settings
+from mqtt_http_bridge.core.settings import Secret, Settings
+from mqtt_http_bridge.core.shard import AutoShard
 
 _SECRETS: Final = {
     "backend.api_key": ("backend.api_key_file", "MQTT_HTTP_BRIDGE_API_KEY"),
     "mqtt.password": ("mqtt.password_file", "MQTT_HTTP_BRIDGE_MQTT_PASSWORD"),
 }
 """For each secret the key that names a file with it, and the variable, which comes first."""
+SHARD_VARIABLE: Final = "MQTT_HTTP_BRIDGE_SHARD"
+"""It comes before the config: one config serves all relays of a fleet."""
+MOST_NESTED: Final = 20
+"""Brackets within brackets."""
+MOST_CERTIFICATE_BYTES: Final = 4_194_304
+"""All authorities of a system together have 250,000."""
 _MUST_EXIST: Final = ("backend.ca_file", "mqtt.ca_file", "mqtt.pinned_certificate")
 
 
@@ -28,28 +39,69 @@ def load(path: Path, environment: Mapping[str, str], *, needs_backend: bool = Tr
     """
     try:
         values = schema.read_document(_parse(path))
-        _resolve_files(values, path.absolute().parent)
+        is_inline = any(name in values for name in _SECRETS)
+        more_secrets = _resolve_files(values, path.absolute().parent)
         for name, (file_key, variable) in _SECRETS.items():
             _resolve_secret(values, name, file_key, variable, environment.get(variable))
-        settings = schema.settings_from(values, needs_backend=needs_backend)
-        return replace(settings, source=str(path))
+        _resolve_shard(values, environment.get(SHARD_VARIABLE))
+        settings = settings_from(values, needs_backend=needs_backend)
+        return replace(
+            settings,
+            source=str(path),
+            secret_files=_secret_files(path, values, is_inline=is_inline),
+            more_secrets=more_secrets,
+        )
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from error
 
 
+def _secret_files(path: Path, values: schema.Values, *, is_inline: bool) -> tuple[str, ...]:
+    """The files with secrets: the config itself, if one stands in there, and those it names."""
+    named = [values[file_key] for file_key, _ in _SECRETS.values() if file_key in values]
+    named += dict.fromkeys(values.get("backend.api_keys", {}).values())
+    return (*([str(path.absolute())] if is_inline else []), *named)
+
+
+def readable_by_others(settings: Settings) -> list[str]:
+    """The files with secrets that any user of this machine can read."""
+    return [name for name in settings.secret_files if _is_readable_by_others(Path(name))]
+
+
+def _is_readable_by_others(path: Path) -> bool:
+    try:
+        real = path.resolve()
+        if not real.stat().st_mode & stat.S_IROTH:
+            return False
+        return all(parent.stat().st_mode & stat.S_IXOTH for parent in real.parents)
+    except OSError:
+        return False
+
+
 def _parse(path: Path) -> object:
     try:
-        return yaml.load(path.read_bytes(), Loader=_Loader)  # noqa: S506 - a SafeLoader
+        content = read_bytes(path)
     except OSError as error:
+        todo = ""
+        if isinstance(error, FileNotFoundError):
+            todo = "run mqtt-http-bridge setup to write one, or "
+        elif isinstance(error, PermissionError):
+            todo = "run this as the user who may read it, or "
         raise ConfigError(
             f"expected a config file, found none to read ({error.strerror}):"
-            " copy config.yaml.example there, or name another with --config"
+            f" {todo}name another with --config"
         ) from error
+    except TooLarge as error:
+        raise ConfigError(
+            f"expected a config file of {MOST_BYTES} bytes at most, found more: is it another file?"
+        ) from error
+    try:
+        return yaml.load(content, Loader=_Loader)  # noqa: S506 - a SafeLoader
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
+        is_tab = r"'\t'" in (error.problem or "")
+        todo = "use blanks" if is_tab else "put a text with special characters in quotes"
         raise ConfigError(
-            f"line {line}: expected YAML, found this: {_without_text(error.problem)}:"
-            " put a text with special characters in quotes"
+            f"line {line}: expected YAML, found this: {_without_text(error.problem)}: {todo}"
         ) from error
     # PyYAML's own readers of numbers, times and tags let these out.
     except (
@@ -65,33 +117,83 @@ def _parse(path: Path) -> object:
 
 
 def _without_text(problem: str | None) -> str:
-    """PyYAML's complaint without the text it quotes: a bare password may begin with `!` or `*`."""
-    return re.sub(r"\b(alias|anchor|handle|tag) .*", r"\1", problem or "something else")
+    """PyYAML's complaint without the text it quotes: a bare password may begin with `!` or `*`.
+
+    Left are single characters, and the names that PyYAML has for parts, such as '<stream end>'.
+    """
+    return re.sub(
+        r"(?:\b(?:alias|anchor|handle|tag)\b|'(?!<)[^']{3,}'|\").*",
+        "something (not shown here)",
+        problem or "something else",
+    )
 
 
 class _Loader(yaml.SafeLoader):
-    """Refuses a key that stands twice, which YAML forbids and PyYAML lets pass."""
+    """Refuses what a config does not need: duplicate keys and aliases.
+
+    YAML forbids the first, and PyYAML lets it pass. With the second, a few lines stand for more
+    than any memory holds.
+    """
+
+    def fetch_flow_collection_start(self, token_class: Any) -> None:
+        # With each bracket more, PyYAML looks at all those before once more.
+        if self.flow_level > MOST_NESTED:
+            raise RecursionError
+        super().fetch_flow_collection_start(token_class)
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        if self.check_event(yaml.AliasEvent):
+            line = self.peek_event().start_mark.line + 1  # type: ignore[no-untyped-call]
+            raise ConfigError(
+                f"line {line}: expected a value, found an alias (*): write the value itself there,"
+                " in quotes if it begins with *"
+            )
+        return super().compose_node(parent, index)
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen: list[object] = []
+        seen: set[object] = set()
         for key, _ in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                continue
             if key.value in seen:
                 line = key.start_mark.line + 1
                 raise ConfigError(
-                    f"line {line}: expected each key once, found {key.value!r} again: remove one"
+                    f"line {line}: expected each key once, found {schema.shown_key(key.value)!r}"
+                    " again: remove one"
                 )
-            seen.append(key.value)
+            seen.add(key.value)
         return super().construct_mapping(node, deep)
 
 
-def _resolve_files(values: schema.Values, directory: Path) -> None:
+def _resolve_files(values: schema.Values, directory: Path) -> tuple[Secret, ...]:
+    """Completes the names of files; returns the keys of single GX devices, which are in some."""
     values.setdefault("outbox.directory", "outbox")
     for name in schema.FILE_KEYS:
         if name in values:
             values[name] = str(directory / values[name])
     for name in _MUST_EXIST:
-        if name in values and not Path(values[name]).is_file():
-            raise ConfigError(f"{name}: expected the name of a file, found none at {values[name]}")
+        if name not in values:
+            continue
+        path = Path(values[name])
+        if not path.is_file():
+            raise ConfigError(f"{name}: expected the name of a file, found none at {path}")
+        if path.stat().st_size > MOST_CERTIFICATE_BYTES:
+            raise ConfigError(
+                f"{name}: expected certificates, {MOST_CERTIFICATE_BYTES} bytes at most, found more"
+                f" in {path}: is it another file?"
+            )
+    key_files = {gx: str(directory / n) for gx, n in values.get("backend.api_keys", {}).items()}
+    if key_files:
+        values["backend.api_keys"] = key_files
+    return tuple(_key_in(path) for path in dict.fromkeys(key_files.values()))
+
+
+def _key_in(path: str) -> Secret:
+    key = _first_line("backend.api_keys", Path(path))
+    secret = _read_secret("backend.api_key", key, f"backend.api_keys: in {path}")
+    if not isinstance(secret, Secret):
+        raise TypeError
+    return secret
 
 
 def _resolve_secret(
@@ -100,10 +202,31 @@ def _resolve_secret(
     if name in values and file_key in values:
         raise ConfigError(f"{name}: expected only one of {name} and {file_key}, found both")
     if from_environment:
+        values.pop(file_key, None)
         values[name] = _read_secret(name, from_environment, f"{variable} in the environment")
     elif file_key in values:
         path = Path(values[file_key])
         values[name] = _read_secret(name, _first_line(file_key, path), f"{file_key}: in {path}")
+
+
+def _resolve_shard(values: schema.Values, from_environment: str | None) -> None:
+    """Puts in the shard of the environment, and for `auto` that of this host."""
+    if from_environment:
+        try:
+            values["mqtt.shard"] = schema.read_value("mqtt.shard", from_environment)
+        except ConfigError as error:
+            raise ConfigError(f"{SHARD_VARIABLE} in the environment: {error}") from error
+    shard = values.get("mqtt.shard")
+    if not isinstance(shard, AutoShard):
+        return
+    name = os.uname().nodename
+    values["mqtt.shard"] = shard.of_host(name)
+    if values["mqtt.shard"] is None:
+        raise ConfigError(
+            f"mqtt.shard: expected a host name that ends in a number below {shard.total}, as those"
+            f" of a StatefulSet's pods do, found {name!r}: set the shard itself, such as"
+            f" 0/{shard.total}, or {SHARD_VARIABLE}"
+        )
 
 
 def _read_secret(name: str, text: str, source: str) -> object:
@@ -115,8 +238,8 @@ def _read_secret(name: str, text: str, source: str) -> object:
 
 def _first_line(file_key: str, path: Path) -> str:
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
+        lines = read_text(path).splitlines()
+    except (OSError, ValueError) as error:
         raise ConfigError(
             f"{file_key}: expected the name of a file, found none to read as text at {path}"
         ) from error

@@ -1,4 +1,4 @@
-"""Directories that last: what is made is on the disk, and so is the name it goes by."""
+"""Directories that last: both what is made and its name are flushed to the disk."""
 
 import os
 from pathlib import Path

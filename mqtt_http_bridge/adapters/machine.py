@@ -1,12 +1,25 @@
-"""Looks at this machine: may we write there, and does a service run. Changes nothing."""
+"""Looks at this machine: whether we can write, and whether a service runs. Changes nothing."""
 
 import fcntl
 import os
+import socket
+from dataclasses import replace
+from ipaddress import ip_address
 from pathlib import Path
+from typing import Final
+
+from mqtt_http_bridge.core.settings import Settings
+from mqtt_http_bridge.core.venus import topics
+
+UNIQUE_ID: Final = Path("/data/venus/unique-id")
+"""The file in which a GX keeps its portal id."""
+
+
+GX_NAME: Final = "venus.local"
 
 
 def write_error(directory: Path) -> str:
-    """Why the outbox could not be kept in `directory`; empty if it could."""
+    """Returns why the outbox could not be kept in `directory`; empty if it could."""
     if directory.is_dir():
         return "" if os.access(directory, os.W_OK | os.X_OK) else "not writable for this user"
     if directory.exists():
@@ -18,7 +31,7 @@ def write_error(directory: Path) -> str:
 
 
 def is_locked(path: Path) -> bool:
-    """Whether a process holds the lock file at `path`."""
+    """Tells whether a process holds the lock file at `path`."""
     try:
         with path.open("rb") as file:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -27,3 +40,37 @@ def is_locked(path: Path) -> bool:
         return True
     except OSError:
         return False
+
+
+def host_names() -> list[str]:
+    """Returns the names of this machine, its own and those of mDNS. Asks nobody."""
+    own = socket.gethostname().lower()
+    first = own.partition(".")[0]
+    names = [own, first, f"{first}.local"]
+    return [*names, GX_NAME] if UNIQUE_ID.exists() else names
+
+
+def on_its_own_gx(settings: Settings) -> Settings:
+    """`settings` with the portal id of this machine, where it is a GX that asks its own broker.
+
+    Whatever else is told of on that broker is none of ours; a list in the config is kept. That of a
+    GX has no prefix before its topics.
+    """
+    mqtt = settings.mqtt
+    hosts = [each.host for each in mqtt.each()]
+    if mqtt.portal_ids or mqtt.topic_prefix or not all(map(_is_loopback, hosts)):
+        return settings
+    try:
+        portal_id = UNIQUE_ID.read_text(encoding="ascii").strip()
+    except (OSError, UnicodeDecodeError):
+        return settings
+    if not topics.is_portal_id(portal_id):
+        return settings
+    return replace(settings, mqtt=replace(mqtt, portal_ids=(portal_id,)))
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

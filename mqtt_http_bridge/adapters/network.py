@@ -1,24 +1,24 @@
-"""Looks at a host from outside: name, port, certificate, the time it tells. Sends no secret."""
+"""Looks at a host from outside: name, port, certificate, protocol. Sends no secret."""
 
 import hashlib
-import http.client
 import socket
 import ssl
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
-from pathlib import Path
+from dataclasses import dataclass, replace
 from typing import Any, Final
-from urllib.parse import urlsplit
+
+from mqtt_http_bridge.adapters import tls
+from mqtt_http_bridge.adapters.connection_error import failure_of
+from mqtt_http_bridge.core.broker_failure import BrokerFailure, Cause, failure_at
+from mqtt_http_bridge.core.settings import MqttSettings
 
 CONNECT_S: Final = 5.0
 
 
 @dataclass(frozen=True, slots=True)
 class Certificate:
-    """What a server showed."""
+    """The certificate that a server showed."""
 
     pem: str
     sha256: str
@@ -30,20 +30,34 @@ class Certificate:
 
 
 def addresses(host: str) -> list[str]:
-    """What the name stands for. Raises OSError."""
+    """Looks up the addresses of a name. Raises OSError."""
     found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
     return list(dict.fromkeys(str(each[4][0]) for each in found))
 
 
-def port_error(host: str, port: int) -> str:
-    """Why nothing can be reached there; empty if something can."""
+def name_failure(mqtt: MqttSettings) -> BrokerFailure | None:
+    """Says why the host name does not resolve; None if it does."""
     try:
-        socket.create_connection((host, port), CONNECT_S).close()
-    except TimeoutError:
-        return f"no answer within {CONNECT_S:.0f} s"
+        addresses(mqtt.host)
+    except (OSError, UnicodeError) as error:
+        return failure_at(mqtt, Cause.NAME_NOT_RESOLVED, words(error))
+    return None
+
+
+def port_failure(mqtt: MqttSettings) -> BrokerFailure | None:
+    """Says why nothing can be reached at the broker's address; None if something can."""
+    try:
+        socket.create_connection((mqtt.host, mqtt.port), CONNECT_S).close()
     except OSError as error:
-        return error.strerror or str(error)
-    return ""
+        # TLS has not been tried yet.
+        return failure_of(error, replace(mqtt, tls=False), CONNECT_S)
+    return None
+
+
+def open_ports(host: str, ports: Iterable[int]) -> set[int]:
+    """Returns those of the ports on which somebody listens."""
+    every = MqttSettings(hosts=(host,))
+    return {port for port in ports if port_failure(replace(every, port=port)) is None}
 
 
 def certificate(host: str, port: int) -> Certificate:
@@ -80,60 +94,43 @@ def fingerprint(der: bytes) -> str:
     return hashlib.sha256(der).digest().hex(":").upper()
 
 
-def fingerprints_in(path: str) -> list[str]:
-    """Those of all certificates in a PEM file; none if it cannot be read."""
-    try:
-        text = Path(path).read_text(encoding="ascii")
-    except (OSError, UnicodeDecodeError):
-        return []
-    end = "-----END CERTIFICATE-----"
-    blocks = [block[block.find("-----BEGIN") :] + end for block in text.split(end)[:-1]]
-    try:
-        return [fingerprint(ssl.PEM_cert_to_DER_cert(block)) for block in blocks]
-    except ValueError:
-        return []
-
-
 def trust_error(host: str, port: int, ca_file: str | None) -> str:
-    """Why the system's authorities, or those in `ca_file`, do not vouch for a server; or empty."""
+    """Returns why neither the system's authorities nor `ca_file` vouch for a server; or empty."""
     try:
-        with _tls(host, port, _trusting(ca_file)):
+        with _tls(host, port, tls.verifying(ca_file)):
             return ""
     except ssl.SSLCertVerificationError as error:
-        return error.verify_message
+        return error.verify_message or words(error)
     except OSError as error:
-        return error.strerror or str(error)
+        return words(error)
 
 
-def http_time(url: str, ca_file: str | None) -> datetime | None:
-    """The `Date` that an HTTP server tells, in UTC; None if it tells none, or is not trusted."""
-    parts = urlsplit(url)
-    connection: http.client.HTTPConnection
+def shown_certificate(host: str, port: int) -> str:
+    """The certificate that a server shows, in words; empty if none is to be had."""
     try:
-        if parts.scheme == "https":
-            connection = http.client.HTTPSConnection(
-                parts.hostname or "", parts.port, timeout=CONNECT_S, context=_trusting(ca_file)
-            )
-        else:
-            connection = http.client.HTTPConnection(
-                parts.hostname or "", parts.port, timeout=CONNECT_S
-            )
-        connection.request("HEAD", parts.path or "/")
-        date = connection.getresponse().getheader("Date")
-        connection.close()
-        return parsedate_to_datetime(date).astimezone(UTC) if date else None
-    except (OSError, http.client.HTTPException, ValueError):
-        return None
+        return str(certificate(host, port))
+    except (OSError, ValueError):
+        return ""
 
 
-def _trusting(ca_file: str | None) -> ssl.SSLContext:
-    """What trusts the system's authorities, or those in a file, on every Python alike.
+def speaks_tls(host: str, port: int) -> bool:
+    """Tells whether a server speaks TLS, whoever it is."""
+    return bool(shown_certificate(host, port))
 
-    From Python 3.13 on the default refuses certificates that are not to the letter of RFC 5280.
-    """
-    context = ssl.create_default_context(cafile=ca_file)
-    context.verify_flags &= ~ssl.VERIFY_X509_STRICT
-    return context
+
+def speaks_http(host: str, port: int) -> bool:
+    """Tells whether a server answers to HTTP without TLS."""
+    try:
+        with socket.create_connection((host, port), CONNECT_S) as connection:
+            connection.sendall(f"HEAD / HTTP/1.0\r\nHost: {host}\r\n\r\n".encode())
+            return connection.recv(5) == b"HTTP/"
+    except (OSError, ValueError):
+        return False
+
+
+def words(error: Exception) -> str:
+    """Returns the words of an error of the network; never empty."""
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__
 
 
 @contextmanager

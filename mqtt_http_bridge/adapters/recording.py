@@ -3,7 +3,9 @@
 The first line is `{"recording":1,"started_at":"<UTC>"}`. Then, in order of `t`, the seconds since
 then: `{"t":3.03,"topic":"N/...","payload":"{\\"value\\":0.0}","retain":false,"qos":0}`, with
 `payload_base64` in place of `payload` where that is no UTF-8, and `{"t":40.07,"event":"connected"}`
-or `"disconnected"`.
+or `"disconnected"`. Where the connection says `"tells_reads":true`, there is also how far all has
+been read, `{"t":44.1,"event":"read","until":44.09}`; elsewhere each message counts as read when it
+came.
 """
 
 import base64
@@ -16,12 +18,31 @@ from io import BufferedReader, BufferedWriter
 from pathlib import Path
 from typing import Any, Final
 
+from mqtt_http_bridge.core.broker_failure import BrokerFailure, Cause
 from mqtt_http_bridge.core.errors import LocalFault, MalformedRecording
-from mqtt_http_bridge.core.events import Connected, Disconnected, Event, Message, Moment, Tick
+from mqtt_http_bridge.core.events import (
+    AllRead,
+    Connected,
+    Disconnected,
+    Dropped,
+    Event,
+    Message,
+    Moment,
+    SubscriptionRefused,
+    Tick,
+)
 
 _VERSION: Final = 1
 LONGEST_S: Final = 366 * 86400.0
 """A year; the relay goes through a recording interval by interval."""
+LONGEST_LINE: Final = 1_500_000
+"""Bytes of a line: that of a message of 1 MB, the largest that is taken from a broker."""
+MOST_UNPACKED: Final = 100
+"""Times its size that a gzipped recording may have unpacked, up to any line; real ones have 16."""
+_SMALL: Final = 1_000_000
+"""Bytes up to which what is unpacked is not counted: a few lines that are alike may shrink more."""
+AS_RECORDED: Final = BrokerFailure(Cause.LOST, detail="as recorded")
+"""A recording tells that a connection ended, and not why."""
 _GZIP_MAGIC: Final = b"\x1f\x8b"
 
 
@@ -41,10 +62,9 @@ class RecordingWriter:
         self._write({"recording": _VERSION, "started_at": started.utc.isoformat()})
 
     def write(self, event: Event) -> None:
-        """Appends `event`, unless it is a Tick. Raises LocalFault if the disk refuses."""
-        if not isinstance(event, Tick):
-            t = round(event.moment.monotonic_s - self._started_s, 6)
-            self._write({"t": t} | _members(event))
+        """Appends `event`, if a recording has such. Raises LocalFault if the disk refuses."""
+        if not isinstance(event, Tick | Dropped | SubscriptionRefused):
+            self._write({"t": self._t(event.moment.monotonic_s)} | self._members(event))
 
     def close(self) -> None:
         """Ends the file. Raises LocalFault if the disk refuses."""
@@ -53,11 +73,28 @@ class RecordingWriter:
         except OSError as error:
             raise self._fault(error) from error
 
+    def _t(self, at_s: float) -> float:
+        return round(at_s - self._started_s, 6)
+
+    def _members(self, event: Connected | Disconnected | Message | AllRead) -> dict[str, object]:
+        match event:
+            case Connected(tells_reads=tells_reads):
+                return {"event": "connected"} | ({"tells_reads": True} if tells_reads else {})
+            case Disconnected():
+                return {"event": "disconnected"}
+            case AllRead(until_s=until_s):
+                return {"event": "read", "until": self._t(until_s)}
+            case Message(topic=topic, payload=payload, retain=retain):
+                return {"topic": topic, **_payload_member(payload), "retain": retain, "qos": 0}
+
     def _write(self, members: dict[str, object]) -> None:
         line = json.dumps(members, ensure_ascii=False, separators=(",", ":"))
+        # A topic may hold what UTF-8 cannot; paho hands it on, and here it must not stop us.
+        data = line.encode(errors="replace") + b"\n"
+        if len(data) > LONGEST_LINE:
+            return  # No reader would take it, nor anything after it; no GX says so much.
         try:
-            # A topic may hold what UTF-8 cannot; paho hands it on, and here it must not stop us.
-            self._stream.write(line.encode(errors="replace") + b"\n")
+            self._stream.write(data)
         except OSError as error:
             raise self._fault(error) from error
 
@@ -67,16 +104,6 @@ class RecordingWriter:
 
 def _open_to_write(path: Path) -> gzip.GzipFile | BufferedWriter:
     return gzip.open(path, "xb") if path.suffix == ".gz" else path.open("xb")
-
-
-def _members(event: Connected | Disconnected | Message) -> dict[str, object]:
-    match event:
-        case Connected():
-            return {"event": "connected"}
-        case Disconnected():
-            return {"event": "disconnected"}
-        case Message(topic=topic, payload=payload, retain=retain):
-            return {"topic": topic, **_payload_member(payload), "retain": retain, "qos": 0}
 
 
 def _payload_member(payload: bytes) -> dict[str, object]:
@@ -95,8 +122,8 @@ def read_recording(path: Path) -> Iterator[Event]:
     """
     number = 0
     try:
-        with _open(path) as stream:
-            lines = enumerate(stream, start=1)
+        with path.open("rb") as file:
+            lines = enumerate(_lines(*_opened(file)), start=1)
             number, header = next(lines, (1, b""))
             started_at = _started_at(header)
             latest_s = 0.0
@@ -115,6 +142,11 @@ def read_recording(path: Path) -> Iterator[Event]:
         RecursionError,
     ) as error:
         raise MalformedRecording(f"{path}: line {number}: {_expectation(number)}") from error
+    except _Bomb as error:
+        raise MalformedRecording(
+            f"{path}: expected a recording, found what is unpacked to more than {MOST_UNPACKED}"
+            " times its size"
+        ) from error
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise MalformedRecording(
             f"{path}: line {number + 1}: the file is cut off or damaged here"
@@ -123,10 +155,41 @@ def read_recording(path: Path) -> Iterator[Event]:
         raise LocalFault(f"{path}: expected a recording to read: {error.strerror}") from error
 
 
-def _open(path: Path) -> gzip.GzipFile | BufferedReader:
-    with path.open("rb") as stream:
-        is_gzipped = stream.read(2) == _GZIP_MAGIC
-    return gzip.open(path, "rb") if is_gzipped else path.open("rb")
+def _opened(file: BufferedReader) -> tuple[gzip.GzipFile | BufferedReader, "_Packed | None"]:
+    """Returns what to read lines from, and, where they are gzipped, what counts their size."""
+    if file.peek(2)[:2] != _GZIP_MAGIC:
+        return file, None
+    packed: Any = _Packed(file)
+    return gzip.GzipFile(fileobj=packed, mode="rb"), packed
+
+
+def _lines(stream: gzip.GzipFile | BufferedReader, packed: "_Packed | None") -> Iterator[bytes]:
+    """The lines of a recording; an empty one for one that is too long for it, and for memory.
+
+    A file of a few kB may be unpacked to any number of GB.
+    """
+    while line := stream.readline(LONGEST_LINE + 1):
+        if packed and stream.tell() > max(packed.taken * MOST_UNPACKED, _SMALL):
+            raise _Bomb
+        yield line if len(line) <= LONGEST_LINE else b""
+
+
+class _Packed:
+    """A gzipped file that is taken bit by bit, so that it is known how much has been unpacked."""
+
+    def __init__(self, file: BufferedReader) -> None:
+        self._file = file
+        self.taken = 0
+
+    def read(self, size: int) -> bytes:
+        """Up to `size` bytes, and never many."""
+        data = self._file.read(min(size, 4096))
+        self.taken += len(data)
+        return data
+
+
+class _Bomb(Exception):
+    """A gzipped file is unpacked to far more than a recording would be."""
 
 
 def _expectation(number: int) -> str:
@@ -153,9 +216,11 @@ def _event(line: bytes, started_at: datetime) -> Event:
     moment = Moment(t, started_at + timedelta(seconds=t))
     match members:
         case {"event": "connected"}:
-            return Connected(moment)
+            return Connected(moment, members.get("tells_reads") is True)
+        case {"event": "read", "until": float(until_s) | int(until_s)} if until_s <= t:
+            return AllRead(moment, float(until_s))
         case {"event": "disconnected"}:
-            return Disconnected(moment, "as recorded")
+            return Disconnected(moment, AS_RECORDED)
         case {"topic": str(topic)} if topic != topic.encode(errors="replace").decode():
             raise ValueError("a topic that MQTT cannot carry")
         case {"topic": str(topic), "payload": str(text)}:

@@ -1,33 +1,65 @@
-"""The system's log: the log of `run` once more, to /dev/log, under a name of ours."""
+"""The system's log: the log of `run` once more, to /dev/log, under a name of ours.
 
-import logging
-import logging.handlers
-from pathlib import Path
+The thread that logs a line sends it as a datagram, without waiting: a system log that is full or
+gone loses lines, and gets their number once it is back.
+"""
+
+import socket
 from typing import Final
 
 SOCKET: Final = "/dev/log"
 NAME: Final = "mqtt-http-bridge"
+_DAEMON: Final = 3 << 3
+_SEVERITIES: Final = ((50, 2), (40, 3), (30, 4), (20, 6))
+"""Python's levels, highest first, and their syslog severities."""
+_DEBUG: Final = 7
 
 
-class SystemLog(logging.handlers.SysLogHandler):
-    """Loses a line that the system does not take, and tries again with the next one."""
+class SystemLog:
+    """A connection to the system's log. Its caller sees to it that threads take turns."""
 
-    def __init__(self, socket: str) -> None:
-        super().__init__(socket, logging.handlers.SysLogHandler.LOG_DAEMON)
-        self.ident = f"{NAME}: "
-        self.append_nul = False
-        self.setFormatter(logging.Formatter("%(levelname)s %(message)s"))
+    def __init__(self, path: str = SOCKET) -> None:
+        """Connects to nothing yet."""
+        self._path = path
+        self._socket: socket.socket | None = None
+        self._lost = 0
 
-    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
-        """Stays quiet: the line stands in the other log, and a complaint would come each time."""
+    def send(self, level: int, line: str) -> None:
+        """Sends a line, or loses it. Never waits, and raises nothing."""
+        if self._lost and self._is_sent(30, f"WARNING {self._lost} lines were lost here"):
+            self._lost = 0
+        if not self._is_sent(level, line):
+            self._lost += 1
 
+    def close(self) -> None:
+        """Gives the connection up."""
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
 
-def add_system_log(log: logging.Logger, socket: str = SOCKET) -> None:
-    """Makes `log` write there, too; without a system log it says so once, and waits for one."""
-    if not Path(socket).exists():
-        log.warning(
-            "logging.syslog: expected the system's log at %s, found none:"
-            " start one, or set logging.syslog to false",
-            socket,
-        )
-    log.addHandler(SystemLog(socket))
+    def _is_sent(self, level: int, line: str) -> bool:
+        severity = next((number for least, number in _SEVERITIES if level >= least), _DEBUG)
+        data = f"<{_DAEMON | severity}>{NAME}: {line}".encode(errors="backslashreplace")
+        # Twice: a system log that was restarted has another socket of the same name.
+        for _ in range(2):
+            try:
+                self._connected().send(data)
+            except BlockingIOError:
+                return False
+            except OSError:
+                self.close()
+            else:
+                return True
+        return False
+
+    def _connected(self) -> socket.socket:
+        if self._socket is None:
+            made = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+            made.setblocking(False)
+            try:
+                made.connect(self._path)
+            except OSError:
+                made.close()
+                raise
+            self._socket = made
+        return self._socket

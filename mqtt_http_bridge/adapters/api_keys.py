@@ -1,0 +1,70 @@
+"""The API keys: the one in the config, and those of single GX devices, each in its own file.
+
+A key file is read again when the backend refuses its key, so a key that was changed needs no
+restart.
+"""
+
+import logging
+from pathlib import Path
+from typing import Final
+
+from mqtt_http_bridge.core import config_schema
+from mqtt_http_bridge.core.errors import ConfigError
+from mqtt_http_bridge.core.settings import BackendSettings, Secret
+
+log = logging.getLogger(__name__)
+
+LONGEST: Final = 4096
+"""Bytes of a key file that are read."""
+
+
+class ApiKeys:
+    """Holds the keys by the names of their files; the name is empty for a key not in a file."""
+
+    def __init__(self, settings: BackendSettings) -> None:
+        """Reads the files of single GX devices. Raises ConfigError for a file without a key."""
+        self.default: Final = settings.api_key_file or ""
+        """The name of the key of all GX devices without their own."""
+        self._files = settings.api_key_files
+        self._keys: dict[str, Secret] = {self.default: settings.api_key}
+        for path in {*self._files.values()} - {self.default}:
+            self._keys[path] = _read(path)
+
+    def name_of(self, portal_id: str) -> str:
+        """Names the key that goes with the measurements of a GX."""
+        return self._files.get(portal_id, self.default)
+
+    def key(self, portal_id: str) -> Secret:
+        """Gives the key that goes with the measurements of a GX."""
+        return self._keys[self.name_of(portal_id)]
+
+    def of_name(self, name: str) -> Secret:
+        """Gives a key by its name."""
+        return self._keys[name]
+
+    def read_again(self, name: str) -> bool:
+        """Reads the file of a key again; returns whether the key has changed."""
+        if not name:
+            return False
+        try:
+            found = _read(name)
+        except ConfigError as error:
+            log.debug("%s", error)
+            return False
+        is_new, self._keys[name] = found != self._keys[name], found
+        return is_new
+
+
+def _read(path: str) -> Secret:
+    """Reads a key file as the config does. Raises ConfigError."""
+    try:
+        with Path(path).open("rb") as file:
+            lines = file.read(LONGEST).decode().splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(
+            f"backend.api_keys: expected a file with an API key, found none to read at {path}"
+        ) from error
+    key = config_schema.read_value("backend.api_key", lines[0] if lines else "")
+    if not isinstance(key, Secret):
+        raise TypeError
+    return key

@@ -1,0 +1,27 @@
+"""Finds the config of this machine for a person who names none."""
+
+from pathlib import Path
+from typing import Final
+
+from mqtt_http_bridge.core.errors import ConfigError
+
+HERE: Final = Path("config.yaml")
+ON_A_GX: Final = Path("/data/mqtt-http-bridge/config.yaml")
+ON_A_HOST: Final = Path("/etc/mqtt-http-bridge")
+"""The folder in which the installer keeps `config.yaml`, and the configs of further instances."""
+
+
+def find_config() -> Path | None:
+    """Returns the config in this folder, else that of the installed service; None without any.
+
+    Raises ConfigError if there are several services here: nobody can tell which one is meant.
+    """
+    if HERE.exists():
+        return HERE
+    if ON_A_GX.exists():
+        return ON_A_GX
+    found = sorted(ON_A_HOST.glob("*.yaml"))
+    if len(found) > 1:
+        names = ", ".join(map(str, found))
+        raise ConfigError(f"expected one service here, found several: name one with -c: {names}")
+    return found[0] if found else None

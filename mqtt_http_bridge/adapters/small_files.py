@@ -1,0 +1,25 @@
+"""Reads files that a person names: they are small, or they are the wrong files."""
+
+from pathlib import Path
+from typing import Final
+
+MOST_BYTES: Final = 65_536
+"""A config with every key has 5,000, a password has a line."""
+
+
+class TooLarge(ValueError):
+    """A file has more than MOST_BYTES."""
+
+
+def read_bytes(path: Path) -> bytes:
+    """All of a file. Raises OSError, and TooLarge before it has taken up memory."""
+    with path.open("rb") as file:
+        content = file.read(MOST_BYTES + 1)
+    if len(content) > MOST_BYTES:
+        raise TooLarge(f"more than {MOST_BYTES} bytes")
+    return content
+
+
+def read_text(path: Path) -> str:
+    """All of a text file. Raises OSError, TooLarge and UnicodeDecodeError."""
+    return read_bytes(path).decode()

@@ -1,0 +1,101 @@
+"""The state file on disk: small, often replaced, and worth nothing after a power cut.
+
+So it is kept in memory if we may write there, otherwise beside the outbox, and is never flushed. It
+is renamed into place, so that nobody reads half of one.
+"""
+
+import hashlib
+import os
+import stat
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+RUN_DIRECTORY: Final = Path("/run/mqtt-http-bridge")
+MOST_BYTES: Final = 4_000_000
+"""More than that is no state file: a thousand GX devices take a tenth of it."""
+
+
+class StateFile:
+    """The state file of the service that has one outbox. For one writer; anybody may read."""
+
+    def __init__(
+        self, outbox: Path, run_directory: Path = RUN_DIRECTORY, *, what: str = "state"
+    ) -> None:
+        """Touches nothing yet. The name tells instances apart, as no two share an outbox.
+
+        `what` is in it: the state, or something else that is kept the same way.
+        """
+        name = hashlib.sha256(os.fsencode(os.path.realpath(outbox))).hexdigest()[:16]
+        more = "" if what == "state" else f"-{what}"
+        self._places = (run_directory / f"{name}{more}.json", outbox / f"{what}.json")
+
+    def write(self, text: bytes) -> None:
+        """Replaces the file, in the first place that takes it. Raises OSError where none does."""
+        first, second = self._places
+        try:
+            first.parent.mkdir(mode=0o700, exist_ok=True)
+            _replace(first, text)
+        except OSError:
+            try:
+                _replace(second, text)
+            except OSError as error:
+                _overwrite(second, text, error)
+
+    def read(self) -> list[bytes]:
+        """Reads what is there, in each place; no small file of its own counts as nothing."""
+        found = []
+        for place in self._places:
+            with suppress(OSError):
+                found.append(_read(place))
+        return found
+
+
+def _replace(path: Path, text: bytes) -> None:
+    new = path.with_name(path.name + ".new")
+    new.unlink(missing_ok=True)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    try:
+        with open(os.open(new, flags, 0o600), "wb") as file:  # noqa: PTH123 - a descriptor
+            file.write(text)
+        new.replace(path)
+    except OSError:
+        with suppress(OSError):
+            new.unlink(missing_ok=True)
+        raise
+
+
+def _overwrite(path: Path, text: bytes, reason: OSError) -> None:
+    """Writes into the file that is there: a full disk has no room for another one beside it.
+
+    Who reads meanwhile may find half of each; that is no state, and the next look finds a whole.
+    Raises `reason` if there is none.
+    """
+    flags = os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC
+    try:
+        with open(os.open(path, flags), "wb") as file:  # noqa: PTH123 - a descriptor
+            file.write(text)
+            file.truncate()
+    except OSError:
+        raise reason from None
+
+
+def _read(path: Path) -> bytes:
+    """Reads a file that others may have put there: a pipe or a device would hold us up."""
+    flags = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
+    with open(os.open(path, flags), "rb") as file:  # noqa: PTH123 - a descriptor
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise OSError(f"{path}: expected a file, found something else")
+        text = file.read(MOST_BYTES + 1)
+    if len(text) > MOST_BYTES:
+        raise OSError(f"{path}: expected {MOST_BYTES} bytes at most")
+    return text
+
+
+def start_ticks() -> int:
+    """Returns the start of this process, in ticks of the kernel; 0 where nothing tells it."""
+    try:
+        fields = Path("/proc/self/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+        return int(fields[19])
+    except (OSError, ValueError, IndexError):
+        return 0

@@ -1,0 +1,48 @@
+"""Asks a person at the terminal; what is secret is not shown while it is typed."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from mqtt_http_bridge.core.errors import LocalFault
+
+
+def has_person() -> bool:
+    """Tells whether there is a person who can be asked."""
+    return sys.stdin.isatty()
+
+
+def ask(question: str, *, is_secret: bool = False) -> str:
+    """Returns the line that is typed, without its end. Raises LocalFault where no line comes."""
+    if not is_secret:
+        return _answer_to(question)
+    # Turned off before the question, so that what is typed ahead is not shown either.
+    with _unseen():
+        try:
+            return _answer_to(question)
+        finally:
+            print(file=sys.stderr, flush=True)
+
+
+def _answer_to(question: str) -> str:
+    print(f"{question}: ", end="", file=sys.stderr, flush=True)
+    line = sys.stdin.readline()
+    if not line:
+        raise LocalFault("expected an answer, found the end of the input")
+    return line.rstrip("\r\n")
+
+
+@contextmanager
+def _unseen() -> Iterator[None]:
+    """Within this the terminal does not show what is typed."""
+    import termios
+
+    terminal = sys.stdin.fileno()
+    before = termios.tcgetattr(terminal)
+    silent = [*before]
+    silent[3] &= ~termios.ECHO
+    termios.tcsetattr(terminal, termios.TCSADRAIN, silent)
+    try:
+        yield
+    finally:
+        termios.tcsetattr(terminal, termios.TCSADRAIN, before)
