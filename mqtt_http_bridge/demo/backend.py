@@ -14,17 +14,20 @@ from types import TracebackType
 from typing import Any, Self
 from urllib.parse import urlsplit
 
-from mqtt_http_bridge.app.stand_in_server import Answer, Arrival, Connection, Server
-from mqtt_http_bridge.core import contract
+from mqtt_http_bridge.demo import contract
+from mqtt_http_bridge.demo.server import Answer, Arrival, Connection, Server
 
 MEASUREMENTS_PATH = "/api/victron/measurements"
+NEVER_REGISTERED = "mqtt-http-bridge-check"
+"""The serial that `check` makes up: no backend knows it."""
 
 
 class StandInBackend:
     """The backend on 127.0.0.1, listening from `up` (or entering it as a context) to `down`.
 
-    known_serials: the registered devices; None when every serial is.
-    api_key: the one key that owns all devices.
+    known_serials: the registered devices; None when every serial is, but NEVER_REGISTERED.
+    api_key: the key that owns all devices but those in `owners`.
+    owners: the keys of other owners, by the serials of their devices.
     strict: also collect `contract_violations`.
     on_arrival: called after each answer, in that connection's thread.
     idle_s: a connection silent for so long is closed.
@@ -42,13 +45,14 @@ class StandInBackend:
     stored: dict[tuple[str, str], dict[str, Any]]
     """The device report stored last for each (timestamp, serial), as it was sent."""
     contract_violations: list[str]
-    """What the real backend would swallow, but this project's contract does not allow."""
+    """Faults that the real backend would swallow, but this project's contract does not allow."""
 
     def __init__(
         self,
         *,
         known_serials: Collection[str] | None = None,
         api_key: str = "demo-key",
+        owners: Mapping[str, str] | None = None,
         strict: bool = True,
         on_arrival: Callable[[Arrival], None] | None = None,
         idle_s: float = 5.0,
@@ -56,11 +60,15 @@ class StandInBackend:
         port: int = 0,
     ) -> None:
         self.api_key = api_key
+        self.is_database_down = False
+        self.without_owner: set[str] = set()
+        """Serials of inverters that nobody owns: what names one fails as a whole, each time."""
         self.received = []
         self.accepted = []
         self.stored = {}
         self.contract_violations = []
         self._known_serials = known_serials
+        self._owners = owners or {}
         self._strict = strict
         self._on_arrival = on_arrival
         self._idle_s = idle_s
@@ -115,7 +123,7 @@ class StandInBackend:
         return self._wait(count, timeout_s, "received", lambda: len(self.received))
 
     def answer(self, arrival: Arrival) -> Answer:
-        """What the real backend answers; stores what that answer says is stored.
+        """Answers as the real backend does, and stores what that answer says is stored.
 
         Called once for each request, in its connection's thread. Subclasses may override it.
         """
@@ -130,11 +138,19 @@ class StandInBackend:
             return _keyless_answer(arrival.headers)
         return self._measurement_answer(arrival)
 
-    def refusal(self, serial: str) -> str | None:
-        """Why a device's report is not stored, in the real backend's words; None: it is stored."""
-        if self._known_serials is None or serial in self._known_serials:
-            return None
-        return f"Device {serial} not found"
+    def refusal(self, serial: str, key: str) -> str | None:
+        """Returns why a report is not stored, in the real backend's words; None: it is stored.
+
+        A serial that it does not know is answered alike whatever the key.
+        """
+        if not self._is_registered(serial):
+            return f"Device {serial} not found"
+        return None if key == self._owners.get(serial, self.api_key) else "Unauthorized"
+
+    def _is_registered(self, serial: str) -> bool:
+        if self._known_serials is None:
+            return serial != NEVER_REGISTERED
+        return serial in self._known_serials
 
     def serve(self, arrival: Arrival, connection: Connection) -> None:
         """Answer one request and keep it. Called in the connection's thread."""
@@ -174,24 +190,28 @@ class StandInBackend:
             return _json_answer(400, {"detail": "There was an error parsing the body"})
         if faults := contract.faults(document):
             return _schema_answer(faults)
-        if contract.breakages(document):
+        if self._is_failing(document):
             return Answer(500, b"Internal Server Error", {"Content-Type": "text/plain"})
-        authorised = arrival.headers["X-API-Key"] == self.api_key
-        return _summary_answer(document, self._store(document, authorised=authorised))
+        return _summary_answer(document, self._store(document, arrival.headers["X-API-Key"]))
 
-    def _store(self, document: Any, *, authorised: bool) -> list[dict[str, Any]]:
+    def _is_failing(self, document: Any) -> bool:
+        """Tells whether the database has to be asked, and is down or fails on what it is asked."""
+        serials = {device["serial"] for device in document["devices"]}
+        if serials and (self.is_database_down or serials & self.without_owner):
+            return True
+        return bool(contract.breakages(document))
+
+    def _store(self, document: Any, key: str) -> list[dict[str, Any]]:
         """Keep what can be kept; return a result for each device, in the order sent."""
         with self._changed:
             return [
-                self._store_device(document["timestamp"], device)
-                if authorised
-                else _failure(device["serial"], "Unauthorized")
+                self._store_device(document["timestamp"], device, key)
                 for device in document["devices"]
             ]
 
-    def _store_device(self, timestamp: str, device: dict[str, Any]) -> dict[str, Any]:
+    def _store_device(self, timestamp: str, device: dict[str, Any], key: str) -> dict[str, Any]:
         serial = device["serial"]
-        if (error := self.refusal(serial)) is not None:
+        if (error := self.refusal(serial, key)) is not None:
             return _failure(serial, error)
         self.stored[timestamp, serial] = device
         self.accepted.append((timestamp, serial))
@@ -226,7 +246,7 @@ class StandInBackend:
 
 
 def _is_measurement(arrival: Arrival) -> bool:
-    """Whether it was sent to where measurements go, in the way they go there."""
+    """Tells whether it was sent to where measurements go, in the way they go there."""
     return arrival.method == "POST" and urlsplit(arrival.path).path == MEASUREMENTS_PATH
 
 

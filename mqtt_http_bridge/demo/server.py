@@ -12,10 +12,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from socketserver import TCPServer
 from typing import Any
 
-from mqtt_http_bridge.core import contract
+from mqtt_http_bridge.demo import contract
 
 _POLL_S = 0.02
-"""How often the listening thread looks whether it is to stop: the time `stop` takes at most."""
+"""Seconds between two looks of the listening thread at whether it is to stop: the time `stop` takes
+at most."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ class Arrival:
 
 @dataclass(frozen=True)
 class Answer:
-    """What goes back to the client. Subclasses may send something else than proper HTTP."""
+    """The answer to the client. Subclasses may send something else than proper HTTP."""
 
     status: int | None
     body: bytes = b""
@@ -77,6 +78,13 @@ class Connection(BaseHTTPRequestHandler):
             self.server.serve(arrival, self)
 
     do_GET = do_PUT = do_PATCH = do_DELETE = do_POST
+
+    def do_HEAD(self) -> None:
+        """Tell the time, and that POST is what is wanted."""
+        self.send_response(405)
+        self.send_header("Allow", "POST")
+        self.send_header("Content-Length", "0")
+        self.end_headers()
 
     def send(self, answer: Answer) -> None:
         """Send any answer; a client that has gone away meanwhile is no error."""

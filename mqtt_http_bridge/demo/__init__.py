@@ -1,0 +1,1 @@
+"""The demo: a recording, a stand-in backend and its contract. The product never imports it."""

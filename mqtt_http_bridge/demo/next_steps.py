@@ -1,0 +1,35 @@
+"""The command that a person may type after the demo, as it stands."""
+
+import os
+import shlex
+import shutil
+import sys
+from pathlib import Path
+from typing import Final
+
+NAME: Final = "mqtt-http-bridge"
+
+
+def next_step() -> str:
+    """Leads from a URL and an API key to a service; for the shell that started this."""
+    return f"{own_command()} setup"
+
+
+def own_command() -> str:
+    """Returns the command that starts this program, from the directory of this process."""
+    # An installation by install.sh has a script of its own.
+    script = Path(__file__).parents[3] / "service" / NAME
+    typed = Path(sys.argv[0])
+    started = script if os.access(script, os.X_OK) else typed
+    if started.name != NAME:
+        return f"{shlex.quote(sys.executable)} -m mqtt_http_bridge"
+    found = shutil.which(NAME)
+    if found and started.exists() and Path(found).samefile(started):
+        return NAME
+    return shlex.quote(_short(started.absolute()))
+
+
+def _short(path: Path) -> str:
+    """A path below this directory is named from here."""
+    here = Path.cwd()
+    return f"./{path.relative_to(here)}" if path.is_relative_to(here) else str(path)
