@@ -6,5 +6,5 @@ thing, `app` owns the threads and loops, `cli` turns words into calls and errors
 
 __version__ = "0.1.0"
 
-RELEASED = "2026-11-23"
+RELEASED = "2026-11-27"
 """The day of this version, UTC: a clock that shows an earlier one is wrong."""

@@ -1,56 +1,87 @@
-"""The command line: words into calls, errors into words and an exit status.
+"""The command line: turns arguments into calls, and errors into messages and an exit status.
 
-Results go to stdout and talk to stderr, but for the log of `run`, which goes to stdout, where
+Results go to stdout and messages to stderr, except the log of `run`, which goes to stdout, where
 supervisors pick it up. Exit status: 0 done, 1 failed, 2 the command or the config is wrong.
 """
 
+import errno
 import logging
 import os
 import sys
-import time
-from collections.abc import Callable, Mapping, Sequence
+import traceback
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Final, TextIO
+from typing import Final
 
-from mqtt_http_bridge.app.loading import loading
+from mqtt_http_bridge import cli_gx
+from mqtt_http_bridge.adapters import config_place, standard_streams
+from mqtt_http_bridge.app.log import log_to
 from mqtt_http_bridge.cli_grammar import Arguments, parser
-from mqtt_http_bridge.cli_grammar_setup import DEFAULT_CERTIFICATE
 from mqtt_http_bridge.core.errors import BridgeError, ConfigError
+from mqtt_http_bridge.core.log_line import clean_line
+from mqtt_http_bridge.core.redaction import of_settings
 from mqtt_http_bridge.core.settings import BackendSettings, OutboxSettings, Settings
+from mqtt_http_bridge.pause import pause
+
+log = logging.getLogger(__name__)
 
 DONE: Final = 0
 FAILED: Final = 1
 WRONG_USAGE: Final = 2
 
-DEFAULT_CONFIG: Final = Path("config.yaml")
-LOCALHOST: Final = "127.0.0.1"
+SYSTEM_LOG: Final = "/dev/log"
+NO_OUTPUT: Final = (errno.ENOSPC, errno.EIO, errno.EBADF, errno.EDQUOT, errno.EFBIG)
+"""Errors by which stdout takes nothing, beside a reader that has gone."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command and returns its exit status; argparse exits with 2 on its own."""
-    words = sys.argv[1:] if argv is None else argv
-    arguments = parser(*words[:1]).parse_args(words, namespace=Arguments())
+    standard_streams.make_usable()
     try:
-        return VERBS[arguments.verb](arguments)
-    except BrokenPipeError:
-        # Whoever read our output has had enough; keep the interpreter from flushing into nothing.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return FAILED
+        return _main(sys.argv[1:] if argv is None else argv)
+    finally:
+        standard_streams.give_up_output()
+
+
+def _main(words: Sequence[str]) -> int:
+    arguments = Arguments()
+    try:
+        status = _status_of(words, arguments)
     except KeyboardInterrupt:
-        print("ended by Ctrl+C", file=sys.stderr)
+        standard_streams.say("ended by Ctrl+C")
         return FAILED
+    except SystemExit:
+        pause(arguments.pause_s)
+        raise
+    except Exception:
+        if not arguments.pause_s:
+            raise
+        traceback.print_exc()
+        status = FAILED
+    if status != DONE:
+        pause(arguments.pause_s)
+    return status
+
+
+def _status_of(words: Sequence[str], arguments: Arguments) -> int:
+    """Carries out a command, fills in its arguments, and returns its exit status."""
+    try:
+        parser(*words[:1]).parse_args(words, namespace=arguments)
+        status = VERBS[arguments.verb](arguments)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        return FAILED  # Whoever read our output has had enough.
     except BridgeError as error:
-        print(f"mqtt-http-bridge: {error}", file=sys.stderr, flush=True)
-        _pause(arguments.pause_s)
+        standard_streams.say(f"mqtt-http-bridge: {clean_line(str(error), arguments.redaction)}")
         return WRONG_USAGE if isinstance(error, ConfigError) else FAILED
-
-
-def _pause(pause_s: float) -> None:
-    """Puts off the end after an error, so that a supervisor that restarts at once does not spin."""
-    if pause_s:
-        print(f"trying again in {pause_s:.0f} s", file=sys.stderr, flush=True)
-        time.sleep(pause_s)
+    except OSError as error:
+        if error.filename is not None or error.errno not in NO_OUTPUT:
+            raise
+        standard_streams.say(f"mqtt-http-bridge: cannot write its output: {error.strerror}")
+        return FAILED
+    return status
 
 
 # --- verbs -----------------------------------------------------------------------------------
@@ -59,58 +90,84 @@ def _pause(pause_s: float) -> None:
 
 
 def _run(arguments: Arguments) -> int:
-    with loading():
-        from mqtt_http_bridge.app.service import run
+    from mqtt_http_bridge.app.run import run
 
-        settings = _settings(arguments, needs_backend=True)
-    _start_log(sys.stdout, settings.logging_level)
-    if settings.logs_to_syslog:
-        from mqtt_http_bridge.adapters.syslog import add_system_log
-
-        add_system_log(logging.getLogger("mqtt_http_bridge"))
-    run(settings, _backend(settings))
+    settings = _settings(arguments, needs_backend=True)
+    syslog = SYSTEM_LOG if settings.logs_to_syslog else None
+    with log_to(sys.stdout, settings.logging_level, arguments.redaction, syslog=syslog), _told():
+        _tell_who_can_read(settings)
+        run(settings, _backend(settings))
     return DONE
+
+
+def _tell_who_can_read(settings: Settings) -> None:
+    from mqtt_http_bridge.adapters.config import readable_by_others
+
+    for name in readable_by_others(settings):
+        log.warning(
+            "%s: holds a secret, and every user of this machine can read it: chmod o-r", name
+        )
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """Within this an error that nobody foresaw goes into the log, where secrets are taken out."""
+    try:
+        yield
+    except BridgeError:
+        raise
+    except Exception:
+        log.critical("ended by a defect of this program, please report it", exc_info=True)
+        raise SystemExit(FAILED) from None
 
 
 def _check(arguments: Arguments) -> int:
     from mqtt_http_bridge.app.check import check
-    from mqtt_http_bridge.core.findings import Mark, all_hold
+    from mqtt_http_bridge.app.check_backend import Posting
+    from mqtt_http_bridge.core.status.findings import Mark, all_hold
 
-    _start_log(sys.stderr, "ERROR")
-    found = check(arguments.config or DEFAULT_CONFIG, os.environ, as_json=arguments.json)
+    posting = Posting.NONE if arguments.no_post else Posting.MADE_UP
+    if arguments.post:
+        posting = Posting.REAL
+    config = _config(arguments)
+    with log_to(sys.stderr, "ERROR", arguments.redaction):
+        found = check(config, os.environ, as_json=arguments.json, posting=posting)
     if found[0].mark is Mark.WRONG:
         return WRONG_USAGE
     return DONE if all_hold(found) else FAILED
 
 
-def _discover(arguments: Arguments) -> int:
-    from mqtt_http_bridge.app.setup import discover, password_from
+def _status(arguments: Arguments) -> int:
+    from mqtt_http_bridge.app.show_status import show_status
 
-    _start_log(sys.stderr, "ERROR")
-    password = password_from(arguments.password_file, os.environ)
-    host = arguments.host or LOCALHOST
-    discover(host, arguments.port, arguments.certificate, password)
-    return DONE
+    outbox = _outbox_settings(arguments).outbox
+    is_running = show_status(outbox, as_json=arguments.json, as_lines=arguments.lines)
+    return DONE if is_running else FAILED
 
 
-def _pin(arguments: Arguments) -> int:
-    from mqtt_http_bridge.app.setup import pin
+def _health(arguments: Arguments) -> int:
+    from mqtt_http_bridge.app.health import is_alive, is_well
 
-    pin(arguments.host or LOCALHOST, arguments.port or 8883, arguments.output)
-    return DONE
+    outbox = _outbox_settings(arguments).outbox
+    is_good = is_alive(outbox) if arguments.alive else is_well(outbox)
+    return DONE if is_good else FAILED
 
 
-def _pair(arguments: Arguments) -> int:
-    from mqtt_http_bridge.app.setup import pair, password_from
+def _setup(arguments: Arguments) -> int:
+    holds, starts = cli_gx.setup(arguments)
+    if starts:
+        return _run(arguments)
+    return DONE if holds else FAILED
 
-    pair(
-        arguments.host or LOCALHOST,
-        arguments.port or 443,
-        arguments.certificate or DEFAULT_CERTIFICATE,
-        arguments.output,
-        password_from(arguments.password_file, os.environ),
-    )
-    return DONE
+
+def _through(verb: Callable[[Arguments], None]) -> Callable[[Arguments], int]:
+    """Makes a verb that fails by an error alone."""
+
+    def carry_out(arguments: Arguments) -> int:
+        verb(arguments)
+        return DONE
+
+    return carry_out
 
 
 def _config_make(arguments: Arguments) -> int:
@@ -123,14 +180,18 @@ def _config_make(arguments: Arguments) -> int:
         "outbox.directory": arguments.outbox and str(arguments.outbox),
     }
     values |= {name: value for name, value in given.items() if value is not None}
-    make_config(arguments.output, values, arguments.api_key_file)
+    if not make_config(arguments.output, values, arguments.api_key_file):
+        standard_streams.say(f"{arguments.output}: now set backend.url and backend.api_key in it")
     for name in left:
         print(f"{arguments.old_config}: {name} is not taken over", file=sys.stderr)
     return DONE
 
 
 def _config_test(arguments: Arguments) -> int:
-    _settings(arguments, needs_backend=True)
+    from mqtt_http_bridge.app.config_test import check_config
+
+    for warning in check_config(_settings(arguments, needs_backend=True)):
+        standard_streams.say(warning)
     return DONE
 
 
@@ -138,32 +199,32 @@ def _record(arguments: Arguments) -> int:
     from mqtt_http_bridge.app.record import record
 
     settings = _settings(arguments, needs_backend=False)
-    _start_log(sys.stderr, settings.logging_level)
-    record(
-        _at_host(settings, arguments),
-        arguments.output,
-        is_anonymous=arguments.anonymize,
-        duration_s=arguments.duration,
-    )
+    with log_to(sys.stderr, settings.logging_level, arguments.redaction):
+        record(
+            _at_host(settings, arguments),
+            arguments.output,
+            is_anonymous=arguments.anonymize,
+            duration_s=arguments.duration,
+        )
     return DONE
 
 
 def _replay(arguments: Arguments) -> int:
     from mqtt_http_bridge.app.replay import Part, post_replay, print_replay
 
+    is_quiet = arguments.config is None
     settings = _settings(arguments, needs_backend=arguments.post)
-    _start_log(sys.stderr, settings.logging_level if arguments.config else "ERROR")
     if arguments.from_s >= arguments.to_s:
         found = f"{arguments.from_s:g} and {arguments.to_s:g}"
         raise ConfigError(f"replay: expected --from to be before --to, found {found}")
     part = Part(arguments.from_s, arguments.to_s, arguments.speed)
-    if not arguments.post:
-        print_replay(settings, arguments.recording, part)
-        return DONE
-    from mqtt_http_bridge.adapters.backend import Backend
-
-    backend = Backend(_backend(settings))
-    return DONE if post_replay(settings, backend, arguments.recording, part) else FAILED
+    level = "ERROR" if is_quiet else settings.logging_level
+    with log_to(sys.stderr, level, arguments.redaction):
+        if not arguments.post:
+            print_replay(settings, arguments.recording, part)
+            return DONE
+        is_sent = post_replay(settings, _backend(settings), arguments.recording, part)
+        return DONE if is_sent else FAILED
 
 
 def _outbox_status(arguments: Arguments) -> int:
@@ -199,36 +260,46 @@ def _outbox_drop(arguments: Arguments) -> int:
 
     is_everything = arguments.all or arguments.parked
     if is_everything == bool(arguments.numbers):
-        raise ConfigError(
-            "outbox drop: expected numbers, or --parked, or --all, found not one of them"
-        )
+        found = "numbers as well" if is_everything else "not one of them"
+        raise ConfigError(f"outbox drop: expected numbers, or --parked, or --all, found {found}")
     numbers = None if is_everything else list(arguments.numbers)
     drop(_outbox_settings(arguments), numbers, parked_only=arguments.parked)
     return DONE
 
 
+def _outbox_drain(arguments: Arguments) -> int:
+    from mqtt_http_bridge.app.drain import drain
+
+    settings = _settings(arguments, needs_backend=True)
+    with log_to(sys.stderr, settings.logging_level, arguments.redaction):
+        return DONE if drain(settings, _backend(settings)) else FAILED
+
+
 def _outbox_settings(arguments: Arguments) -> Settings:
-    """The settings of the config: without one nobody knows where the outbox is."""
-    arguments.config = arguments.config or DEFAULT_CONFIG
+    """Reads the config: without one nobody knows where the outbox is."""
+    arguments.config = _config(arguments)
     return _settings(arguments, needs_backend=False)
 
 
-def _demo(_arguments: Arguments) -> int:
-    from mqtt_http_bridge.app.demo import run_demo
+def _demo(arguments: Arguments) -> int:
+    from mqtt_http_bridge.demo.run import run_demo
 
-    _start_log(sys.stderr, "ERROR")
-    try:
-        return DONE if run_demo() else FAILED
-    except KeyboardInterrupt:
-        return DONE
+    with log_to(sys.stderr, "ERROR", arguments.redaction):
+        try:
+            return DONE if run_demo(holds=arguments.hold) else FAILED
+        except KeyboardInterrupt:
+            return DONE
 
 
 VERBS: Final[Mapping[str, Callable[[Arguments], int]]] = {
     "run": _run,
+    "status": _status,
+    "health": _health,
     "check": _check,
-    "discover": _discover,
-    "pin": _pin,
-    "pair": _pair,
+    "setup": _setup,
+    "discover": _through(cli_gx.discover),
+    "pin": _through(cli_gx.pin),
+    "pair": _through(cli_gx.pair),
     "record": _record,
     "replay": _replay,
     "outbox status": _outbox_status,
@@ -236,31 +307,49 @@ VERBS: Final[Mapping[str, Callable[[Arguments], int]]] = {
     "outbox show": _outbox_show,
     "outbox retry": _outbox_retry,
     "outbox drop": _outbox_drop,
+    "outbox drain": _outbox_drain,
     "config make": _config_make,
     "config test": _config_test,
     "demo": _demo,
 }
-"""What carries out each verb of the grammar and returns the exit status."""
+"""The functions that carry out each verb of the grammar and return the exit status."""
 
 
 # --- what verbs have in common -----------------------------------------------------------------
 
 
 def _settings(arguments: Arguments, *, needs_backend: bool) -> Settings:
-    """The settings of the config file, or the defaults for a verb that can do without one."""
-    if arguments.config is None and not needs_backend:
+    """Reads the config file; a verb that can do without one gets the defaults if there is none."""
+    path = _config_if_any(arguments)
+    if path is None and not needs_backend:
         return Settings(backend=None, outbox=OutboxSettings(directory="outbox"))
     from mqtt_http_bridge.adapters.config import load
 
-    path = arguments.config or DEFAULT_CONFIG
-    return load(path, os.environ, needs_backend=needs_backend)
+    arguments.config = path = path or config_place.HERE
+    settings = load(path, os.environ, needs_backend=needs_backend)
+    arguments.redaction = of_settings(settings)
+    return settings
+
+
+def _config(arguments: Arguments) -> Path:
+    return _config_if_any(arguments) or config_place.HERE
+
+
+def _config_if_any(arguments: Arguments) -> Path | None:
+    """Returns the config to go by; one that was not named is said, so that nobody is misled."""
+    if arguments.config is not None:
+        return arguments.config
+    found = config_place.find_config()
+    if found is not None:
+        standard_streams.say(f"config: {found}")
+    return found
 
 
 def _at_host(settings: Settings, arguments: Arguments) -> Settings:
     """The settings with the broker that the command line names, if it names one."""
     mqtt = settings.mqtt
     if arguments.host is not None:
-        mqtt = replace(mqtt, host=arguments.host)
+        mqtt = replace(mqtt, hosts=(arguments.host,))
     if arguments.port is not None:
         mqtt = replace(mqtt, port=arguments.port)
     return replace(settings, mqtt=mqtt)
@@ -270,15 +359,3 @@ def _backend(settings: Settings) -> BackendSettings:
     if settings.backend is None:
         raise AssertionError("the config was read with needs_backend")
     return settings.backend
-
-
-def _start_log(stream: TextIO, level: str) -> None:
-    """Writes our log to `stream`, with the time where a person looks on: supervisors add theirs."""
-    time = "%(asctime)s " if stream.isatty() else ""
-    logging.basicConfig(
-        stream=stream,
-        level=logging.WARNING,
-        format=f"{time}%(levelname)s %(message)s",
-        datefmt="%H:%M:%S",
-    )
-    logging.getLogger("mqtt_http_bridge").setLevel(level)

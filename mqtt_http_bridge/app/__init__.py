@@ -1,1 +1,1 @@
-"""The verbs of the command line, put together from the core and the adapters; threads live here."""
+"""The verbs of the command line, built from the core and the adapters; all threads are here."""

@@ -1,13 +1,14 @@
-"""What the other threads have for the main thread, in the order in which it came."""
+"""Passes items from the other threads to the main thread, in the order in which they came."""
 
 import logging
 import queue
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Final
 
-from mqtt_http_bridge.core.events import Event
+from mqtt_http_bridge.core.events import Disconnected, Dropped, Event, Message
 
 log = logging.getLogger(__name__)
 
@@ -19,19 +20,42 @@ class Stop:
 
 @dataclass(frozen=True, slots=True)
 class ThreadDied:
-    """A thread ended with an exception: what it did is not done any more."""
+    """A thread ended with an exception: its work is no longer done."""
 
     name: str
 
 
-Item = Event | Stop | ThreadDied
+@dataclass(frozen=True, slots=True)
+class Call:
+    """Asks the main thread to do something once it has dealt with all that came before."""
+
+    do: Callable[[], None]
+
+
+Item = Event | Stop | ThreadDied | Call
+
+
+MOST_BYTES: Final = 25_165_824
+"""The most bytes of waiting messages, roughly: the rest is dropped, and the relay is told."""
+FLOOD_BYTES: Final = 1_048_576
+"""Seconds of work for a small machine."""
+MESSAGE_BYTES: Final = 150
+"""Bytes that a message takes beside its payload."""
 
 
 class Inbox:
-    """Any thread and any signal handler may put; one thread gets."""
+    """Any thread may put; one thread gets.
 
-    def __init__(self) -> None:
-        # Not a Queue: a signal handler may put into this one even while `get` is under way.
+    Messages come from one thread. When more wait than MOST_BYTES, they are dropped until the relay
+    has made a new connection: what they said is not known.
+    """
+
+    def __init__(self, most_bytes: int = MOST_BYTES) -> None:
+        self._most_bytes = most_bytes
+        # Each is written by one thread alone, so no lock is needed.
+        self._bytes_put = self._bytes_got = 0
+        self._dropped = 0
+        self._stop: Stop | None = None
         self._items: queue.SimpleQueue[Item] = queue.SimpleQueue()
 
     def __bool__(self) -> bool:
@@ -39,14 +63,48 @@ class Inbox:
 
     def put(self, item: Item) -> None:
         """Adds one, and ends a wait."""
+        if isinstance(item, Message):
+            self._put_message(item)
+            return
+        if isinstance(item, Stop):
+            self._stop = item
         self._items.put(item)
+        if isinstance(item, Disconnected) and self._dropped:
+            # The first was told at once.
+            self._items.put(Dropped(item.moment, messages=self._dropped - 1))
+            self._dropped = 0
+
+    def _put_message(self, message: Message) -> None:
+        size = _size(message)
+        if self._dropped or self._bytes_put + size - self._bytes_got > self._most_bytes:
+            self._dropped += 1
+            if self._dropped == 1:
+                self._items.put(Dropped(message.moment, messages=1))
+            return
+        self._bytes_put += size
+        self._items.put(message)
 
     def get(self, timeout_s: float | None = None) -> Item | None:
-        """The next one, waiting for it; None if there is none within `timeout_s`."""
+        """Returns the next one, waiting for it; None if there is none within `timeout_s`.
+
+        A Stop comes before a flood of messages, which would take long to handle.
+        """
+        if self._stop is not None and self._bytes_put - self._bytes_got > FLOOD_BYTES:
+            stop, self._stop = self._stop, None
+            return stop
         try:
-            return self._items.get(timeout=timeout_s)
+            item = self._items.get(timeout=timeout_s)
         except queue.Empty:
             return None
+        if item is self._stop:
+            self._stop = None
+        if isinstance(item, Message):
+            self._bytes_got += _size(item)
+        return item
+
+
+def _size(message: Message) -> int:
+    return MESSAGE_BYTES + len(message.payload)
 
 
 @contextmanager

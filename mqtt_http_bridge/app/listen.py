@@ -1,4 +1,4 @@
-"""Listens to a GX for some seconds, as the relay would, to tell a person what is there."""
+"""Listens to a GX for some seconds, as the relay would, to show a person what is there."""
 
 import queue
 import random
@@ -9,51 +9,82 @@ from typing import Final
 
 from mqtt_http_bridge.adapters.broker import Broker
 from mqtt_http_bridge.adapters.clock import SystemClock
-from mqtt_http_bridge.core import topics, venus
-from mqtt_http_bridge.core.chargers import SETTLING_S
+from mqtt_http_bridge.app.prefixes import find_prefixes
+from mqtt_http_bridge.core.broker_failure import BrokerFailure, Cause, failure_at
 from mqtt_http_bridge.core.errors import MalformedMessage
-from mqtt_http_bridge.core.events import Connected, Disconnected, Event, Message, Moment
-from mqtt_http_bridge.core.fleet import Fleet
+from mqtt_http_bridge.core.events import (
+    NEVER,
+    Connected,
+    Disconnected,
+    Event,
+    Message,
+    Moment,
+    SubscriptionRefused,
+)
+from mqtt_http_bridge.core.relay.charger import SETTLING_S
+from mqtt_http_bridge.core.relay.chargers import Chargers
+from mqtt_http_bridge.core.relay.serials import Serials
 from mqtt_http_bridge.core.settings import DeviceSettings, MqttSettings
-from mqtt_http_bridge.core.venus import (
+from mqtt_http_bridge.core.venus import topics
+from mqtt_http_bridge.core.venus.keepalive import full_keepalive
+from mqtt_http_bridge.core.venus.paths import SERVICES
+from mqtt_http_bridge.core.venus.payloads import Value, parse
+from mqtt_http_bridge.core.venus.readings import (
     ChargerReading,
     Heartbeat,
     PortalSeen,
     PublishCompleted,
-    Value,
+    read,
 )
 from mqtt_http_bridge.core.views import ChargerView
 
 LOGIN_S: Final = 20.0
 """A GX takes up to 6 s to refuse a login."""
+OLD_GX_S: Final = 4.0
+"""Seconds that a GX may take to answer at all, until it is asked as Venus OS before 3.20 is."""
 ANSWER_S: Final = 8.0
-"""How long a GX may take to tell its portal id and say everything: it takes a tenth of a second,
-and a heartbeat every three."""
+"""Seconds that a GX may take to tell its portal id and say everything: it takes a tenth of a
+second, and a heartbeat every three."""
 STOP_S: Final = 1.0
 
 
 @dataclass(slots=True)
 class GxHeard:
-    """What one GX said."""
+    """The words of one GX."""
 
-    fleet: Fleet
+    on_bus: Chargers
     is_answered: bool = False
+    is_asked_plainly: bool = False
+    """It had not answered to a keepalive with options, and was sent an empty one."""
+    is_old: bool = False
+    """It answers to empty keepalives alone, and has no heartbeat: Venus OS before 3.20."""
     is_completed: bool = False
+    is_retained: bool = False
+    """The broker holds what a charger of it once said: it is no GX's own, but a mirror."""
     ahead_s: float | None = None
-    """How far its clock is ahead of ours, by its heartbeat."""
+    """Seconds by which its clock is ahead of ours, by its heartbeat."""
     chargers: tuple[ChargerView, ...] = ()
 
 
 @dataclass(slots=True)
 class Heard:
-    """What was heard behind one broker."""
+    """The words of all GX devices behind one broker."""
 
     is_connected: bool = False
-    trouble: str = ""
-    """Why there was no connection."""
+    failure: BrokerFailure | None = None
+    """The reason why there was no connection; None if there was one."""
     seen: list[str] = field(default_factory=list)
     """The portal ids that the broker told, in order."""
     gxs: dict[str, GxHeard] = field(default_factory=dict)
+    refused_topics: list[str] = field(default_factory=list)
+    """Topic filters to which the broker will not let us subscribe."""
+    unused_settings: list[str] = field(default_factory=list)
+    """Settings in `device.serials` and `device.ignore` that fit no charger."""
+    prefixes: dict[str, str] = field(default_factory=dict)
+    """Prefixes below which the broker tells of a GX, with its portal id; looked for if nothing was
+    heard."""
+    ended: Moment | None = None
+    """The end of the listening: the moment of what is known about the chargers."""
 
 
 def listen(mqtt: MqttSettings, device: DeviceSettings) -> Heard:
@@ -78,11 +109,16 @@ def listen(mqtt: MqttSettings, device: DeviceSettings) -> Heard:
         session.run(events)
     finally:
         broker.stop(STOP_S)
-    # What has not been said by now is as good as never said.
-    now = clock.now()
+    if session.heard.is_connected and not session.is_any_told:
+        session.heard.prefixes = find_prefixes(mqtt)
+    # What has not been said by now will not come any more.
+    session.heard.ended = now = clock.now()
     now = now.at(now.monotonic_s + SETTLING_S)
     for gx in session.heard.gxs.values():
-        gx.chargers = gx.fleet.views(now)
+        gx.on_bus.establish(-NEVER, now.monotonic_s)
+        gx.chargers = gx.on_bus.views(now)
+        gx.is_old = gx.is_old and gx.ahead_s is None and not gx.is_completed
+    session.heard.unused_settings = session.unused_settings
     return session.heard
 
 
@@ -94,61 +130,102 @@ class _Session:
         self._broker = broker
         self._mqtt = mqtt
         self._device = device
+        self._serials = Serials(device)
         self._echo = f"mqtt-http-bridge {secrets.token_hex(4)}"
 
+    @property
+    def is_any_told(self) -> bool:
+        """Tells whether the broker told of a GX, or one answered."""
+        return bool(self.heard.seen) or any(gx.is_answered for gx in self.heard.gxs.values())
+
+    @property
+    def unused_settings(self) -> list[str]:
+        """Returns the settings that fit no charger that was heard."""
+        return self._serials.unused_settings()
+
     def run(self, events: queue.SimpleQueue[Event]) -> None:
-        deadline_s = time.monotonic() + LOGIN_S
+        hosts = len(self._mqtt.hosts)
+        deadline_s, plain_s = time.monotonic() + LOGIN_S * hosts, NEVER
         while not self._is_done:
             try:
-                event = events.get(timeout=max(0.0, deadline_s - time.monotonic()))
+                due_s = min(deadline_s, plain_s)
+                event = events.get(timeout=max(0.0, due_s - time.monotonic()))
             except queue.Empty:
+                if plain_s < deadline_s:
+                    plain_s = NEVER
+                    self._ask_again()
+                    continue
                 if not self.heard.is_connected:
-                    self.heard.trouble = f"the broker has not answered within {LOGIN_S:.0f} s"
+                    limit = f"{LOGIN_S * hosts:.0f} s"
+                    self.heard.failure = failure_at(self._mqtt.each()[0], Cause.TIMED_OUT, limit)
                 return
             match event:
                 case Connected():
                     self._connect()
                     deadline_s = time.monotonic() + ANSWER_S
-                case Disconnected(_, reason):
-                    self.heard.trouble = reason
-                    return
+                    plain_s = time.monotonic() + OLD_GX_S
+                case Disconnected(_, failure):
+                    self.heard.failure = failure
+                    hosts -= 1
+                    if self.heard.is_connected or hosts == 0:
+                        self.heard.is_connected = False
+                        return
                 case Message():
                     self._hear(event)
+                case SubscriptionRefused(_, topics):
+                    self.heard.refused_topics += topics
 
     @property
     def _is_done(self) -> bool:
         gxs = self.heard.gxs
         is_all_said = all(gx.is_completed and gx.ahead_s is not None for gx in gxs.values())
+        # Of the others of a fleet nothing is asked, so nothing ends the wait but time.
         return bool(gxs) and is_all_said and set(gxs) <= set(self.heard.seen)
 
     def _connect(self) -> None:
-        self.heard.is_connected = True
-        for portal_id in self._mqtt.portal_ids:
+        self.heard.is_connected, self.heard.failure = True, None
+        for portal_id in self._mqtt.own_portal_ids:
             self._ask(portal_id)
 
     def _ask(self, portal_id: str) -> None:
-        self.heard.gxs[portal_id] = GxHeard(Fleet(self._device))
-        self._broker.subscribe(topics.subscriptions(portal_id, topics.SERVICES))
-        self._broker.publish(topics.keepalive_topic(portal_id), venus.full_keepalive(self._echo))
+        self.heard.gxs[portal_id] = GxHeard(Chargers(portal_id, self._device, self._serials))
+        self._broker.subscribe(topics.subscriptions(portal_id, SERVICES))
+        self._broker.publish(topics.keepalive_topic(portal_id), full_keepalive(self._echo))
+
+    def _ask_again(self) -> None:
+        """Asks every GX that has not answered again, as Venus OS before 3.20 understands it.
+
+        One that speaks may have had too many requests at once, which it leaves without an answer.
+        """
+        for portal_id, gx in self.heard.gxs.items():
+            if not gx.is_completed:
+                gx.is_asked_plainly = not gx.is_answered
+                payload = full_keepalive(self._echo) if gx.is_answered else b""
+                self._broker.publish(topics.keepalive_topic(portal_id), payload)
 
     def _hear(self, message: Message) -> None:
         try:
-            reading = venus.read(message.topic, message.payload)
+            reading = read(message.topic, message.payload)
         except MalformedMessage:
             return
         if reading is None:
             return
         if isinstance(reading, PortalSeen) and reading.portal_id not in self.heard.seen:
             self.heard.seen.append(reading.portal_id)
-            if reading.portal_id not in self.heard.gxs and not self._mqtt.portal_ids:
+            is_ours = not self._mqtt.portal_ids and self._mqtt.serves(reading.portal_id)
+            if reading.portal_id not in self.heard.gxs and is_ours:
                 self._ask(reading.portal_id)
         gx = self.heard.gxs.get(reading.portal_id)
-        if gx is None or message.retain:
+        if gx is not None and message.retain and isinstance(reading, ChargerReading):
+            gx.is_retained = True
+        # Whoever is told of has not spoken: any client can tell the broker of a GX.
+        if gx is None or message.retain or isinstance(reading, PortalSeen):
             return
+        gx.is_old = gx.is_old or (gx.is_asked_plainly and not gx.is_answered)
         gx.is_answered = True
         match reading:
             case ChargerReading(_, charger, path, said):
-                gx.fleet.hear(charger, path, said, message.moment.monotonic_s)
+                gx.on_bus.hear(charger, path, said, message.moment.monotonic_s)
             case PublishCompleted(_, echo):
                 gx.is_completed = gx.is_completed or echo in (None, self._echo)
             case Heartbeat():
@@ -156,7 +233,7 @@ class _Session:
 
 
 def _ahead_s(payload: bytes, now: Moment) -> float | None:
-    said = venus.parse_payload(payload)
+    said = parse(payload)
     if isinstance(said, Value) and isinstance(said.value, int | float):
         return said.value - now.utc.timestamp()
     return None

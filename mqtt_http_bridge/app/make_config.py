@@ -1,41 +1,42 @@
-"""The verb `config make`: a first config, from what the installer was told or an older bridge had.
+"""The verb `config make`: a first config, from the installer's options or an older bridge.
 
-Every value is written as JSON, which is YAML as well.
+It is the commented example, with values put into it: as JSON, which is YAML as well.
 """
 
 import configparser
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
+from importlib import resources
 from pathlib import Path
 from typing import Any, Final
 
 from mqtt_http_bridge.adapters.config import load
+from mqtt_http_bridge.adapters.small_files import TooLarge, read_text
 from mqtt_http_bridge.core.errors import ConfigError, LocalFault
 
 OLD_TEXTS: Final = ("backend.url", "backend.api_key", "device.cerbo_serial", "logging.level")
 OLD_NUMBERS: Final = ("backend.timeout", "device.update_interval")
 """The keys that mean the same in the D-Bus bridge's config.ini."""
 
-HEAD: Final = (
-    "# Made by the installer. config.yaml.example has every key and says what it is for.\n"
-)
 
-
-def make_config(path: Path, values: Mapping[str, Any], api_key_file: Path | None) -> None:
+def make_config(path: Path, values: Mapping[str, Any], api_key_file: Path | None) -> bool:
     """Writes a config of `values` and the key in `api_key_file`, for its owner's eyes only.
 
-    Raises ConfigError, and leaves nothing behind, if `run` could not start with it.
+    Without either it writes the example, and returns False: a person has to fill it in. Raises
+    ConfigError, and leaves nothing behind, if `run` could not start with what it was given.
     """
     if path.exists():
         raise ConfigError(f"{path}: expected no file yet, found one: remove it, or edit it")
     if api_key_file:
-        values = {**values, "backend.api_key": _first_line(api_key_file)}
+        values = {**values, "backend.api_key": first_line(api_key_file)}
     draft = path.with_name(f".{path.name}.new")
     try:
         draft.unlink(missing_ok=True)
         draft.touch(mode=0o600, exist_ok=False)
         draft.write_text(document(values), encoding="utf-8")
-        load(draft, {})
+        if values:
+            load(draft, {})
         draft.replace(path)
     except OSError as error:
         raise LocalFault(f"{path}: cannot write it: {error.strerror}") from error
@@ -43,25 +44,37 @@ def make_config(path: Path, values: Mapping[str, Any], api_key_file: Path | None
         raise ConfigError(str(error).replace(str(draft), str(path))) from error
     finally:
         draft.unlink(missing_ok=True)
+    return bool(values)
 
 
 def document(values: Mapping[str, Any]) -> str:
-    """The config file as text: sections in the order in which they first come up."""
-    sections: dict[str, list[str]] = {}
+    """Returns the example with `values` in it, each in the line where its key stands."""
+    example = resources.files("mqtt_http_bridge").joinpath("config.yaml.example")
+    lines = example.read_text(encoding="utf-8").splitlines()
+    places = _places(lines)
     for name, value in values.items():
-        section, _, leaf = name.partition(".")
-        sections.setdefault(section, []).append(
-            f"  {leaf}: {json.dumps(value, ensure_ascii=False)}\n"
-        )
-    return HEAD + "".join(f"\n{name}:\n{''.join(lines)}" for name, lines in sections.items())
+        text = json.dumps(value, ensure_ascii=False)
+        lines[places[name]] = f"  {name.partition('.')[2]}: {text}"
+    return "\n".join(lines) + "\n"
+
+
+def _places(lines: Sequence[str]) -> dict[str, int]:
+    """Finds the line of each key: the one that sets it, or the last comment that shows how to."""
+    set_in, shown_in, section = dict[str, int](), dict[str, int](), ""
+    for place, line in enumerate(lines):
+        heading = re.fullmatch(r"(\w+):", line)
+        section = heading[1] if heading else section
+        if key := re.match(r"  (# )?(\w+):", line):
+            (shown_in if key[1] else set_in)[f"{section}.{key[2]}"] = place
+    return shown_in | set_in
 
 
 def old_values(path: Path) -> tuple[dict[str, Any], list[str]]:
-    """What a config.ini of the D-Bus bridge sets, and the keys in it that have no meaning here."""
+    """Reads a config.ini of the D-Bus bridge; also returns its keys with no meaning here."""
     parser = configparser.ConfigParser(interpolation=None)
     try:
-        parser.read_string(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, configparser.Error) as error:
+        parser.read_string(read_text(path))
+    except (OSError, TooLarge, UnicodeDecodeError, configparser.Error) as error:
         what = str(error).splitlines()[0]
         raise ConfigError(f"{path}: expected the D-Bus bridge's config, found: {what}") from error
     found = {
@@ -80,9 +93,10 @@ def _number(text: str) -> float | str:
         return text
 
 
-def _first_line(path: Path) -> str:
+def first_line(path: Path) -> str:
+    """Returns the API key in a file, without blanks around it. Raises ConfigError."""
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
+        lines = read_text(path).splitlines()
+    except (OSError, TooLarge, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: expected a text file with the API key, found none") from error
     return lines[0].strip() if lines else ""

@@ -1,85 +1,143 @@
-"""The verbs `outbox status`, `list`, `show`, `retry` and `drop`: what waits, for a person."""
+"""The verbs `outbox status`, `list`, `show`, `retry` and `drop`: what is waiting, for a person."""
 
 import json
 import sys
-from dataclasses import asdict
 from pathlib import Path
 
-from mqtt_http_bridge.adapters.outbox import inspection
-from mqtt_http_bridge.adapters.outbox.inspection import Listed, OutboxStatus
-from mqtt_http_bridge.core.errors import LocalFault
+from mqtt_http_bridge.adapters.outbox import Entry, inspection
+from mqtt_http_bridge.adapters.outbox.inspection import OutboxStatus
+from mqtt_http_bridge.app.dialect import DIALECT
+from mqtt_http_bridge.app.outbox_observer import count_waiting, parked_views, room_of
+from mqtt_http_bridge.app.service_state import service_state
+from mqtt_http_bridge.core.errors import LocalFault, MalformedMeasurement
 from mqtt_http_bridge.core.settings import Settings
 
 
 def print_status(settings: Settings, *, as_json: bool) -> None:
     """Prints how the outbox stands. Raises LocalFault."""
-    status = inspection.status(
-        Path(settings.outbox.directory),
-        settings.outbox.max_bytes,
-        settings.device.update_interval_s,
-    )
-    print(json.dumps(asdict(status), indent=1) if as_json else _status_text(status))
+    directory, max_bytes = Path(settings.outbox.directory), settings.outbox.max_bytes
+    status = inspection.status(directory, max_bytes, DIALECT)
+    hours = room_of(status, settings.device.update_interval_s)
+    in_memory = _in_memory(settings)
+    if as_json:
+        print(json.dumps(_status_members(status, hours, in_memory), indent=1))
+    else:
+        print(_status_text(status, hours, in_memory))
 
 
-def _status_text(status: OutboxStatus) -> str:
+def _in_memory(settings: Settings) -> int:
+    """Reads from the state of the service how many entries its memory alone has."""
+    found = service_state(settings.outbox)
+    return found.state.owed.in_memory if found.is_running and found.state is not None else 0
+
+
+def _status_members(status: OutboxStatus, hours: float, in_memory: int) -> dict[str, object]:
+    return {
+        "directory": status.directory,
+        "in_use": status.is_in_use,
+        "waiting": count_waiting(status.portals),
+        "in_memory": in_memory,
+        "waiting_by_gx": {portal.portal_id: portal.count for portal in status.portals},
+        "bytes": status.bytes,
+        "oldest": status.oldest,
+        "parked": [
+            {"serial": p.serial, "count": p.count, "reason": p.reason, "remedy": p.remedy}
+            for p in parked_views(status.portals)
+        ],
+        "damaged": status.damaged,
+        "unreadable": list(status.unreadable),
+        "lost": [
+            {"count": x.count, "since": x.since, "until": x.until, "reason": x.reason}
+            for x in status.lost
+        ],
+        "hours_of_room": hours,
+    }
+
+
+def _status_text(status: OutboxStatus, hours: float, in_memory: int) -> str:
+    waiting = count_waiting(status.portals)
     lines = [
         f"outbox    {status.directory}",
-        f"waiting   {status.waiting}" + (f", the oldest of {status.oldest}" * bool(status.oldest)),
-        f"size      {status.bytes / 1000:.1f} kB, room for {status.hours_of_room:.0f} more hours",
+        f"waiting   {waiting}" + (f", the oldest of {status.oldest}" * bool(status.oldest)),
+        f"size      {status.bytes / 1000:.1f} kB, room for {hours:.0f} more hours",
     ]
-    lines += [f"parked    {p.count} of {p.serial}: {p.reason}" for p in status.parked]
+    if in_memory:
+        lines.append(f"memory    {in_memory} more, which the disk does not take: fix the disk")
+    lines += [
+        f"parked    {p.count} of {p.serial}: {p.reason}: {p.remedy}"
+        for p in parked_views(status.portals)
+    ]
     lines += [f"lost      {loss}" for loss in status.lost]
     if status.damaged:
-        lines.append(f"damaged   {status.damaged} files in {status.directory}/damaged")
+        kept = f"what can be kept is in {status.directory}/damaged: check the disk, then remove it"
+        lines.append(f"damaged   {status.damaged} places: {kept}")
+    lines += [f"unread    {text}" for text in status.unreadable]
     return "\n".join(lines)
 
 
 def print_list(settings: Settings, *, as_json: bool) -> None:
     """Prints one line for each entry. Raises LocalFault."""
-    for entry in inspection.entries(Path(settings.outbox.directory)):
+    for entry in inspection.entries(Path(settings.outbox.directory), DIALECT):
         print(json.dumps(_members(entry)) if as_json else _line(entry))
 
 
-def _members(entry: Listed) -> dict[str, object]:
-    measurement = entry.measurement
+def _members(entry: Entry) -> dict[str, object]:
     return {
         "number": entry.number,
-        "parked": entry.parked_serial,
-        "timestamp": measurement.timestamp.isoformat() if measurement else None,
-        "serials": [device.serial for device in measurement.devices] if measurement else None,
+        "portal_id": entry.portal_id,
+        "parked": list(entry.parked_serials),
+        "timestamp": DIALECT.timestamp(entry.body) or None,
+        "serials": _serials(entry),
     }
 
 
-def _line(entry: Listed) -> str:
-    place = "waiting" if entry.parked_serial is None else "parked "
-    if entry.measurement is None:
-        return f"{entry.number:8}  {place}  damaged"
-    serials = ", ".join(device.serial for device in entry.measurement.devices)
-    return f"{entry.number:8}  {place}  {entry.measurement.timestamp.isoformat()}  {serials}"
+def _serials(entry: Entry) -> list[str] | None:
+    try:
+        return list(DIALECT.read(entry.body).serials)
+    except MalformedMeasurement:
+        return None
+
+
+def _line(entry: Entry) -> str:
+    place = "parked " if entry.parked_serials else "waiting"
+    serials = _serials(entry)
+    contents = ", ".join(serials) if serials is not None else "cannot be read"
+    stamp = DIALECT.timestamp(entry.body) or "no time"
+    return f"{entry.number:8}  {place}  {entry.portal_id}  {stamp}  {contents}"
 
 
 def print_entry(settings: Settings, number: int) -> None:
     """Prints what is stored of an entry, as it will be sent. Raises LocalFault."""
-    bodies = inspection.bodies(Path(settings.outbox.directory), number)
-    if not bodies:
+    entry = inspection.entry(Path(settings.outbox.directory), number, DIALECT)
+    if entry is None:
         raise _no_such_entry(number)
-    for body in bodies:
-        print(body.decode(errors="replace"))
+    print(entry.body.decode(errors="replace"))
 
 
 def retry(settings: Settings) -> None:
     """Has the service try everything now. Raises LocalFault."""
-    inspection.request_retry(Path(settings.outbox.directory))
-    print("the service will try everything again within a minute", file=sys.stderr)
+    if inspection.request_retry(Path(settings.outbox.directory)):
+        print("the service will try everything again within 5 s", file=sys.stderr)
+    else:
+        print("no service uses this outbox: the next start tries everything", file=sys.stderr)
 
 
 def drop(settings: Settings, numbers: list[int] | None, *, parked_only: bool) -> None:
-    """Removes entries for good. Raises LocalFault for a number that none has, after the others."""
+    """Removes entries for good. Raises LocalFault for an unknown number, after the others."""
     directory = Path(settings.outbox.directory)
-    dropped = inspection.drop(directory, numbers, parked_only=parked_only)
-    print(f"dropped {len(dropped)}")
-    if missing := sorted({*(numbers or ())} - {*dropped}):
-        raise _no_such_entry(*missing)
+    missing: set[int] = set()
+    if numbers is not None:
+        missing = set(numbers) - inspection.readable_numbers(directory, DIALECT)
+        numbers = sorted(set(numbers) - missing)
+        if not numbers:
+            raise _no_such_entry(*sorted(missing))
+    dropped = inspection.request_drop(directory, numbers, DIALECT, parked_only=parked_only)
+    if dropped is None:
+        print("the service will drop them within 5 s", file=sys.stderr)
+    else:
+        print(f"dropped {len(dropped)}")
+    if missing:
+        raise _no_such_entry(*sorted(missing))
 
 
 def _no_such_entry(*numbers: int) -> LocalFault:

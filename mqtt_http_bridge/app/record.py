@@ -1,4 +1,4 @@
-"""The verb `record`: what the relay would hear, written down as it comes.
+"""The verb `record`: writes what the relay would hear to a file.
 
 The same core drives the connection, so the GX is woken and asked just as by `run`.
 """
@@ -15,14 +15,17 @@ from typing import Final
 
 from mqtt_http_bridge.adapters.broker import Broker
 from mqtt_http_bridge.adapters.clock import SystemClock
+from mqtt_http_bridge.adapters.machine import on_its_own_gx
 from mqtt_http_bridge.adapters.recording import RecordingWriter
+from mqtt_http_bridge.adapters.standard_streams import say
 from mqtt_http_bridge.app.inbox import Inbox, Stop, watch_threads
-from mqtt_http_bridge.app.loop import hands, run_loop, watch_signals
-from mqtt_http_bridge.core import topics
+from mqtt_http_bridge.app.main_loop import executor, run_loop, watch_signals
 from mqtt_http_bridge.core.anonymize import Anonymizer
+from mqtt_http_bridge.core.errors import LocalFault
 from mqtt_http_bridge.core.events import Event, Message
-from mqtt_http_bridge.core.relay import Relay
+from mqtt_http_bridge.core.relay.relay import Relay
 from mqtt_http_bridge.core.settings import Settings
+from mqtt_http_bridge.core.venus import topics
 
 STOP_BROKER_S: Final = 1.0
 COUNT_EVERY: Final = 50
@@ -31,15 +34,17 @@ COUNT_EVERY: Final = 50
 def record(settings: Settings, path: Path, *, is_anonymous: bool, duration_s: float | None) -> None:
     """Records until Ctrl+C, SIGTERM or the end of `duration_s`.
 
-    Raises a BridgeError if it cannot start or cannot go on. Only the main thread may call it.
+    Raises a BridgeError if it cannot start or cannot go on, or if no message came: then it leaves
+    no file. Only the main thread may call it.
     """
+    settings = on_its_own_gx(settings)
     clock = SystemClock()
     inbox = Inbox()
     broker = Broker(
         settings.mqtt,
         # Not that of the installation: its service may be connected at the same time.
         client_id=f"mqtt-http-bridge-record-{secrets.token_hex(4)}",
-        subscriptions=topics.first_subscriptions(settings.mqtt.portal_ids, settings.mqtt.services),
+        subscriptions=topics.first_subscriptions(settings.mqtt),
         wants=lambda topic: True,
         now=clock.now,
         emit=inbox.put,
@@ -47,15 +52,22 @@ def record(settings: Settings, path: Path, *, is_anonymous: bool, duration_s: fl
     )
     scribe = _Scribe(RecordingWriter(path, clock.now()), is_anonymous=is_anonymous)
     with watch_threads(inbox), watch_signals(inbox), _stop_after(duration_s, inbox):
-        broker.start()
         try:
-            carry_out = hands(broker, store=lambda measurement: None)
+            broker.start()
+            carry_out = executor(broker, store=lambda measurement: None)
             run_loop(Relay(settings), inbox, clock.now, carry_out, scribe.write)
         finally:
             broker.stop(STOP_BROKER_S)
             scribe.write_rest(inbox)
             scribe.close()
-    print(f"{path}: {scribe.messages} messages", file=sys.stderr)
+            if not scribe.messages:
+                path.unlink(missing_ok=True)
+    if not scribe.messages:
+        raise LocalFault(
+            f"{path}: expected messages from {settings.mqtt.place}, found none: not recorded:"
+            " run check"
+        )
+    say(f"{path}: {scribe.messages} messages")
 
 
 @contextmanager
@@ -92,7 +104,7 @@ class _Scribe:
         self._writer.write(event)
 
     def write_rest(self, inbox: Inbox) -> None:
-        """Writes down what the broker read at the very end, and nobody took from the inbox."""
+        """Writes down what the broker read at the very end and is still in the inbox."""
         while (item := inbox.get(0.0)) is not None:
             if isinstance(item, Message) and item.moment.monotonic_s >= self._latest_s:
                 self.write(item)

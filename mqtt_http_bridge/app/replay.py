@@ -7,23 +7,30 @@ import logging
 import sys
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
-from mqtt_http_bridge.adapters.backend import Backend
+from mqtt_http_bridge.adapters.api_keys import ApiKeys
+from mqtt_http_bridge.adapters.backend import Backends, check_authorities
 from mqtt_http_bridge.adapters.clock import SystemClock, boot_id
 from mqtt_http_bridge.adapters.outbox import Boot, Outbox
 from mqtt_http_bridge.adapters.recording import read_recording
-from mqtt_http_bridge.app.loop import write_log
-from mqtt_http_bridge.app.sender import Sender
-from mqtt_http_bridge.core.commands import Command, Log, Store
-from mqtt_http_bridge.core.events import Connected, Event, Message, Moment, Tick
-from mqtt_http_bridge.core.measurement import Measurement, to_json
-from mqtt_http_bridge.core.relay import Relay
-from mqtt_http_bridge.core.settings import Settings
+from mqtt_http_bridge.app.dialect import DIALECT
+from mqtt_http_bridge.app.main_loop import write_log
+from mqtt_http_bridge.app.senders import Senders
+from mqtt_http_bridge.app.storing import Storing
+from mqtt_http_bridge.core.commands import Command, Store
+from mqtt_http_bridge.core.events import AllRead, Connected, Event, Message, Moment, Tick
+from mqtt_http_bridge.core.log import Log
+from mqtt_http_bridge.core.measurement import Measurement
+from mqtt_http_bridge.core.relay.relay import Relay
+from mqtt_http_bridge.core.settings import BackendSettings, Settings
 
 log = logging.getLogger(__name__)
+
+LONGEST_FLUSH_S: Final = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,29 +41,71 @@ class Part:
     to_s: float = float("inf")
     """Both in seconds since the start of the recording."""
     speed: float | None = None
-    """How many recorded seconds go by in one; None: as fast as it can."""
+    """Recorded seconds that go by in one; None: as fast as it can."""
 
 
 def cut(events: Iterable[Event], part: Part) -> Iterator[Event]:
     """The events of `part`; a part that starts within a connection starts with connecting."""
-    is_first = True
+    is_first, tells_reads = True, False
     for event in events:
         if event.moment.monotonic_s > part.to_s:
             return
+        if isinstance(event, Connected):
+            tells_reads = event.tells_reads
         if event.moment.monotonic_s >= part.from_s:
-            if is_first and isinstance(event, Message):
-                yield Connected(event.moment)
+            if is_first and isinstance(event, Message | AllRead):
+                yield Connected(event.moment, tells_reads)
             is_first = False
             yield event
 
 
-def play(relay: Relay, events: Iterable[Event]) -> Iterator[tuple[Moment, list[Command]]]:
-    """What the relay does at each event, and at each deadline of its own between two."""
+See = Callable[[Event, list[Command]], object]
+"""Is shown each event and what the relay made of it."""
+
+
+def play(
+    relay: Relay, events: Iterable[Event], see: See = lambda event, commands: None
+) -> Iterator[tuple[Moment, list[Command]]]:
+    """Yields what the relay does at each event, and at each deadline of its own between two."""
+    for event in _with_deadlines(relay, events):
+        commands = relay.handle(event)
+        see(event, commands)
+        yield event.moment, commands
+
+
+def _with_deadlines(relay: Relay, events: Iterable[Event]) -> Iterator[Event]:
     for event in events:
         while relay.next_deadline_s() < event.moment.monotonic_s:
-            due = event.moment.at(relay.next_deadline_s())
-            yield due, relay.handle(Tick(due))
-        yield event.moment, relay.handle(event)
+            yield Tick(event.moment.at(relay.next_deadline_s()))
+        yield event
+
+
+def stores(
+    settings: Settings,
+    path: Path,
+    part: Part,
+    stopping: threading.Event,
+    *,
+    relay: Relay | None = None,
+    see: See = lambda event, commands: None,
+) -> Iterator[Store]:
+    """Yields what is to be stored of a recording, each at its time if `part` has a speed.
+
+    `relay` makes them, if one is given that somebody looks at; `see` is shown all it does.
+
+    Ends early when `stopping` is set. Raises a BridgeError for a recording that is none.
+    """
+    started_s = time.monotonic()
+    events = cut(read_recording(path), part)
+    for moment, commands in play(relay or Relay(settings), events, see):
+        for command in commands:
+            if isinstance(command, Log):
+                write_log(command)
+            elif isinstance(command, Store):
+                due_s = _due_s(started_s, moment, part)
+                if stopping.wait(max(0.0, due_s - time.monotonic())):
+                    return
+                yield command
 
 
 def measurements(
@@ -66,22 +115,8 @@ def measurements(
     stopping: threading.Event,
     relay: Relay | None = None,
 ) -> Iterator[Measurement]:
-    """The measurements of a recording, each at its time if `part` has a speed.
-
-    `relay` makes them, if one is given that somebody watches.
-
-    Ends early when `stopping` is set. Raises a BridgeError for a recording that is none.
-    """
-    started_s = time.monotonic()
-    for moment, commands in play(relay or Relay(settings), cut(read_recording(path), part)):
-        for command in commands:
-            if isinstance(command, Log):
-                write_log(command.level, command.text)
-            elif isinstance(command, Store):
-                due_s = _due_s(started_s, moment, part)
-                if stopping.wait(max(0.0, due_s - time.monotonic())):
-                    return
-                yield command.measurement
+    """The measurements of a recording, as `stores`."""
+    return (command.measurement for command in stores(settings, path, part, stopping, relay=relay))
 
 
 def _due_s(started_s: float, moment: Moment, part: Part) -> float:
@@ -93,22 +128,33 @@ def _due_s(started_s: float, moment: Moment, part: Part) -> float:
 def print_replay(settings: Settings, path: Path, part: Part) -> None:
     """Prints the measurements of a recording, one a line. Raises a BridgeError."""
     for measurement in measurements(settings, path, part, threading.Event()):
-        sys.stdout.buffer.write(to_json(measurement) + b"\n")
+        sys.stdout.buffer.write(DIALECT.body(measurement) + b"\n")
         sys.stdout.buffer.flush()
 
 
-def post_replay(settings: Settings, backend: Backend, path: Path, part: Part) -> bool:
+def post_replay(settings: Settings, backend: BackendSettings, path: Path, part: Part) -> bool:
     """Sends the measurements of a recording through the outbox; true if it is empty at the end.
 
     Raises a BridgeError.
     """
-    outbox = Outbox(settings.outbox, Boot(boot_id(), SystemClock().distance_s))
-    sender = Sender(outbox, backend, max_rate_per_s=settings.outbox.max_rate_per_s)
-    sender.start()
+    keys = ApiKeys(backend)
+    check_authorities(backend)
+    outbox = Outbox(settings.outbox, DIALECT, Boot(boot_id(), SystemClock().distance_s))
+    senders = Senders(
+        outbox,
+        Backends(backend, DIALECT),
+        DIALECT,
+        keys,
+        max_rate_per_s=settings.outbox.max_rate_per_s,
+        connections=backend.connections,
+    )
+    storing = Storing(outbox, DIALECT, expect=senders.expect, is_clock_trusted=True)
+    outbox.flush(LONGEST_FLUSH_S)
+    senders.start()
     try:
-        for measurement in measurements(settings, path, part, threading.Event()):
-            outbox.append(measurement)
-        return sender.finish()
+        for command in stores(settings, path, part, threading.Event()):
+            storing.store(command)
+        return senders.finish()
     finally:
-        sender.stop(0.0)
+        senders.stop(0.0)
         outbox.close()

@@ -1,139 +1,217 @@
-"""The verbs `discover`, `pin` and `pair`: from a GX to config lines."""
+"""The verb `setup`: carries out the dialogue of `core.setup`, at a terminal or for a script."""
 
-import getpass
-import secrets
+import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, TypeVar
 
 from mqtt_http_bridge.adapters import network, pairing
+from mqtt_http_bridge.adapters.private_files import write_private
+from mqtt_http_bridge.adapters.terminal import ask
+from mqtt_http_bridge.app.check import check
+from mqtt_http_bridge.app.find_gx import find_gx
 from mqtt_http_bridge.app.listen import listen
-from mqtt_http_bridge.core import findings, proposal
-from mqtt_http_bridge.core.errors import LocalFault
-from mqtt_http_bridge.core.findings import Mark
-from mqtt_http_bridge.core.schema import DEFAULT_USERNAME
-from mqtt_http_bridge.core.settings import DeviceSettings, MqttSettings, Secret
-from mqtt_http_bridge.core.topics import SERVICES
+from mqtt_http_bridge.app.make_config import make_config
+from mqtt_http_bridge.app.pair import device_id_in, new_device_id, token_text
+from mqtt_http_bridge.app.pin import is_pinned, save_certificate
+from mqtt_http_bridge.app.try_login import failure_after_waiting
+from mqtt_http_bridge.core.broker_failure import Cause, failure_at
+from mqtt_http_bridge.core.config_settings import DEFAULT_USERNAME
+from mqtt_http_bridge.core.errors import ConfigError, LocalFault
+from mqtt_http_bridge.core.settings import DeviceSettings, MqttSettings
+from mqtt_http_bridge.core.setup import steps
+from mqtt_http_bridge.core.setup.config_values import FileNames, config_values, file_names
+from mqtt_http_bridge.core.setup.dialogue import setup as dialogue
+from mqtt_http_bridge.core.setup.steps import Access, Dialogue, Given, Heard, Looked, Pin, Shown
+from mqtt_http_bridge.core.status import findings
+from mqtt_http_bridge.core.status.findings import all_hold
+from mqtt_http_bridge.core.venus.pairing import NoToken, Token
+from mqtt_http_bridge.core.venus.paths import SERVICES
+from mqtt_http_bridge.core.words import visible
 
-PASSWORD_VARIABLE: Final = "MQTT_HTTP_BRIDGE_MQTT_PASSWORD"  # noqa: S105 - the name of it
-ROLE: Final = "mqtt-http-bridge"
+T = TypeVar("T")
 
-
-def password_from(file: Path | None, environment: Mapping[str, str]) -> Secret | None:
-    """The GX's password: from the environment, or from the first line of a file; else None."""
-    if from_environment := environment.get(PASSWORD_VARIABLE):
-        return Secret(from_environment)
-    if file is None:
-        return None
-    try:
-        lines = file.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise LocalFault(f"{file}: expected a text file with the password, found none") from error
-    return Secret(lines[0]) if lines and lines[0] else None
-
-
-def discover(
-    host: str, port: int | None, certificate: Path | None, password: Secret | None
-) -> None:
-    """Prints a config for the GX at `host`. Raises LocalFault if there is none to be had."""
-    mqtt = MqttSettings(
-        host=host,
-        port=port or (8883 if certificate else 1883),
-        username=DEFAULT_USERNAME if password else None,
-        password=password,
-        tls=certificate is not None,
-        pinned_certificate=str(certificate) if certificate else None,
-        services=SERVICES,
-    )
-    where = f"{mqtt.host}:{mqtt.port}"
-    if error := network.port_error(mqtt.host, mqtt.port):
-        _fail(findings.gx_port(where, error), _secured_hint(mqtt))
-    heard = listen(mqtt, DeviceSettings())
-    if not heard.is_connected:
-        _fail(findings.gx_login(mqtt, heard.trouble))
-    if not heard.seen:
-        _fail(findings.portal_ids((), heard.seen))
-    for portal_id, gx in heard.gxs.items():
-        _tell(f"GX {portal_id}")
-        for finding in findings.chargers(gx.chargers, SERVICES):
-            _tell(f"  {finding.text}" + (f": {finding.fix}" if finding.fix else ""))
-    first = heard.seen[0]
-    if len(heard.seen) > 1:
-        _tell(f"Several GX devices: list those to relay, mqtt.portal_id: {heard.seen}")
-    print(proposal.whole_config(mqtt, first, heard.gxs[first].chargers), end="")
+SECRET_VARIABLES: Final = ("MQTT_HTTP_BRIDGE_API_KEY", "MQTT_HTTP_BRIDGE_MQTT_PASSWORD")
+"""They would beat what was just written."""
 
 
-def _secured_hint(mqtt: MqttSettings) -> str:
-    """What to try where only the port for TLS is open, as the GX has it by default."""
-    if mqtt.tls or network.port_error(mqtt.host, 8883):
-        return ""
-    return (
-        f". Port 8883 is open: the GX is secured: run pin {mqtt.host}, then discover again with"
-        " --certificate gx.pem and the password"
-    )
+def setup(given: Given, config: Path, outbox: str | None) -> tuple[bool, bool]:
+    """Writes the config `config`, and what belongs to it beside it.
 
-
-def _fail(finding: findings.Finding, hint: str = "") -> None:
-    if finding.mark is not Mark.OK:
-        raise LocalFault(f"{finding.step}: {finding.text}: {finding.fix}{hint}")
-
-
-def _tell(text: str) -> None:
-    print(text, file=sys.stderr)
-
-
-def pin(host: str, port: int, output: Path) -> None:
-    """Fetches the certificate of a GX into a file. Raises LocalFault."""
-    try:
-        shown = network.certificate(host, port)
-    except OSError as error:
-        raise LocalFault(
-            f"{host}:{port}: expected a server that speaks TLS, found none"
-            f" ({error.strerror or error}): is MQTT access on? {findings.MENU_MQTT}"
-        ) from error
-    _save_certificate(output, shown)
-    _tell(f"{host}:{port} shows a certificate with")
-    _tell(f"  SHA-256  {shown.sha256}")
-    _tell(f"  subject  {shown.subject}")
-    _tell(f"saved in {output}. Compare it with one fetched elsewhere when in doubt.")
-    lines = ["mqtt:", f"  host: {proposal.quoted(host)}"]
-    lines += [f"  port: {port}"] if port != 8883 else []
-    print("\n".join([*lines, *proposal.tls_lines(str(output))]))
-
-
-def _save_certificate(output: Path, shown: network.Certificate) -> None:
-    """Writes it; a file with another certificate stays as it is."""
-    if output.exists() and network.fingerprints_in(str(output)) != [shown.sha256]:
-        raise LocalFault(
-            f"{output}: expected no file, or this certificate ({shown.sha256}), found another:"
-            " if the GX was reset or replaced, remove the file and run pin again"
+    Returns whether `check` found nothing wrong, and whether the service is to be started.
+    Raises ConfigError, LocalFault and SetupFailed; then no config is left behind.
+    """
+    if config.exists():
+        raise ConfigError(
+            f"{config}: expected no config yet, found one: run check to see how it stands, or name"
+            " another one with -c"
         )
+    if not os.access(config.absolute().parent, os.W_OK | os.X_OK):
+        raise LocalFault(f"{config.absolute().parent}: expected a folder to write to, found none")
+    return carried_out(dialogue(given), _World(given, config, outbox).do)
+
+
+def carried_out(talk: Dialogue[T], do: Callable[[steps.Step], object]) -> T:
+    """Carries out a dialogue step by step, and returns its result."""
     try:
-        output.write_text(shown.pem, encoding="ascii")
-    except OSError as error:
-        raise LocalFault(f"{output}: cannot be written: {error.strerror}") from error
+        step = next(talk)
+        while True:
+            step = talk.send(do(step))
+    except StopIteration as end:
+        result: T = end.value
+        return result
 
 
-def pair(host: str, port: int, certificate: Path, output: Path, password: Secret | None) -> None:
-    """Obtains a token and keeps it in a file. Raises LocalFault."""
-    token = pairing.request_token(
-        host,
-        port,
-        certificate=certificate,
-        role=ROLE,
-        device_id=secrets.token_hex(4),
-        password=password or _asked_password(),
-    )
-    pairing.save_secret(output, token.password)
-    _tell(f"paired: the token is in {output}, which only you can read")
-    lines = ["mqtt:", f"  host: {proposal.quoted(host)}", *proposal.tls_lines(str(certificate))]
-    print("\n".join([*lines, *proposal.token_lines(token.name, str(output))]))
+@dataclass(frozen=True, slots=True)
+class _World:
+    """Carries out the steps: it has the terminal, the network, the folder of the config."""
+
+    given: Given
+    config: Path
+    outbox: str | None
+
+    def do(self, step: steps.Step) -> object:
+        """Carries out one step, and returns its result."""
+        doing: Mapping[type, Callable[[Any], object]] = {
+            steps.Say: lambda step: _say(step.text),
+            steps.Ask: self._ask,
+            steps.Search: lambda _: find_gx(),
+            steps.Look: lambda step: self._look(step.host),
+            steps.LookAtWeb: lambda step: self._look_at_web(step.host),
+            steps.SavePin: lambda step: save_certificate(Path(step.shown.file), step.shown),
+            steps.Listen: lambda step: self._listen(step.access),
+            steps.Pair: self._pair,
+            steps.Write: lambda step: self._write(step.plan),
+            steps.Check: lambda _: self._check(),
+        }
+        return doing[type(step)](step)
+
+    @property
+    def _names(self) -> FileNames:
+        return file_names(self.config.stem)
+
+    def _beside(self, name: str) -> Path:
+        return self.config.with_name(name)
+
+    # --- the person ----------------------------------------------------------------------------
+
+    def _ask(self, step: steps.Ask) -> str:
+        if not self.given.is_interactive:
+            raise ConfigError(f"setup: expected {step.option}, found none, and nobody to ask")
+        hint = " (not shown)" if step.is_secret else f" [{step.default}]" * _is_told(step)
+        return ask(f"{step.question}{hint}", is_secret=step.is_secret) or step.default
+
+    # --- the GX --------------------------------------------------------------------------------
+
+    def _look(self, host: str) -> Looked:
+        ports = self.given.ports
+        mqtt = MqttSettings((host,), ports.mqtt, tls=True)
+        failure = network.port_failure(mqtt)
+        if failure is None:
+            try:
+                return Looked(self._shown(host, ports.mqtt, self._names.certificate))
+            except OSError as error:
+                failure = failure_at(mqtt, Cause.NO_TLS, network.words(error))
+        if network.port_failure(MqttSettings((host,), ports.plain)) is None:
+            return Looked(None, is_plain=True)
+        return Looked(None, failure=failure)
+
+    def _look_at_web(self, host: str) -> Shown | None:
+        if not pairing.is_offered(host, self.given.ports.web):
+            return None
+        try:
+            return self._shown(host, self.given.ports.web, self._names.web_certificate)
+        except OSError:
+            return None
+
+    def _shown(self, host: str, port: int, name: str) -> Shown:
+        shown, path = network.certificate(host, port), self._beside(name)
+        pin = Pin.NEW
+        if path.exists():
+            pin = Pin.SAME if is_pinned(shown, path) else Pin.OTHER
+        return Shown(shown.pem, shown.sha256, shown.subject, pin, str(path))
+
+    def _mqtt(self, access: Access) -> MqttSettings:
+        certificate = self._beside(self._names.certificate)
+        password = access.token.password if access.token else access.password
+        return MqttSettings(
+            hosts=(access.host,),
+            port=access.port,
+            username=_username(access),
+            password=password,
+            tls=access.is_tls,
+            pinned_certificate=str(certificate) if access.is_tls else None,
+            services=SERVICES,
+        )
+
+    def _listen(self, access: Access) -> Heard:
+        mqtt = self._mqtt(access)
+        if access.token is not None and (failure := failure_after_waiting(mqtt)):
+            return Heard(failure)
+        heard = listen(mqtt, DeviceSettings())
+        if not heard.is_connected:
+            return Heard(heard.failure)
+        answered = [portal_id for portal_id in heard.seen if heard.gxs[portal_id].is_answered]
+        chargers = [charger for each in answered for charger in heard.gxs[each].chargers]
+        kinds = {charger.key.service for charger in chargers}
+        return Heard(
+            told=tuple(heard.seen),
+            answered=tuple(answered),
+            services=tuple(service for service in SERVICES if service in kinds),
+            lines=tuple(finding.text for finding in findings.chargers(chargers, SERVICES)),
+        )
+
+    def _pair(self, step: steps.Pair) -> Token | NoToken:
+        path = self._beside(self._names.token)
+        try:
+            token = pairing.request_token(
+                step.host,
+                self.given.ports.web,
+                certificate=self._beside(self._names.web_certificate),
+                device_id=device_id_in(path) or new_device_id(),
+                password=step.password,
+            )
+        except NoToken as error:
+            return error
+        write_private(path, token_text(token))
+        return token
+
+    # --- the files -----------------------------------------------------------------------------
+
+    def _write(self, plan: steps.Plan) -> None:
+        """Writes the secrets first: the config is only there when all that it names is."""
+        names = self._names
+        write_private(self._beside(names.api_key), plan.api_key.reveal() + "\n")
+        written = [self.config, self._beside(names.api_key)]
+        if plan.access.password is not None:
+            write_private(self._beside(names.password), plan.access.password.reveal() + "\n")
+            written.append(self._beside(names.password))
+        make_config(self.config, config_values(plan, names, self.outbox), None)
+        _say(f"Wrote {', '.join(map(str, written))}.")
+
+    def _check(self) -> bool:
+        _say("Checking:")
+        return all_hold(check(self.config, without_secrets(os.environ), as_json=False))
 
 
-def _asked_password() -> Secret | None:
-    """What a person types; nothing where nobody can, or wants to."""
-    if not sys.stdin.isatty():
-        return None
-    typed = getpass.getpass("Network password of the GX (empty: its pairing window is open): ")
-    return Secret(typed) if typed else None
+def _say(text: str) -> None:
+    # What a certificate or a charger says of itself does not speak to the terminal.
+    print(visible(text), file=sys.stderr, flush=True)
+
+
+def _is_told(step: steps.Ask) -> bool:
+    """Tells whether a default is to be shown: a question for yes or no shows its own."""
+    return bool(step.default) and "[" not in step.question
+
+
+def _username(access: Access) -> str | None:
+    if access.token is not None:
+        return access.token.name
+    return DEFAULT_USERNAME if access.password is not None else None
+
+
+def without_secrets(environment: Mapping[str, str]) -> dict[str, str]:
+    """Returns an environment in which the config's own secrets count."""
+    return {name: text for name, text in environment.items() if name not in SECRET_VARIABLES}

@@ -1,28 +1,36 @@
-"""The verb `run`: it subscribes first, and loads what relays the messages while the broker answers.
+"""The verb `run`: subscribes first, and loads the rest of the code while the broker answers.
 
-To load everything takes a GX some seconds. So the connection comes first, with no more than it
-needs. The rest is `relaying`, which also wakes the GX.
+Loading everything takes a GX some seconds. So the connection comes first, with only what it needs.
+The rest is `wiring`, which also wakes the GX.
 """
 
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
 from mqtt_http_bridge.adapters import installation
 from mqtt_http_bridge.adapters.broker import Broker
 from mqtt_http_bridge.adapters.clock import SystemClock
+from mqtt_http_bridge.adapters.machine import on_its_own_gx
 from mqtt_http_bridge.app.inbox import Inbox, watch_threads
-from mqtt_http_bridge.app.loading import loading
-from mqtt_http_bridge.core import topics
 from mqtt_http_bridge.core.events import Tick
 from mqtt_http_bridge.core.settings import BackendSettings, Settings
+from mqtt_http_bridge.core.venus import topics
 
-GATHER_S: Final = 4.0
-"""How long messages are gathered at most: by so much `last_update` may be late. Each time wakes two
-threads, one of them twice, and with what is due that makes just over one wake-up a second."""
+BATCH_S: Final = 4.0
+"""Seconds for which messages are gathered at most: by so much `last_update` may be late. Each time
+wakes two threads, one of them twice, and with what is due that makes just over one wake-up a
+second."""
 ASK_S: Final = 1.0
-"""How long the broker has before the rest is loaded, which would hold the connection up."""
+"""Seconds that the broker has before the rest is loaded, which would hold the connection up."""
 STOP_BROKER_S: Final = 1.0
 """With what the sender has, less than the 5 s within which the service has to have stopped."""
+STACK_BYTES: Final = 2_097_152
+"""Of each thread. A limit on the memory of a process counts all of it, used or not: with the 8 MB
+of most systems, half of what a GX gives would be gone at the start. Python 3.13 needs over 1 MB to
+refuse JSON that is nested too deep."""
 
 
 def run(settings: Settings, backend_settings: BackendSettings) -> None:
@@ -30,17 +38,18 @@ def run(settings: Settings, backend_settings: BackendSettings) -> None:
 
     Raises a BridgeError if it cannot start or cannot go on. Only the main thread may call it.
     """
+    settings = on_its_own_gx(settings)
     inbox, clock = Inbox(), SystemClock()
     distance_s = clock.distance_s
     # From this moment on the relay watches the clock, however long the first connection takes.
     inbox.put(Tick(clock.now()))
-    with watch_threads(inbox), installation.sole(Path(settings.outbox.directory)):
+    only_process = installation.only_process(Path(settings.outbox.directory))
+    with _small_stacks(), watch_threads(inbox), only_process:
         broker = _broker(settings, clock, inbox)
         try:
             broker.start(ASK_S)
             # A signal ends this at once: nothing has been opened yet.
-            with loading():
-                from mqtt_http_bridge.app.relaying import relay
+            from mqtt_http_bridge.app.wiring import relay
 
             relay(
                 settings,
@@ -54,17 +63,29 @@ def run(settings: Settings, backend_settings: BackendSettings) -> None:
             broker.stop(STOP_BROKER_S)
 
 
+@contextmanager
+def _small_stacks() -> Iterator[None]:
+    """Within this, threads are started with stacks of STACK_BYTES."""
+    before = threading.stack_size(STACK_BYTES)
+    try:
+        yield
+    finally:
+        threading.stack_size(before)
+
+
 def _broker(settings: Settings, clock: SystemClock, inbox: Inbox) -> Broker:
     mqtt = settings.mqtt
     return Broker(
         mqtt,
         client_id=mqtt.client_id or installation.client_id(Path(settings.outbox.directory)),
-        subscriptions=topics.first_subscriptions(mqtt.portal_ids, mqtt.services),
-        wants=topics.is_interesting,
+        subscriptions=topics.first_subscriptions(mqtt),
+        wants=topics.interest(mqtt),
+        speaker_of=topics.speaker_of,
         now=clock.now,
         emit=inbox.put,
         draw=_uniform,
-        gather_s=min(GATHER_S, settings.device.update_interval_s),
+        batch_s=min(BATCH_S, settings.device.update_interval_s),
+        tells_reads=True,
     )
 
 

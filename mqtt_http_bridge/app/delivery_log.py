@@ -1,0 +1,113 @@
+"""Logs how delivery goes: each change once, and its end."""
+
+import logging
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+from mqtt_http_bridge.core.delivery.exchange import Exchange
+from mqtt_http_bridge.core.delivery.refusal import Refusal, Scope
+from mqtt_http_bridge.core.delivery.verdict import BackendCondition, Outcome, Verdict
+from mqtt_http_bridge.core.log import Log
+
+log = logging.getLogger(__name__)
+
+_BACKEND: Final = "backend"
+KEYS_REFUSED: Final = "GX devices whose key is refused"
+KEYS_TAKEN: Final = "GX devices whose key is taken again"
+PARKED: Final = "chargers are parked until fixed: see `outbox status`"
+FREED: Final = "chargers are taken again: sending what was parked"
+AGAIN: Final = "the backend takes measurements again"
+
+
+class DeliveryLog:
+    """Keeps what has been logged. The caller holds a lock around every call."""
+
+    def __init__(self) -> None:
+        self._troubles: set[str] = set()
+        """The kinds of trouble that were logged since something was last stored."""
+        self._keys_refused: set[str] = set()
+        """The GX devices whose key was refused, and told of."""
+        self._has_stored = False
+        self._refused: dict[tuple[str, str], Refusal] = {}
+        """By GX and device."""
+
+    def remember(self, portal_id: str, serial: str, refusal: Refusal) -> None:
+        """Takes in what the previous process logged."""
+        self._refused[portal_id, serial] = refusal
+
+    def note(self, portal_id: str, exchange: Exchange) -> None:
+        """Tells what came of an exchange of what a GX has measured."""
+        if exchange.last is None:
+            return
+        if exchange.stored:
+            self._note_stored(portal_id)
+        elif exchange.last.outcome is Outcome.KEY_REFUSED:
+            self._note_key_refused(portal_id, exchange.last)
+        elif not exchange.is_answered:
+            self.note_unheard(exchange.last)
+        elif exchange.last.condition is BackendCondition.ANSWERING:
+            for serial in sorted(exchange.owed & exchange.not_stored):
+                self._warn(f"not stored {serial}", exchange.last)
+
+    def note_unheard(self, verdict: Verdict) -> None:
+        """Logs an answer that says nothing about any device, or the lack of an answer."""
+        kind = f"{verdict.outcome.name} {verdict.cause.code if verdict.cause else ''}"
+        self._warn(kind, verdict)
+
+    def _note_key_refused(self, portal_id: str, verdict: Verdict) -> None:
+        """Logs it for the GX: others may have a key that works."""
+        if portal_id not in self._keys_refused:
+            self._keys_refused.add(portal_id)
+            text = f"not delivered, kept in the outbox: {verdict.reason}, for the GX {portal_id}"
+            about = f"key of {portal_id}"
+            self._write(Log.warning(text, kind="key refused", about=about, crowd=KEYS_REFUSED))
+
+    def _note_stored(self, portal_id: str) -> None:
+        if portal_id in self._keys_refused:
+            self._keys_refused.remove(portal_id)
+            text = f"{AGAIN}, with the key of the GX {portal_id}"
+            about = f"key of {portal_id}"
+            self._write(Log.info(text, about=about, is_end=True, crowd=KEYS_TAKEN))
+        if self._troubles or not self._has_stored:
+            text = AGAIN if self._troubles else "the backend takes measurements"
+            self._write(Log.info(text, about=_BACKEND, is_end=True))
+        self._troubles.clear()
+        self._has_stored = True
+
+    def _warn(self, kind: str, verdict: Verdict) -> None:
+        if kind not in self._troubles:
+            self._troubles.add(kind)
+            remedy = f": {verdict.remedy}" if verdict.remedy else ""
+            self._write(
+                Log.warning(
+                    f"not delivered, kept in the outbox: {verdict.reason}{remedy}",
+                    kind=f"not delivered: {kind}",
+                    about=_BACKEND,
+                )
+            )
+
+    def note_refused(self, portal_id: str, refused: Mapping[str, Refusal]) -> None:
+        """Logs devices for which nothing is stored until somebody fixes something."""
+        for serial, refusal in refused.items():
+            known = self._refused.get((portal_id, serial))
+            if known is None or known.cause is not refusal.cause:
+                self._refused[portal_id, serial] = refusal
+                is_one = refusal.scope is Scope.REPORT
+                what = f"one reading of {serial}" if is_one else f"readings of {serial}"
+                text = f"parked until fixed: {what}: {refusal.said}"
+                text = f"{text}: {refusal.cause.remedy}"
+                about = f"{serial} of {portal_id}"
+                kind = f"parked: {about}: {refusal.cause.code}"
+                self._write(Log.warning(text, kind=kind, about=about, crowd=PARKED))
+
+    def note_freed(self, portal_id: str, serials: Iterable[str]) -> None:
+        """Logs devices that are stored again."""
+        for serial in serials:
+            if self._refused.pop((portal_id, serial), None) is not None:
+                text = f"the backend takes readings of {serial} again: sending what was parked"
+                about = f"{serial} of {portal_id}"
+                self._write(Log.info(text, about=about, is_end=True, crowd=FREED))
+
+    def _write(self, line: Log) -> None:
+        level = logging.getLevelNamesMapping()[line.level]
+        log.log(level, "%s", line.text, extra={"line": line})

@@ -1,0 +1,33 @@
+"""Finds the GX devices of this network: by SSDP, and by name where none answers."""
+
+import queue
+import threading
+from dataclasses import replace
+from typing import Final
+
+from mqtt_http_bridge.adapters import machine, network, ssdp
+from mqtt_http_bridge.core.venus.announcement import Found
+
+NAME_S: Final = 2.0
+"""The time that a name server may take beyond the search."""
+
+
+def find_gx() -> Found:
+    """Searches for ssdp.SEARCH_S; the name is looked up meanwhile."""
+    names = queue.SimpleQueue[str]()
+    # Nobody waits for the thread: how long a name takes is up to the system.
+    threading.Thread(target=_look_up, args=[names], name="name", daemon=True).start()
+    found = ssdp.search()
+    if found.announcements:
+        return found
+    try:
+        return replace(found, by_name=names.get(timeout=NAME_S))
+    except queue.Empty:
+        return found
+
+
+def _look_up(names: "queue.SimpleQueue[str]") -> None:
+    try:
+        names.put(network.addresses(machine.GX_NAME)[0])
+    except (OSError, UnicodeError, IndexError):
+        names.put("")

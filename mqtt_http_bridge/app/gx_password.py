@@ -1,0 +1,24 @@
+"""Reads a GX's password from elsewhere than a config."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+from mqtt_http_bridge.adapters.small_files import TooLarge, read_text
+from mqtt_http_bridge.core.errors import LocalFault
+from mqtt_http_bridge.core.settings import Secret
+
+PASSWORD_VARIABLE: Final = "MQTT_HTTP_BRIDGE_MQTT_PASSWORD"  # noqa: S105 - the name of it
+
+
+def password_from(file: Path | None, environment: Mapping[str, str]) -> Secret | None:
+    """The GX's password: from the environment, or from the first line of a file; else None."""
+    if from_environment := environment.get(PASSWORD_VARIABLE):
+        return Secret(from_environment)
+    if file is None:
+        return None
+    try:
+        lines = read_text(file).splitlines()
+    except (OSError, TooLarge, UnicodeDecodeError) as error:
+        raise LocalFault(f"{file}: expected a text file with the password, found none") from error
+    return Secret(lines[0]) if lines and lines[0] else None

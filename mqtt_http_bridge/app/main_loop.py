@@ -1,0 +1,211 @@
+"""The main loop: events from the inbox into the relay, its commands out to the world.
+
+The broker's thread, that of signals and dying threads put into the inbox; the thread that runs the
+loop alone owns the relay.
+"""
+
+import logging
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from types import FrameType
+from typing import TYPE_CHECKING, Final, Protocol
+
+from mqtt_http_bridge.app.inbox import Call, Inbox, Item, Stop, ThreadDied
+from mqtt_http_bridge.core.commands import (
+    Command,
+    NoteClockStep,
+    Publish,
+    ReadAtOnce,
+    Reconnect,
+    Store,
+    Subscribe,
+    Unsubscribe,
+)
+from mqtt_http_bridge.core.errors import BridgeError
+from mqtt_http_bridge.core.events import LONGEST_WAIT_S, Event, Moment, Tick
+from mqtt_http_bridge.core.log import Log
+from mqtt_http_bridge.core.relay.relay import Relay
+from mqtt_http_bridge.core.words import visible
+
+if TYPE_CHECKING:
+    from mqtt_http_bridge.adapters.broker import Broker
+
+log = logging.getLogger(__name__)
+
+
+ENDING: Final = (signal.SIGTERM, signal.SIGINT)
+
+
+class ThreadFailed(BridgeError):
+    """A thread has died: the supervisor has to restart the process."""
+
+
+class Observer(Protocol):
+    """Watches the relay at work, and may have something to log."""
+
+    def next_deadline_s(self) -> float:
+        """Returns when to call `see` even if nothing has happened; infinity for never."""
+
+    def see(self, event: Event, commands: Sequence[Command]) -> Sequence[Command]:
+        """Is shown the result of an event; the commands that it returns are carried out too."""
+
+
+def run_loop(
+    relay: Relay,
+    inbox: Inbox,
+    now: Callable[[], Moment],
+    carry_out: Callable[[Command], None],
+    tap: Callable[[Event], None] = lambda event: None,
+    *,
+    observer: Observer | None = None,
+    earliest_s: float = -float("inf"),
+    read_by: Callable[[float], None] = lambda due_s: None,
+    turn: Callable[[], None] = lambda: None,
+) -> None:
+    """Runs until Stop; `tap` sees each event as the relay will, before the relay does.
+
+    What came before `earliest_s` counts as having come then: nothing could be done about it.
+    `observer` is shown each event after the relay. `read_by` is told when one of the two
+    acts next, so that what is held up comes in before that.
+    `turn` is called every LONGEST_WAIT_S at least, or something in here stands still.
+    Raises ThreadFailed when a thread has died.
+    """
+    latest_s = earliest_s
+    while True:
+        item = _next(inbox, now, _due_s(relay, observer), turn)
+        if isinstance(item, Stop):
+            return
+        if isinstance(item, ThreadDied):
+            raise ThreadFailed(f"the thread {item.name} has died: the lines above tell why")
+        if isinstance(item, Call):
+            item.do()
+            continue
+        event = _not_before(item, latest_s)
+        latest_s = event.moment.monotonic_s
+        tap(event)
+        commands = relay.handle(event)
+        if observer is not None:
+            commands += observer.see(event, commands)
+        # Before they are carried out, as a disk may be slow.
+        read_by(_due_s(relay, observer))
+        for command in commands:
+            carry_out(command)
+
+
+def _due_s(relay: Relay, observer: Observer | None) -> float:
+    """Returns when something is to be done although nothing has happened; infinity for never."""
+    if observer is None:
+        return relay.next_deadline_s()
+    return min(relay.next_deadline_s(), observer.next_deadline_s())
+
+
+def _next(inbox: Inbox, now: Callable[[], Moment], due_s: float, turn: Callable[[], None]) -> Item:
+    """Waits for what comes next: an item of the inbox, or a Tick once `due_s` has come.
+
+    No single wait is long, as `due_s` may come while the machine sleeps.
+    """
+    while True:
+        turn()
+        # While there is much to do, no clock is read.
+        wait_s = 0.0 if inbox else due_s - now().monotonic_s
+        item = inbox.get(min(max(0.0, wait_s), LONGEST_WAIT_S))
+        if item is not None:
+            return item
+        if wait_s <= LONGEST_WAIT_S:
+            return Tick(now())
+
+
+def _not_before(event: Event, latest_s: float) -> Event:
+    """`event`, moved to `latest_s` if it came before: a Tick may overtake it in the inbox."""
+    if event.moment.monotonic_s >= latest_s:
+        return event
+    return replace(event, moment=event.moment.not_before(latest_s))
+
+
+def executor(
+    broker: "Broker",
+    store: Callable[[Store], None],
+    note_clock_step: Callable[[float], None] = lambda step_s: None,
+) -> Callable[[Command], None]:
+    """Returns what carries out the relay's commands: on the broker, in the outbox, in the log."""
+
+    def carry_out(command: Command) -> None:
+        match command:
+            case Subscribe(topics):
+                broker.subscribe(topics)
+            case Unsubscribe(topics):
+                broker.unsubscribe(topics)
+            case ReadAtOnce():
+                broker.read_at_once()
+            case Publish(topic, payload):
+                broker.publish(topic, payload)
+            case Store():
+                store(command)
+            case NoteClockStep(step_s):
+                note_clock_step(step_s)
+            case Reconnect():
+                broker.drop()
+            case Log():
+                write_log(command)
+
+    return carry_out
+
+
+def write_log(line: Log) -> None:
+    """Writes a line that the relay wants in the log, whatever devices have said in it."""
+    level = logging.getLevelNamesMapping()[line.level]
+    log.log(level, "%s", visible(line.text), extra={"line": line})
+
+
+@contextmanager
+def watch_signals(inbox: Inbox) -> Iterator[None]:
+    """Within this, SIGTERM and Ctrl+C put Stop into the inbox.
+
+    A second signal ends the process at once. Only the main thread may enter.
+    """
+
+    def note_first(number: int, _frame: FrameType | None) -> None:
+        signal.signal(number, previous_handlers[signal.Signals(number)])
+
+    previous_handlers = {number: signal.getsignal(number) for number in ENDING}
+    with _put_at_signals(inbox):
+        try:
+            for number in ENDING:
+                signal.signal(number, note_first)
+            yield
+        finally:
+            for number, handler in previous_handlers.items():
+                signal.signal(number, handler)
+
+
+@contextmanager
+def _put_at_signals(inbox: Inbox) -> Iterator[None]:
+    """Within this a thread puts Stop into the inbox for each signal that ends and has a handler.
+
+    The handler itself would not do. Python runs it in the main thread, after the step that this
+    thread is at. That step may be a wait for the inbox which the signal does not end: because it
+    came just before the wait, or met another thread. The number of a signal is written to the pipe
+    at once, in whatever thread the signal met.
+    """
+    read_end, write_end = os.pipe()
+    os.set_blocking(write_end, False)
+
+    def pass_on() -> None:
+        while numbers := os.read(read_end, 64):
+            if not set(numbers).isdisjoint(ENDING):
+                inbox.put(Stop())
+
+    thread = threading.Thread(target=pass_on, name="signals", daemon=True)
+    thread.start()
+    previous_end = signal.set_wakeup_fd(write_end, warn_on_full_buffer=False)
+    try:
+        yield
+    finally:
+        signal.set_wakeup_fd(previous_end)
+        os.close(write_end)
+        thread.join()
+        os.close(read_end)

@@ -1,0 +1,125 @@
+"""The verb `pin`: fetches both certificates of a GX, to trust only those from then on.
+
+The first time nothing vouches for what is fetched but the network it comes through: trust on first
+use. From then on a certificate with another key is refused, here as everywhere.
+"""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final, Protocol
+
+from mqtt_http_bridge.adapters import network, tls
+from mqtt_http_bridge.adapters.connection_error import failure_of
+from mqtt_http_bridge.app.check_gx import port_fix
+from mqtt_http_bridge.core import proposal
+from mqtt_http_bridge.core.errors import LocalFault
+from mqtt_http_bridge.core.fingerprint import FIRST_USE
+from mqtt_http_bridge.core.settings import MqttSettings
+from mqtt_http_bridge.core.words import visible
+
+MQTT_PORT: Final = 8883
+WEB_PORT: Final = 443
+
+
+def pin(
+    host: str,
+    port: int,
+    output: Path,
+    *,
+    web_port: int,
+    web_output: Path,
+    fingerprint: str | None = None,
+    web_fingerprint: str | None = None,
+) -> None:
+    """Saves the broker's certificate, and that of the web server where there is one.
+
+    With a fingerprint, no other certificate is saved. Raises LocalFault.
+    """
+    try:
+        pin_one(host, port, output, fingerprint)
+    except OSError as error:
+        raise LocalFault(_not_there(host, port, error)) from error
+    try:
+        pin_one(host, web_port, web_output, web_fingerprint)
+        is_web = True
+    except OSError as error:
+        is_web = False
+        if web_fingerprint is not None:
+            raise LocalFault(
+                f"{host}:{web_port}: expected a web server that speaks TLS, found none"
+                f" ({error.strerror or error})"
+            ) from error
+        text = f"{host}:{web_port}: no web server that speaks TLS, which pair would need"
+        print(text, file=sys.stderr)
+    if fingerprint is None or (web_fingerprint is None and is_web):
+        print("\n".join(FIRST_USE), file=sys.stderr)
+    lines = ["mqtt:", f"  host: {proposal.quoted(host)}"]
+    lines += [f"  port: {port}"] if port != MQTT_PORT else []
+    print("\n".join([*lines, *proposal.tls_lines(str(output))]))
+
+
+def _not_there(host: str, port: int, error: OSError) -> str:
+    """Distinguishes a closed port, a port without TLS, and a name that does not resolve."""
+    mqtt = MqttSettings(hosts=(host,), port=port, tls=True)
+    failure = failure_of(error, mqtt, network.CONNECT_S)
+    return f"{failure}: {port_fix(mqtt, failure) or failure.remedy}"
+
+
+def pin_one(host: str, port: int, output: Path, fingerprint: str | None = None) -> None:
+    """Shows the certificate of one server, and saves it. Raises OSError and LocalFault."""
+    shown = network.certificate(host, port)
+    must_be(shown, fingerprint, f"{host}:{port}")
+    save_certificate(output, shown)
+    for line in certificate_lines(shown, f"{host}:{port}"):
+        print(line, file=sys.stderr)
+    print(f"  saved in {output}", file=sys.stderr)
+
+
+def certificate_lines(shown: network.Certificate, where: str) -> Iterator[str]:
+    """Shows a certificate so that a person can compare it."""
+    yield f"{where} shows a certificate with"
+    yield f"  SHA-256  {shown.sha256}"
+    yield f"  subject  {visible(shown.subject)}"
+
+
+def must_be(shown: network.Certificate, fingerprint: str | None, where: str) -> None:
+    """Raises LocalFault if a certificate has another fingerprint than the one asked for."""
+    if fingerprint is not None and shown.sha256 != fingerprint:
+        raise LocalFault(
+            f"{where}: expected a certificate with the fingerprint {fingerprint}, found"
+            f" {shown.sha256}: somebody else answers there, or the fingerprint is that of another"
+            " certificate: a GX has one for MQTT and another one for the web"
+        )
+
+
+class Showable(Protocol):
+    """A certificate, by whatever module it was fetched."""
+
+    @property
+    def pem(self) -> str: ...  # noqa: D102
+    @property
+    def sha256(self) -> str: ...  # noqa: D102
+
+
+def save_certificate(output: Path, shown: Showable) -> None:
+    """Writes it; a file with the certificate of another key stays as it is. Raises LocalFault."""
+    if output.exists() and not is_pinned(shown, output):
+        raise LocalFault(
+            f"{output}: expected no file, or this certificate ({shown.sha256}), found another:"
+            " if the GX was reset or replaced, remove the file and run pin again"
+        )
+    temporary = output.with_name(f"{output.name}.new")
+    try:
+        temporary.write_text(shown.pem, encoding="ascii")
+        temporary.replace(output)
+    except OSError as error:
+        raise LocalFault(f"{output}: cannot be written: {error.strerror}") from error
+
+
+def is_pinned(shown: Showable, path: Path) -> bool:
+    """Tells whether a certificate has a key that the file at `path` pins."""
+    try:
+        return tls.is_pinned(shown.pem, path)
+    except tls.NoCertificate:
+        return False

@@ -1,0 +1,134 @@
+"""Watches the relay at work: counts, keeps the history, and takes a look when somebody asks.
+
+A look costs something for each GX, so it is only taken when needed. The thread that owns the relay
+takes it and publishes it with one assignment: readers need no lock, and cannot hold up the writer.
+"""
+
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from typing import Final, Protocol
+
+from mqtt_http_bridge.app.inbox import Call, Inbox
+from mqtt_http_bridge.core.commands import Command, Store
+from mqtt_http_bridge.core.events import NEVER, Connected, Disconnected, Event, Moment
+from mqtt_http_bridge.core.log import Log
+from mqtt_http_bridge.core.measurement import Measurement
+from mqtt_http_bridge.core.status.history import SHORTEST_SPAN_S, History, HistoryView
+from mqtt_http_bridge.core.status.well import spacing_s
+from mqtt_http_bridge.core.views import RelayView
+
+MOST_AT_ONCE: Final = 20
+"""With more GX devices, a measurement is no reason to look at once: there is always one."""
+PATIENCE_S: Final = 2.0
+"""Seconds for which somebody waits for a look. The thread that owns the relay may be held up."""
+
+
+NOTHING: Final = History(SHORTEST_SPAN_S)
+
+
+class Teller(Protocol):
+    """Reports the state at intervals."""
+
+    @property
+    def due_s(self) -> float:
+        """From when on it wants to look, at the next event that there is."""
+
+    @property
+    def deadline_s(self) -> float:
+        """The moment of its next look, if nothing happens before; not earlier than `due_s`."""
+
+    def tell(self, now: Moment, relay: RelayView) -> Iterable[Log]:
+        """Looks; what it gives goes to the log."""
+
+
+class RelayObserver:
+    """Sees each event and its result, in the thread that owns the relay."""
+
+    def __init__(
+        self,
+        view: Callable[[Moment], RelayView],
+        started: Moment,
+        *,
+        history: History | None = None,
+        tellers: Sequence[Teller] = (),
+    ) -> None:
+        """`view` tells how the relay stands; `history` is there if somebody may ask for it."""
+        self.latest = RelayView(moment=started)
+        self.history = history
+        self._view = view
+        self._measurements = 0
+        self._has_news = False
+        self._tellers = tellers
+
+    def next_deadline_s(self) -> float:
+        """Tells when to call `see` although nothing has happened; infinity for never."""
+        return min((teller.deadline_s for teller in self._tellers), default=NEVER)
+
+    def see(self, event: Event, commands: Sequence[Command]) -> list[Log]:
+        """Looks at what became of an event; returns what is to be told of it in the log."""
+        for command in commands:
+            if isinstance(command, Store):
+                self._take_in(command.measurement)
+        if isinstance(event, Connected | Disconnected):
+            self._has_news = True
+        now = event.moment
+        due = [teller for teller in self._tellers if now.monotonic_s >= teller.due_s]
+        if due:
+            self.look(now)
+        return [line for teller in due for line in teller.tell(now, self.latest)]
+
+    def _take_in(self, measurement: Measurement) -> None:
+        self._measurements += 1
+        self._has_news = True
+        if self.history is not None:
+            self.history.add(measurement)
+
+    def look(self, now: Moment) -> None:
+        """Makes `latest` as of `now`."""
+        self._has_news = False
+        self.latest = replace(self._view(now), measurements=self._measurements)
+
+    def is_old(self, now: Moment) -> bool:
+        """Tells whether it is time for another look, with so many GX devices as there are."""
+        sites, age_s = len(self.latest.sites), now.monotonic_s - self.latest.moment.monotonic_s
+        return age_s >= spacing_s(sites) or (self._has_news and sites <= MOST_AT_ONCE)
+
+
+class Asker:
+    """Asks the thread that owns the relay how it stands. Any other thread may call it.
+
+    If that thread does not answer in time, what was known before is given: it bears its moment.
+    """
+
+    def __init__(self, observer: RelayObserver, inbox: Inbox, now: Callable[[], Moment]) -> None:
+        self._observer = observer
+        self._inbox = inbox
+        self._now = now
+        self._histories: dict[bool, HistoryView] = {}
+
+    def relay(self) -> RelayView:
+        """Tells how the relay stands."""
+        if self._observer.is_old(self._now()):
+            self._ask(lambda: self._observer.look(self._now()))
+        return self._observer.latest
+
+    def history(self, *, is_recent: bool) -> HistoryView:
+        """The last day of each charger, or, if `is_recent`, what is new in it."""
+        kept = self._observer.history or NOTHING
+
+        def look() -> None:
+            self._histories[is_recent] = kept.view(is_recent=is_recent)
+
+        self._ask(look)
+        return self._histories.get(is_recent) or NOTHING.view()
+
+    def _ask(self, look: Callable[[], None]) -> None:
+        is_done = threading.Event()
+
+        def do() -> None:
+            look()
+            is_done.set()
+
+        self._inbox.put(Call(do))
+        is_done.wait(PATIENCE_S)

@@ -1,0 +1,200 @@
+"""The threads that send: each has one POST under way at a time, over a connection of its own.
+
+One of the idle threads waits for news of the outbox, and the others wait to take its place: so a
+new measurement wakes only one thread. No thread is started for a POST, and none waits longer than
+10 s: who watches them hears of each turn.
+"""
+
+import logging
+import random
+import threading
+import time
+from collections.abc import Callable
+from typing import Final
+
+from mqtt_http_bridge.adapters.outbox import Outbox
+from mqtt_http_bridge.app.clock_check import ClockCheck
+from mqtt_http_bridge.app.dispatcher import LONGEST_WAIT_S, Dispatcher, Keys, Poster
+from mqtt_http_bridge.core.backoff import Draw
+from mqtt_http_bridge.core.delivery.answers import Answer
+from mqtt_http_bridge.core.delivery.dialect import Dialect
+from mqtt_http_bridge.core.delivery.exchange import Exchange
+from mqtt_http_bridge.core.delivery.plan import Job
+from mqtt_http_bridge.core.delivery.verdict import Verdict
+from mqtt_http_bridge.core.watchdog import Progress
+
+log = logging.getLogger(__name__)
+
+MOST_CONNECTIONS: Final = 8
+"""The limit unless `backend.connections` says otherwise."""
+START_S: Final = 60.0
+"""The time that a thread may take to begin, on a machine with much else to do."""
+
+
+def _nobody_looks(answer: Answer, verdict: Verdict) -> None:
+    """Stands for whoever might want to know what came of each POST."""
+
+
+def _nobody_counts(job: Job, exchange: Exchange, timestamp: str) -> None:
+    """Stands for whoever might want to know what came of each entry."""
+
+
+def _nobody_watches(progress: Progress) -> None:
+    """Stands for whoever might want to know that a thread goes on."""
+
+
+class Senders:
+    """Owns the threads. What they share is the dispatcher."""
+
+    def __init__(
+        self,
+        outbox: Outbox,
+        make_backend: Callable[[], Poster],
+        dialect: Dialect,
+        keys: Keys,
+        *,
+        max_rate_per_s: float,
+        connections: int | None = None,
+        on_verdict: Callable[[Answer, Verdict], None] = _nobody_looks,
+        on_entry: Callable[[Job, Exchange, str], None] = _nobody_counts,
+        watch: Callable[[Progress], None] = _nobody_watches,
+        longest_post_s: float = 120.0,
+        now_s: Callable[[], float] = time.monotonic,
+        draw: Draw = random.uniform,
+    ) -> None:
+        """Starts nothing yet.
+
+        Each thread calls `make_backend` once. `on_verdict` is called with what came of each POST,
+        and `on_entry` with what came of each entry, by one thread at a time. `watch` is given the
+        progress of each thread as that is started; a POST takes `longest_post_s` at most.
+        """
+        self._outbox = outbox
+        self._make_backend = make_backend
+        self._most = connections or MOST_CONNECTIONS
+        self._watch = watch
+        self._longest_post_s = longest_post_s
+        self._dispatcher = Dispatcher(
+            outbox,
+            dialect,
+            keys,
+            max_rate_per_s=max_rate_per_s,
+            now_s=now_s,
+            draw=draw,
+            on_verdict=on_verdict,
+            on_entry=on_entry,
+        )
+        self._stopping = threading.Event()
+        self._waiting = threading.Lock()
+        """Held by the one thread that waits for news."""
+        self._resting = threading.Condition()
+        self._threads: list[threading.Thread] = []
+        self._starting = threading.Lock()
+
+    @property
+    def expect(self) -> Callable[[str], None]:
+        """Is to be called with the portal id of what is about to be stored; it never waits."""
+        return self._dispatcher.expect
+
+    def start(self, clock_check: ClockCheck | None = None) -> None:
+        """Starts the first thread; if the clock is checked, nothing is sent before."""
+        waiting = sum(portal.count for portal in self._outbox.view().portals)
+        if waiting:
+            log.info("%d measurements wait from before", waiting)
+        self._start_thread(clock_check)
+
+    def _start_thread(self, clock_check: ClockCheck | None = None) -> None:
+        name = f"sender {len(self._threads) + 1}"
+        progress = Progress(name, time.monotonic)
+        progress.busy(START_S)
+        self._watch(progress)
+        thread = threading.Thread(
+            target=self._run, args=(progress, clock_check), name=name, daemon=True
+        )
+        self._threads.append(thread)
+        self._dispatcher.use_connections(len(self._threads))
+        thread.start()
+
+    def finish(self, timeout_s: float = 60.0) -> bool:
+        """Waits until all that was stored is sent, or has to wait for another try.
+
+        Returns whether nothing is left. For the thread that stores. The outbox has `timeout_s` for
+        taking in what was stored.
+        """
+        self._outbox.flush(timeout_s)
+        self._dispatcher.look_at_all()
+        with self._resting:
+            while not self._resting.wait_for(lambda: self._dispatcher.is_at_rest, timeout=1.0):
+                if not self._threads[0].is_alive():
+                    break
+        return not any(portal.count or portal.parked for portal in self._outbox.view().portals)
+
+    def stop(self, timeout_s: float) -> None:
+        """Ends the threads after the POSTs under way, waiting at most `timeout_s` for all of them.
+
+        A POST that takes longer is left to its fate: its entry stays in the outbox.
+        """
+        ends_s = time.monotonic() + timeout_s
+        self._stopping.set()
+        self._dispatcher.wake()
+        for thread in self._threads:
+            thread.join(max(0.0, ends_s - time.monotonic()))
+        self._dispatcher.abandon()
+
+    # --- the threads -------------------------------------------------------------------------
+
+    def _run(self, progress: Progress, clock_check: ClockCheck | None) -> None:
+        backend = self._make_backend()
+
+        def before_post() -> None:
+            progress.busy(self._longest_post_s)
+
+        if clock_check is not None:
+            self._check_clock(clock_check, backend, before_post)
+        while not self._stopping.is_set():
+            progress.turn()
+            job = self._next_job()
+            if job is not None:
+                self._dispatcher.send(job, backend, before_post)
+                if len(self._threads) > 1 and self._dispatcher.is_more_due:
+                    self._dispatcher.wake()
+        backend.close()
+        progress.end()
+
+    def _check_clock(
+        self, clock_check: ClockCheck, backend: Poster, before_post: Callable[[], None]
+    ) -> None:
+        while not self._stopping.is_set():
+            before_post()
+            wait_s = clock_check.ask(backend, self._dispatcher.note_unheard)
+            if wait_s is None:
+                return
+            self._stopping.wait(wait_s)
+
+    def _next_job(self) -> Job | None:
+        """Gives what is to be sent, waiting for it for a while."""
+        job = self._dispatcher.choose()
+        if job is None:
+            self._tell_rest()
+            if not self._waiting.acquire(timeout=LONGEST_WAIT_S):
+                return None
+            try:
+                job = self._dispatcher.choose()
+                if job is None and not self._stopping.is_set():
+                    self._dispatcher.wait()
+                    job = self._dispatcher.choose()
+            finally:
+                self._waiting.release()
+        if job is not None:
+            self._start_more()
+        return job
+
+    def _start_more(self) -> None:
+        """Starts another thread if there is work for one more."""
+        with self._starting:
+            count = len(self._threads)
+            if count < self._dispatcher.wanted_connections(self._most):
+                self._start_thread()
+
+    def _tell_rest(self) -> None:
+        with self._resting:
+            self._resting.notify_all()

@@ -1,0 +1,19 @@
+"""Shows another process the state of the service of a config."""
+
+from pathlib import Path
+
+from mqtt_http_bridge.adapters import machine
+from mqtt_http_bridge.adapters.clock import SystemClock, boot_id
+from mqtt_http_bridge.adapters.state_file import StateFile
+from mqtt_http_bridge.core.settings import OutboxSettings
+from mqtt_http_bridge.core.status.state_file import Liveness, liveness
+from mqtt_http_bridge.core.status.state_json import read_all
+
+
+def service_state(outbox: OutboxSettings) -> Liveness:
+    """Looks at the outbox's lock and at what the service has written. Changes nothing."""
+    directory = Path(outbox.directory)
+    # The lock comes first: a service that ends writes first, and lets go then.
+    is_locked = machine.is_locked(directory / "lock")
+    states = read_all(StateFile(directory).read())
+    return liveness(states, now=SystemClock().now(), boot_id=boot_id(), is_locked=is_locked)

@@ -1,0 +1,106 @@
+"""Keeps the state file of a running service: the main thread's part of it."""
+
+import os
+from collections.abc import Callable
+from typing import Final
+
+from mqtt_http_bridge import __version__
+from mqtt_http_bridge.adapters.clock import boot_id
+from mqtt_http_bridge.adapters.state_file import StateFile, start_ticks
+from mqtt_http_bridge.core.disk_remedy import disk_remedy
+from mqtt_http_bridge.core.events import NEVER, Moment
+from mqtt_http_bridge.core.log import Log
+from mqtt_http_bridge.core.settings import Settings
+from mqtt_http_bridge.core.status.backlog import Backlog
+from mqtt_http_bridge.core.status.state_file import (
+    LEAST_SPACING_S,
+    Process,
+    State,
+    is_worth_writing,
+    state_of,
+)
+from mqtt_http_bridge.core.status.state_json import to_json
+from mqtt_http_bridge.core.status.well import SITES_A_SECOND
+from mqtt_http_bridge.core.views import RelayView, StatusView
+
+LONGEST_SPACING_S: Final = 20.0
+"""A third of how long the file is believed."""
+FAILED: Final = "the state file cannot be written: `check` and `status` cannot tell how it goes"
+
+WRITTEN: Final = "the state file is written again"
+
+
+def this_process(settings: Settings, started: Moment) -> Process:
+    """Describes the process that runs with `settings`."""
+    return Process(
+        version=__version__,
+        pid=os.getpid(),
+        boot_id=boot_id(),
+        start_ticks=start_ticks(),
+        started=round(started.utc.timestamp(), 3),
+        config=settings.source,
+        interval_s=settings.device.update_interval_s,
+    )
+
+
+class StateReporter:
+    """Writes the state file when there is news, and at least once an interval. For one thread.
+
+    A disk error is logged once; the relay goes on.
+    """
+
+    def __init__(
+        self,
+        file: StateFile,
+        process: Process,
+        status: Callable[[Moment, RelayView], StatusView],
+        save_changes: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Writes nothing yet: the first event makes it. `status` puts together what is known.
+
+        `save_changes` is called as often as there may be something to write.
+        """
+        self.due_s = -NEVER
+        self._file = file
+        self._process = process
+        self._status = status
+        self._save_changes = save_changes
+        self._backlog = Backlog()
+        self._written: State | None = None
+        self._is_failure_told = False
+
+    @property
+    def deadline_s(self) -> float:
+        """The moment at which the file would be too old, though nothing happened."""
+        if self._written is None:
+            return self.due_s
+        old_s = self._written.written_s + max(self._process.interval_s, LEAST_SPACING_S)
+        return max(old_s, self.due_s)
+
+    def tell(self, now: Moment, relay: RelayView) -> list[Log]:
+        """Writes what has changed, if anything has."""
+        wanted_s = max(LEAST_SPACING_S, len(relay.sites) / SITES_A_SECOND)
+        self.due_s = now.monotonic_s + min(wanted_s, LONGEST_SPACING_S)
+        status = self._status(now, relay)
+        told = self._backlog.tell(status)
+        self._save_changes()
+        state = state_of(status, self._process)
+        if is_worth_writing(state, self._written):
+            told += self._write(state)
+        return told
+
+    def tell_the_end(self, now: Moment, relay: RelayView) -> None:
+        """Writes how it stands at the very end: until then the service was running."""
+        self._write(state_of(self._status(now, relay), self._process))
+
+    def _write(self, state: State) -> list[Log]:
+        # Also where it fails: to try at each event would help nobody.
+        self._written = state
+        try:
+            self._file.write(to_json(state))
+        except OSError as error:
+            told, self._is_failure_told = self._is_failure_told, True
+            text = f"{FAILED}: {error.strerror}: {disk_remedy(error.errno)}"
+            return [] if told else [Log.warning(text, kind=FAILED, about=FAILED)]
+        told, self._is_failure_told = self._is_failure_told, False
+        return [Log.info(WRITTEN, about=FAILED, is_end=True)] if told else []

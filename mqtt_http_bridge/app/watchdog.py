@@ -1,0 +1,94 @@
+"""Watches the threads, and ends the process when one of them stands still.
+
+Ending the process must not depend on anything that may stand still too: no log, no disk, no lock.
+So the kernel is asked first to end the process in a few seconds, whatever happens.
+"""
+
+import logging
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from types import FrameType
+from typing import Final
+
+from mqtt_http_bridge.adapters import systemd
+from mqtt_http_bridge.app.log import finish, tell_what_is_due
+from mqtt_http_bridge.core.watchdog import LOOK_EVERY_S, Progress, Watchdog
+
+log = logging.getLogger(__name__)
+
+STATUS: Final = 70
+"""The exit status that sysexits.h has for a defect of the program."""
+END_WITHIN_S: Final = 5.0
+JOIN_S: Final = 1.0
+MOST_FRAMES: Final = 12
+"""Of each thread, from the innermost on: a line of the log holds them."""
+
+
+def end_process(names: Sequence[str]) -> None:
+    """Tells what every thread is at, and ends the process, for its supervisor to restart."""
+    signal.setitimer(signal.ITIMER_REAL, END_WITHIN_S)  # SIGALRM, which nobody handles.
+    try:
+        log.critical(
+            "%s: no progress for a minute: ending, so that it is started again", ", ".join(names)
+        )
+        for line in stacks():
+            log.critical(line)
+        finish()
+    finally:
+        os._exit(STATUS)
+
+
+def stacks() -> list[str]:
+    """A line for each thread: where it is, innermost first. Reads no file, takes no lock."""
+    frames = sys._current_frames()  # noqa: SLF001 - documented
+    names = {thread.ident: thread.name for thread in list(threading.enumerate())}
+    return [
+        f"the thread {names.get(number, number)} is at {_places(frame)}"
+        for number, frame in frames.items()
+    ]
+
+
+def _places(frame: FrameType | None) -> str:
+    places: list[str] = []
+    while frame is not None and len(places) < MOST_FRAMES:
+        code = frame.f_code
+        places.append(f"{code.co_filename.rpartition('/')[2]}:{frame.f_lineno} {code.co_name}")
+        frame = frame.f_back
+    return " < ".join(places)
+
+
+@contextmanager
+def watching(
+    threads: Sequence[Progress],
+    *,
+    look_every_s: float = LOOK_EVERY_S,
+    end: Callable[[Sequence[str]], None] = end_process,
+) -> Iterator[None]:
+    """Within this a thread looks at `threads`, and calls `end` with those that stand still."""
+    stopping = threading.Event()
+    watchdog = Watchdog(look_every_s)
+
+    def look_on() -> None:
+        while True:
+            still = watchdog.look(time.monotonic(), threads)
+            if still:
+                end(still)
+                return
+            systemd.notify(systemd.ALIVE)
+            tell_what_is_due()
+            if stopping.wait(look_every_s):
+                return
+
+    thread = threading.Thread(target=look_on, name="watchdog", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stopping.set()
+        # One that wakes up as Python ends is ended by it, and on some systems the process is, too.
+        thread.join(JOIN_S)
