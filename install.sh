@@ -1,11 +1,14 @@
 #!/bin/sh
-# Installs mqtt-http-bridge. See README.md.
+# Installs mqtt-http-bridge. See docs/install.md.
 set -eu
 
 root=$(cd "$(dirname "$0")" && pwd)
 
 # shellcheck source=service/common.sh
 . "$root/service/common.sh"
+
+# shellcheck source=service/arguments.sh
+. "$root/service/arguments.sh"
 
 usage() {
     cat <<'TEXT'
@@ -15,88 +18,107 @@ usage: ./install.sh root@GX      from a laptop, over ssh, onto a GX
        ./install.sh --bundle     write the archive for the GX to dist/
        ./install.sh --uninstall [--purge] [root@GX]
                                  remove it; with --purge config and unsent measurements, too
+       ./install.sh --restore-old [root@GX]
+                                 have the D-Bus bridge run again; also with --uninstall
        ./install.sh --local      make an environment in this checkout
        ./install.sh --demo       the same, and run the demo
 
-options: --url URL, --api-key-file FILE    for the first config, which else asks for them
-         --config FILE                     use this as the first config
-         --gx ADDRESS                      on a Linux host: where the GX is
-         --instance NAME                   on a Linux host: one of several services
-         --take-over, --keep-old           settings of the D-Bus bridge: use them and retire it, or not
-         --wait SECONDS                    how long to watch the service at the end (90)
+to install:
+  --url URL, --api-key-file FILE  for the first config, which else asks for them
+  --config FILE                   use this as the first config
+  --gx ADDRESS                    on a Linux host: where the GX is, which else is searched for
+  --fingerprint SHA256            on a Linux host: trust the GX's broker by its certificate, unasked
+  --web-fingerprint SHA256        the same for its web server, to pair with it
+  --password-file FILE            on a Linux host: the GX's network password
+  --instance NAME                 on a Linux host: one of several services
+  --take-over, --keep-old         on a GX: use the settings of the D-Bus bridge and retire it, or not
+  --wait SECONDS                  how long to watch the service at the end (90)
+to uninstall:
+  --instance NAME                 on a Linux host: this one alone
+  --yes                           do not ask; without a terminal nobody is asked
+for the demo:
+  --hold                          keep its status page up until Ctrl+C
 
+A config that is there already is kept: what is given for the first one has to agree with it.
+What does not go together is refused before anything is touched, with exit status 2.
 SSH="ssh -p 2222" names another ssh, or gives it options.
 TEXT
 }
 
 # --- an environment in the checkout -------------------------------------------------------------
 
-make_environment() {
-    python=$(find_python)
-    "$python" -c 'import venv, ensurepip' 2>/dev/null || install_venv "$python"
-    [ -x "$1/bin/python" ] || "$python" -m venv --clear "$1"
-    "$1/bin/python" -m pip install -q --disable-pip-version-check "$root"
+environment=$root/.venv/local
+
+# Has the environment hold what is in this checkout. Where it does already, nothing is fetched; what
+# an interruption has left is made anew.
+need_environment() {
+    if holds_checkout; then return; fi
+    need_python
+    say "making an environment in .venv/local"
+    make_environment "$environment"
+    state_of_checkout >"$environment/made-from"
 }
 
-# Debian and its kin keep venv apart from Python.
-install_venv() { # python
-    package=$("$1" -c 'import sys; print("python3.%d-venv" % sys.version_info[1])')
-    if [ "$(id -u)" -eq 0 ] && command -v apt-get >/dev/null; then
-        apt-get update -q && apt-get install -y -q "$package" && return
+holds_checkout() {
+    [ -f "$environment/made-from" ] && [ "$(cat "$environment/made-from")" = "$(state_of_checkout)" ] &&
+        "$environment/bin/mqtt-http-bridge" --version >/dev/null 2>&1
+}
+
+# One line that differs when anything of the package does.
+state_of_checkout() {
+    (cd "$root" && find pyproject.toml service/*requirements.txt mqtt_http_bridge -type f \
+        ! -path '*/__pycache__/*' -exec cksum {} + | LC_ALL=C sort | cksum)
+}
+
+# As on a host: what the archive holds, with the packages of service/requirements.txt, and this
+# machine's Python.
+make_environment() { # directory
+    use_laptop
+    unpack_archive
+    need_python
+    rm -rf "$1" && mkdir -p "$1"
+    cp -R "$unpacked/." "$1"
+    "$python" -m venv --without-pip "$1/venv"
+    mkdir "$1/bin"
+    ln -s ../service/mqtt-http-bridge "$1/bin/mqtt-http-bridge"
+}
+
+# Sets $python, with venv. Debian and its kin keep that apart; a bare one has no Python either.
+need_python() {
+    if python=$(find_python 2>/dev/null) && has_venv; then return; fi
+    packages="python3 python3-venv"
+    [ -z "$python" ] || packages=$("$python" -c 'import sys; print("python3.%d-venv" % sys.version_info[1])')
+    if ! command -v apt-get >/dev/null; then
+        find_python >/dev/null
+        die "expected Python's venv, found none: install it with this system's package manager"
     fi
-    die "expected Python's venv, found none: as root, run: apt-get install -y $package"
+    [ "$(id -u)" -eq 0 ] || die "expected Python and its venv: run: $(as_root "apt-get install -y $packages")"
+    say "installing $packages"
+    need_scratch
+    # shellcheck disable=SC2086 # a list of words
+    { apt update && apt install --no-install-recommends $packages; } || {
+        tail -n 3 "$scratch/apt" >&2
+        die "could not install $packages: is this machine online?"
+    }
+    python=$(find_python)
+    has_venv || die "expected Python's venv after installing $packages, found none"
 }
 
-# --- arguments ----------------------------------------------------------------------------------
+as_root() { # command
+    if command -v sudo >/dev/null; then echo "sudo $1"; else echo "su -c '$1'"; fi
+}
 
-action=install target='' uninstall='' purge=''
-url='' api_key_file='' config='' gx_host='' instance='' old='' wait_s=90
+has_venv() { "$python" -c 'import venv, ensurepip' 2>/dev/null; }
+
+apt() { # arguments of apt-get
+    LC_ALL=C DEBIAN_FRONTEND=noninteractive \
+        apt-get -y -q -o DPkg::Lock::Timeout=300 "$@" >"$scratch/apt" 2>&1
+}
+
+# --- what is asked for --------------------------------------------------------------------------
+
 # What the parts fill in.
 old_config='' outbox=''
-
-is_file() { # option file
-    if ! [ -f "$2" ] || ! [ -r "$2" ]; then die "$1: expected a file to read, found none at '$2'"; fi
-}
-
-read_arguments() {
-    while [ $# -gt 0 ]; do
-        case $1 in
-        --bundle | --usb | --from-usb | --local | --demo) action=${1#--} ;;
-        --uninstall) uninstall=yes ;;
-        --purge) purge=yes ;;
-        --take-over | --keep-old) old=${1#--} ;;
-        --url | --api-key-file | --config | --gx | --instance | --wait)
-            [ $# -ge 2 ] || die "$1: expected a value after it, found none"
-            read_option "$1" "$2"
-            shift
-            ;;
-        --help | -h)
-            usage
-            exit
-            ;;
-        -* | '')
-            usage >&2
-            exit 2
-            ;;
-        *) target=$1 ;;
-        esac
-        shift
-    done
-}
-
-read_option() { # option value
-    case $1 in
-    --url) url=$2 ;;
-    --api-key-file) is_file "$1" "$2" && api_key_file=$2 ;;
-    --config) is_file "$1" "$2" && config=$2 ;;
-    --gx) gx_host=$2 ;;
-    --instance) instance=$2 ;;
-    --wait)
-        case $2 in '' | *[!0-9]*) die "--wait: expected seconds, found '$2'" ;; esac
-        wait_s=$2
-        ;;
-    esac
-}
 
 use_gx() {
     # shellcheck source=service/gx.sh
@@ -114,44 +136,61 @@ use_host() {
     . "$root/service/host.sh"
 }
 
-install_here() {
-    if is_gx; then
-        use_gx
-        if [ -n "$uninstall" ]; then gx_uninstall; else gx_install; fi
-    else
-        use_host
-        if [ -n "$uninstall" ]; then host_uninstall; else host_install; fi
-    fi
+# What kind of machine the action is done on.
+machine() {
+    case $action in
+    install | uninstall | restore-old)
+        if [ -n "$target" ] || is_gx; then echo gx; else echo host; fi
+        ;;
+    from-usb) echo gx ;;
+    *) echo none ;;
+    esac
 }
 
 read_arguments "$@"
-case $action in
-demo)
-    make_environment "$root/.venv/local"
-    exec "$root/.venv/local/bin/mqtt-http-bridge" demo
+check_arguments "$(machine)"
+case $action:$(machine):$target in
+demo:*)
+    hold=
+    if is_given --hold; then hold=--hold; fi
+    # The unpacked archive brings all that it needs, but Python.
+    if is_archive; then
+        find_python >/dev/null
+        exec "$root/service/mqtt-http-bridge" demo $hold
+    fi
+    need_environment
+    on_exit # Nothing comes back from what follows.
+    exec "$environment/bin/mqtt-http-bridge" demo $hold
     ;;
-local)
-    make_environment "$root/.venv/local"
-    echo "installed: .venv/local/bin/mqtt-http-bridge"
+local:*)
+    if is_archive; then
+        refuse "--local: expected a checkout, found the archive: it runs as it is: service/mqtt-http-bridge"
+    fi
+    need_environment
+    say "installed: .venv/local/bin/mqtt-http-bridge"
     ;;
-bundle)
+bundle:* | usb:*)
     use_laptop
-    bundle
+    "$action"
     ;;
-usb)
-    use_laptop
-    usb
-    ;;
-from-usb)
+from-usb:*)
     use_gx
     gx_install_from_usb
     ;;
-install)
-    if [ -n "$target" ]; then
-        use_laptop
-        over_ssh "$target"
-    else
-        install_here
-    fi
+*:gx:?*)
+    use_laptop
+    over_ssh
+    ;;
+*:gx:)
+    use_gx
+    case $action in
+    install) gx_install ;;
+    uninstall) gx_uninstall ;;
+    restore-old) gx_restore_old ;;
+    esac
+    ;;
+*:host:)
+    use_host
+    case $action in install) host_install ;; uninstall) host_uninstall ;; esac
     ;;
 esac

@@ -1,6 +1,7 @@
 """Makes the archive for the GX: this package and all it needs, as plain Python.
 
-The same sources make the same archive, byte for byte.
+What is in the package is what its wheel holds, and nothing else is said of it here. The same
+sources make the same archive, byte for byte.
 
 usage: python bundle.py CHECKOUT WHEELS ARCHIVE
 """
@@ -15,14 +16,14 @@ import zipfile
 from pathlib import Path
 
 Files = dict[str, bytes]
-"""What goes into the archive, by the name within it."""
+"""The files of the archive, by the name within it."""
 
 EXECUTABLE = re.compile(rb"#!/bin/sh")
 COMPILED_NAME = re.compile(r"\.(so|pyd|dll|dylib|pyc|a|o)(\.|$)")
 COMPILED_START = (b"\x7fELF", b"MZ", b"\xcf\xfa\xed\xfe", b"\xca\xfe\xba\xbe")
-OURS = ("*.py", "*.jsonl.gz", "py.typed")
+OURS = "lib/mqtt_http_bridge/__init__.py"
 FROM_CHECKOUT = ("install.sh", "config.yaml.example", "README.md", "LICENSE", "CHANGELOG.md")
-NOT_ON_THE_GX = {"bundle.py", "requirements.txt"}
+NOT_ON_THE_GX = {"bundle.py", "lock.py", "requirements.txt", "build-requirements.txt"}
 
 
 def main() -> None:
@@ -30,36 +31,42 @@ def main() -> None:
     checkout, wheels, archive = (Path(argument) for argument in sys.argv[1:])
     files = {**from_checkout(checkout), **from_wheels(wheels)}
     refuse_compiled(files)
-    files["BUILD"] = f"{version(checkout)}-{digest(files)}\n".encode()
+    files["BUILD"] = f"{version(files)}-{digest(files)}\n".encode()
     archive.parent.mkdir(parents=True, exist_ok=True)
     archive.write_bytes(packed(files))
     print(f"{archive} ({archive.stat().st_size // 1000} kB)")
 
 
-def version(checkout: Path) -> str:
-    """The version the package bears."""
-    text = (checkout / "mqtt_http_bridge/__init__.py").read_text(encoding="utf-8")
+def version(files: Files) -> str:
+    """The version that the package bears."""
+    text = files[OURS].decode() if OURS in files else ""
     found = re.search(r'^__version__ = "([^"]+)"', text, re.MULTILINE)
     if not found:
-        sys.exit(f"bundle.py: expected __version__ in {checkout}/mqtt_http_bridge, found none")
+        sys.exit("bundle.py: expected the wheel of mqtt-http-bridge among the wheels, found none")
     return found[1]
 
 
 def from_checkout(checkout: Path) -> Files:
-    """This package, what installs it, and its words."""
+    """Collects what installs the package, and its words."""
     files = {name: (checkout / name).read_bytes() for name in FROM_CHECKOUT}
-    package = checkout / "mqtt_http_bridge"
-    for path in (path for pattern in OURS for path in package.rglob(pattern)):
-        files[f"lib/{path.relative_to(checkout)}"] = path.read_bytes()
-    for path in (checkout / "service").rglob("*"):
-        if path.is_file() and path.name not in NOT_ON_THE_GX and path.suffix != ".pyc":
-            files[str(path.relative_to(checkout))] = path.read_bytes()
-    files["licenses/mqtt-http-bridge/LICENSE"] = files["LICENSE"]
+    scripts = [
+        path
+        for path in (checkout / "service").rglob("*")
+        if path.is_file() and path.name not in NOT_ON_THE_GX and path.suffix != ".pyc"
+    ]
+    # To be read without internet; the pictures would take more room than all the texts.
+    pages = [
+        path
+        for path in (checkout / "docs").rglob("*")
+        if path.is_file() and path.suffix not in (".png", ".pyc")
+    ]
+    for path in [*scripts, *pages]:
+        files[str(path.relative_to(checkout))] = path.read_bytes()
     return files
 
 
 def from_wheels(directory: Path) -> Files:
-    """The modules of every wheel, and its licence; of the rest nothing is needed to run."""
+    """All that every wheel would install, and its licence; of the rest nothing is needed to run."""
     files: Files = {}
     for wheel in directory.glob("*.whl"):
         with zipfile.ZipFile(wheel) as members:
@@ -71,7 +78,7 @@ def from_wheels(directory: Path) -> Files:
 
 
 def place_of(name: str) -> str | None:
-    """Where a member of a wheel goes; None: nowhere."""
+    """Returns where a member of a wheel goes; None: nowhere."""
     # PyYAML's compiled part: yaml looks for it and does without.
     if name.endswith("/") or name.startswith(("_yaml/", "yaml/_yaml.")):
         return None
@@ -106,7 +113,11 @@ def packed(files: Files) -> bytes:
             member.size = len(files[name])
             member.mode = 0o755 if EXECUTABLE.match(files[name]) else 0o644
             archive.addfile(member, io.BytesIO(files[name]))
-    return gzip.compress(tar.getvalue(), mtime=0)
+    # Not gzip.compress, whose header is another one from Python 3.13 on.
+    made = io.BytesIO()
+    with gzip.GzipFile(filename="", mode="wb", fileobj=made, mtime=0) as file:
+        file.write(tar.getvalue())
+    return made.getvalue()
 
 
 if __name__ == "__main__":

@@ -3,7 +3,20 @@
 
 umask 022
 scratch=
+# What takes back what was done, if it ends before all is done.
+undo=
 on_exit() {
+    if [ -n "$undo" ]; then
+        trap '' HUP INT TERM
+        set +e
+        undone=$($undo 2>&1)
+        if [ -n "$undone" ]; then
+            say "not installed; what was done is taken back:" "
+$undone" >&2
+        else
+            say "not installed; nothing was changed" >&2
+        fi
+    fi
     [ -z "$scratch" ] || rm -rf "$scratch"
 }
 trap on_exit EXIT
@@ -28,7 +41,7 @@ has_terminal() { [ -t 0 ]; }
 
 # The newest Python from 3.11 on, by its command.
 find_python() {
-    for candidate in ${PYTHON-} python3.14 python3.13 python3.12 python3.11 python3; do
+    for candidate in "${PYTHON:-python3}" python3.14 python3.13 python3.12 python3.11 python3; do
         if "$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
             echo "$candidate"
             return
@@ -60,7 +73,34 @@ is_yes() { # question
 
 # --- config -----------------------------------------------------------------------------------
 
-# Makes the first config from --config, or --url and --api-key-file, or by asking.
+# Refuses what is given for a first config where there is one that says something else: it is kept.
+must_agree() { # config, directory of an archive
+    [ -e "$1" ] || return 0
+    if [ -n "$config" ]; then
+        cmp -s "$config" "$1" || refuse "--config: expected no config yet, or this one, found another" \
+            "in $1: leave the option out to keep it, or edit it"
+    fi
+    [ -n "$url$gx_host$api_key_file$fingerprint$web_fingerprint" ] || return 0
+    wrong=$(PYTHONDONTWRITEBYTECODE=1 PYTHONPATH=$2/lib "${python:-python3}" "$2/service/agrees.py" "$1" \
+        ${url:+--url "$url"} ${gx_host:+--gx "$gx_host"} ${fingerprint:+--fingerprint "$fingerprint"} \
+        ${web_fingerprint:+--web-fingerprint "$web_fingerprint"} \
+        ${api_key_file:+--api-key-file "$api_key_file"}) || die "$1: cannot compare it, see above"
+    [ -z "$wrong" ] || refuse "$wrong: expected what $1 says already, found something else: leave" \
+        "it out to keep the config, or edit that"
+}
+
+# Makes the first config and sees that it will do, before it has its name. Sets $made_config.
+make_first_config() { # file, command
+    draft=${1%/*}/.first-${1##*/}
+    rm -f "$draft"
+    made_draft=$draft
+    make_config "$draft" "$2"
+    "$2" config test -c "$draft" || die "no config was made: fix what is said above"
+    mv "$draft" "$1" || die "$1: cannot write it: is the disk full or read-only?"
+    made_draft='' made_config=$1
+}
+
+# Makes a config from --config, or --url and --api-key-file, or by asking.
 make_config() { # file, command and further arguments of `config make`
     file=$1
     shift
@@ -83,21 +123,42 @@ make_config() { # file, command and further arguments of `config make`
     fi
     "$@" config make -o "$file" ${url:+--url "$url"} ${gx_host:+--gx "$gx_host"} \
         ${api_key_file:+--api-key-file "$api_key_file"} ${outbox:+--outbox "$outbox"} \
-        ${old_config:+--old-config "$old_config"} || die "no config was made: mend what is said above"
+        ${old_config:+--old-config "$old_config"} || die "no config was made: fix what is said above"
 }
 
 # Runs the check of the chain, where the installed version has one.
 run_check() { # command file
     if "$1" check --help >/dev/null 2>&1; then
         say "checking:"
-        "$1" check -c "$2" ||
-            say "the check found the above; the service keeps trying until it is mended"
+        "$1" check --no-post -c "$2" ||
+            say "the check found the above; the service keeps trying until it is fixed"
     fi
+}
+
+# --- before anything is removed -----------------------------------------------------------------
+
+# What waits in the outbox of a config, in the words of `outbox status`.
+tell_unsent() { # command, config
+    [ -f "$2" ] || return 0
+    if [ -x "$1" ]; then
+        "$1" outbox status -c "$2" 2>&1 | sed 's/^mqtt-http-bridge: //; s/^/    /'
+    else
+        say "    how much is unsent cannot be told, as the program is gone"
+    fi
+}
+
+# Asks at a terminal; elsewhere there is nobody to ask, and what was typed counts.
+confirm() {
+    if is_given --yes || ! has_terminal; then return 0; fi
+    is_yes "go on?" || die "nothing was removed"
 }
 
 # --- releases ---------------------------------------------------------------------------------
 # A release is a directory of its own below $home, complete from the moment it has its name;
-# `current` is a link to the one in use.
+# `current` is a link to the one in use. A damaged one in use is replaced by one of another name,
+# with a + behind it: there is no moment without.
+
+made_release='' made_config='' made_draft=''
 
 # Points a link elsewhere in one step: there is no moment without it.
 point() { # link target
@@ -113,24 +174,49 @@ os.replace(new, link)' "$1" "$2" || die "$1: cannot point it to $2: is the disk 
 
 previous_release() { readlink "$home/current" 2>/dev/null || :; }
 
-# Copies the archive to $home/<its build>, and sees that it can run there.
+about_release() { # arguments of release.py
+    "${python:-python3}" "$root/service/release.py" "$@"
+}
+
+# Copies the archive to $home/$release_name, and sees that it can run there; nothing where it is there.
 add_release() {
     build=$(cat "$root/BUILD")
-    release=$home/$build
     rm -rf "$home"/.new.*
-    if [ -d "$release" ]; then return; fi
-    new=$home/.new.$$
+    for release_name in "$build" "$build+"; do
+        release=$home/$release_name
+        if [ -d "$release" ] && is_whole "$release"; then return; fi
+    done
+    release_name=$build
+    if [ "$(previous_release)" = "$build" ]; then release_name=$build+; fi
+    release=$home/$release_name new=$home/.new.$$
+    rm -rf "$release"
     if mkdir -p "$home" && mkdir "$new" && copy_release "$new"; then
         sync
-        if mv "$new" "$release"; then return; fi
+        if mv "$new" "$release"; then
+            made_release=$release
+            return
+        fi
     fi
     rm -rf "$new"
-    die "$release: cannot put the new version there, see above; nothing else was changed"
+    die "$release: cannot put the new version there, see above"
+}
+
+# Whether a release is as it is in the archive, and runs; else says what is wrong with it.
+is_whole() { # directory
+    difference=$(about_release differs "$root" "$1") || difference="cannot be read"
+    if [ -z "$difference" ]; then
+        # What is compiled may be damaged, where its source is not.
+        about_release compile-again "$1"
+        "$1/service/mqtt-http-bridge" --version >/dev/null 2>&1 || difference="does not run"
+    fi
+    [ -n "$difference" ] || return 0
+    say "$1 is damaged (it $difference): replacing it"
+    return 1
 }
 
 copy_release() { # directory
-    for member in BUILD LICENSE README.md CHANGELOG.md config.yaml.example install.sh service lib \
-        licenses; do
+    for member in BUILD LICENSE README.md CHANGELOG.md config.yaml.example docs install.sh service \
+        lib licenses; do
         cp -R "$root/$member" "$1/$member" || return 1
     done
     add_environment "$1" || return 1
@@ -144,10 +230,9 @@ add_environment() { # directory
 
 # Removes every release but the one in use.
 remove_old_releases() {
-    for directory in "$home"/*/; do
+    for directory in "$home"/[0-9]*-*/; do
         directory=${directory%/}
-        name=${directory##*/}
-        if [ "$name" = "$(cat "$directory/BUILD" 2>/dev/null)" ] && [ "$name" != "$(previous_release)" ]; then
+        if [ -f "$directory/install.sh" ] && [ "${directory##*/}" != "$(previous_release)" ]; then
             rm -rf "$directory"
         fi
     done
@@ -156,4 +241,11 @@ remove_old_releases() {
 remove_releases() {
     rm -rf "$home/current" "$home"/.new.*
     remove_old_releases
+}
+
+# Takes back what add_release and make_first_config did.
+undo_files() {
+    if [ -f "$made_config" ]; then rm -f "$made_config" && say "  $made_config is removed again"; fi
+    [ -z "$made_draft" ] || rm -f "$made_draft"
+    if [ -n "$made_release" ]; then rm -rf "$made_release" && say "  $made_release is removed again"; fi
 }

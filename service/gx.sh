@@ -3,6 +3,7 @@
 
 home=/data/mqtt-http-bridge
 config_file=$home/config.yaml
+command=$home/mqtt-http-bridge
 service=$home/service
 link=/service/mqtt-http-bridge
 log_directory=/var/log/mqtt-http-bridge
@@ -18,41 +19,100 @@ START_S=40 # a slow GX takes 10 s
 # shellcheck source=service/watch.sh
 . "$root/service/watch.sh"
 
+# What was done so far, for gx_undo.
+previous='' made_service='' made_lines='' switched='' retired='' usb_before=''
+
+must_be_root() {
+    [ "$(id -u)" -eq 0 ] || die "expected to be root, found user $(id -u): log in as root"
+}
+
 gx_install() {
     is_archive || die "expected the unpacked archive, found a checkout: run ./install.sh --bundle" \
         "on another machine, or there ./install.sh root@<this GX>"
     sh "$root/service/gx/preflight" >/dev/null || exit 1
+    must_agree "$config_file" "$root"
     decide_about_old_bridge
+    undo=gx_undo
     gx_put_in_place
-    run_check "$home/mqtt-http-bridge" "$config_file"
+    run_check "$command" "$config_file"
     gx_start
+    undo=
     remove_old_releases
     say "installed: $(cat "$home/current/BUILD") in $home"
-    watch_log
+    watch_service
 }
 
 # Everything that can fail for want of space or a right config comes before the switch.
 gx_put_in_place() {
+    previous=$(previous_release)
     add_release
     if [ -e "$config_file" ]; then
         say "kept $config_file"
+        "$release/service/mqtt-http-bridge" config test -c "$config_file" ||
+            die "$config_file: expected a config that $build takes, see above: fix it, and install again"
     else
-        make_config "$config_file" "$release/service/mqtt-http-bridge"
+        make_first_config "$config_file" "$release/service/mqtt-http-bridge"
     fi
-    "$release/service/mqtt-http-bridge" config test -c "$config_file" ||
-        die "$config_file: expected a config that $build takes, see above: mend it, and install again"
     gx_make_service_directory
-    previous=$(previous_release)
+    if ! has_boot_line "$rc_local" && ! has_boot_line "$rc_disabled"; then made_lines=yes; fi
     add_boot_line
     note_log
-    point "$home/current" "$build"
+    note_service
+    switched=yes
+    point "$home/current" "$release_name"
 }
 
 gx_make_service_directory() {
+    [ -d "$service" ] || made_service=yes
     mkdir -p "$service/log" &&
         point "$service/run" ../current/service/gx/run &&
         point "$service/log/run" ../../current/service/gx/log/run &&
         point "$home/mqtt-http-bridge" current/service/mqtt-http-bridge
+}
+
+# Takes back what an installation did that did not come to its end, and says so.
+gx_undo() {
+    if [ -n "$switched" ] && [ -n "$previous" ] && [ -d "$home/$previous" ]; then
+        if [ "$(previous_release)" != "$previous" ]; then
+            point "$home/current" "$previous"
+            svc -u -t "$service" 2>/dev/null
+        fi
+        say "  $previous runs again"
+    elif [ -n "$switched" ]; then
+        gx_end_service && rm -f "$home/current" && say "  the service is ended"
+        gx_forget_empty_outbox
+    fi
+    if [ -n "$made_lines" ]; then remove_boot_lines && say "  its line in rc.local is removed again"; fi
+    if [ -n "$made_service" ]; then rm -rf "$service" "$command" "$log_directory"; fi
+    undo_files
+    if [ -n "$usb_before" ]; then mv "$usb_before" "$config_file" && say "  the config before is back"; fi
+    if [ -n "$retired" ]; then restore_old_bridge | sed 's/^/  /'; fi
+    rmdir "$home" 2>/dev/null
+    if [ -n "$made_service" ] && [ -d "$home/outbox" ]; then say "  kept: $home/outbox, with measurements"; fi
+}
+
+# Removes the outbox of a service that never measured.
+gx_forget_empty_outbox() {
+    [ -n "$made_config" ] && [ -d "$home/outbox" ] || return 0
+    held=$(find "$home/outbox" -type f ! -name client-id ! -name running)
+    if [ -z "$held" ] ||
+        tell_unsent "$release/service/mqtt-http-bridge" "$config_file" | grep -q 'waiting *0$'; then
+        rm -rf "$home/outbox"
+    fi
+}
+
+# Notes where the log ends now: what comes after is new.
+note_log() { last_stamp=$(tail -n 1 "$log_directory/current" 2>/dev/null | cut -d ' ' -f 1); }
+
+# The lines since then, without their time stamps.
+new_lines() {
+    [ -f "$log_directory/current" ] || return 0
+    # multilog may have begun a new file meanwhile: then all of it is new.
+    if [ -n "$last_stamp" ] && grep -q "^$last_stamp" "$log_directory/current"; then
+        sed "1,/^$last_stamp/d" "$log_directory/current"
+    else
+        cat "$log_directory/current"
+    fi | sed 's/^@[0-9a-f]* / /'
 }
 
 gx_start() {
@@ -66,14 +126,13 @@ gx_start() {
 }
 
 gx_has_started() {
-    seconds=0
+    seconds=0 pids=
     while [ $seconds -lt $START_S ]; do
-        case $(new_lines) in
-        *" INFO mqtt-http-bridge "*": from "*) return 0 ;;
-        *"trying again in 60 s"* | *Traceback*) return 1 ;;
-        esac
-        # With a log level above INFO it starts without a word.
-        if [ $seconds -ge 8 ] && gx_is_steady; then return 0; fi
+        look
+        if is_new; then return 0; fi
+        # Where no state file can be written, who holds the outbox long enough has started.
+        if [ $seconds -ge 8 ] && [ "$(value locked)" = yes ] && gx_is_steady; then return 0; fi
+        if gx_dies_again; then return 1; fi
         sleep 1
         seconds=$((seconds + 1))
     done
@@ -82,50 +141,95 @@ gx_has_started() {
 
 # Whether it has been up for 8 s, so that a process that dies at once is not taken for a service.
 gx_is_steady() {
-    state=$(svstat "$service" 2>/dev/null)
-    case $state in
+    said=$(svstat "$service" 2>/dev/null)
+    case $said in
     *": up (pid "*) ;;
     *) return 1 ;;
     esac
-    seconds_up=${state##*) }
+    seconds_up=${said##*) }
     [ "${seconds_up%% *}" -ge 8 ]
+}
+
+# Whether it has ended and pauses, or one process after the other has come and gone, the one before
+# the switch among them.
+gx_dies_again() {
+    said=$(svstat "$service" 2>/dev/null)
+    case $said in
+    *": up (pid "*)
+        pid=${said#*(pid }
+        pid=${pid%%)*}
+        # A pause is a `sleep`: see `run --pause`, and give_up in gx/run.
+        if [ "$(cat "/proc/$pid/comm" 2>/dev/null)" = sleep ]; then return 0; fi
+        case " $pids " in *" $pid "*) ;; *) pids="$pids $pid" ;; esac
+        ;;
+    esac
+    # shellcheck disable=SC2086 # to be counted
+    set -- $pids
+    [ $# -ge 4 ]
 }
 
 gx_go_back() {
     sleep 1 # A traceback is written line by line.
     new_lines >&2
-    if [ -n "$previous" ] && [ -d "$home/$previous" ] && [ "$previous" != "$build" ]; then
-        point "$home/current" "$previous"
-        svc -u -t "$service"
-        rm -rf "${home:?}/$build"
-        die "$build did not start, see above: $previous runs again"
-    fi
-    gx_remove_service
-    die "$build did not start, see above; it was removed again, $config_file was kept"
+    die "$build did not start, see above"
 }
 
 # --- the end ----------------------------------------------------------------------------------
 
 gx_uninstall() {
-    [ "$(id -u)" -eq 0 ] || die "expected to be root, found user $(id -u): log in as root"
-    gx_remove_service
-    rm -rf "$service" "$home/mqtt-http-bridge" "$usb_stamp" "$home/usb.log" "$log_directory" \
-        "$usb_incoming" "$home/.upload"
+    must_be_root
+    if ! gx_has_something; then
+        say "nothing to remove: mqtt-http-bridge is not installed on this GX"
+        if is_given --restore-old; then gx_restore_old; else tell_retired; fi
+        return
+    fi
+    gx_tell_removal
+    confirm
+    outside=$(gx_outbox_outside)
+    gx_end_service || die "$service: expected its processes to end, found them running: restart the GX"
+    # What is large goes first: on a full disk the rest may need the room.
     remove_releases
-    if [ -n "$purge" ]; then rm -rf "$home"; fi
+    rm -rf "$log_directory" "$usb_incoming" "$home/.upload" /run/mqtt-http-bridge
+    remove_boot_lines
+    rm -rf "$service" "$command" "$usb_stamp" "$home/usb.log"
+    if is_given --purge; then rm -rf "$home"; fi
     rmdir "$home" 2>/dev/null || :
     if [ -d "$home" ]; then
         say "uninstalled; kept in $home: config and unsent measurements (--purge removes them)"
     else
         say "uninstalled: nothing is left"
     fi
+    [ -z "$outside" ] || say "left as it is: the outbox in $outside, which is not in $home"
+    if is_given --restore-old; then gx_restore_old; else tell_retired; fi
 }
 
-gx_remove_service() {
-    remove_boot_lines
+# Whether there is anything that an uninstallation would remove.
+gx_has_something() {
+    if is_given --purge && [ -d "$home" ]; then return 0; fi
+    [ -e "$home/current" ] || [ -L "$home/current" ] || [ -d "$service" ] || [ -L "$link" ] ||
+        [ -e "$usb_stamp" ] || has_boot_line "$rc_local" || has_boot_line "$rc_disabled"
+}
+
+gx_tell_removal() {
+    say "this removes from this GX: the service, its log, and $home/$(previous_release)"
+    if is_given --purge; then
+        say "and for good: $config_file, and the outbox with"
+    else
+        say "it keeps: $config_file, and the outbox with"
+    fi
+    tell_unsent "$command" "$config_file"
+}
+
+# Where the config has the outbox, if that is not below $home.
+gx_outbox_outside() {
+    is_given --purge || return 0
+    directory=$(tell_unsent "$command" "$config_file" | sed -n 's/^ *outbox  *//p')
+    case $directory in '' | "$home"/*) ;; /*) echo "$directory" ;; esac
+}
+
+gx_end_service() {
     rm -f "$link"
-    [ ! -d "$service" ] || end_supervise "$service" ||
-        die "$service: expected its processes to end, found them running: restart the GX"
+    [ ! -d "$service" ] || end_supervise "$service"
 }
 
 # Ends a service, its log and what supervises them; its entry in /service must be gone.
@@ -151,11 +255,13 @@ gx_install_from_usb() {
         sh "$root/service/gx/preflight" --usb >/dev/null || exit 1
         old=$(cat "$usb_incoming/OLD")
         decide_about_old_bridge
+        undo=gx_undo
         gx_take_usb_config
         gx_put_in_place
         gx_start_at_boot
-        remove_old_releases
         cat "$usb_incoming/ID" >"$usb_stamp"
+        undo=
+        remove_old_releases
         say "installed $build from the medium: it can be removed"
     fi
     rm -rf "$usb_incoming"
@@ -164,9 +270,12 @@ gx_install_from_usb() {
 gx_take_usb_config() {
     mkdir -p "$home"
     [ -f "$usb_incoming/config.yaml" ] || return 0
-    if [ -e "$config_file" ] && ! cmp -s "$config_file" "$usb_incoming/config.yaml"; then
-        mv "$config_file" "$home/config.yaml.before-usb"
-        say "the config before is kept as $home/config.yaml.before-usb"
+    if ! [ -e "$config_file" ]; then
+        made_config=$config_file
+    elif ! cmp -s "$config_file" "$usb_incoming/config.yaml"; then
+        usb_before=$home/config.yaml.before-usb
+        mv "$config_file" "$usb_before"
+        say "the config before is kept as $usb_before"
     fi
     (umask 077 && cp "$usb_incoming/config.yaml" "$config_file")
 }

@@ -5,24 +5,32 @@ home=/opt/mqtt-http-bridge
 etc=/etc/mqtt-http-bridge
 state=/var/lib/mqtt-http-bridge
 units=/etc/systemd/system
+wants=$units/multi-user.target.wants
 command=/usr/local/bin/mqtt-http-bridge
 user=mqtt-http-bridge
 
 # shellcheck source=service/watch.sh
 . "$root/service/watch.sh"
 
+made_user='' made_units='' switched='' previous='' enabled='' made_command='' is_checked='' made_beside=''
+
 host_install() {
     host_check
     python=$(find_python)
-    is_archive || { unpack_archive && root=$unpacked; }
     host_names
+    is_archive || { unpack_archive && root=$unpacked; }
+    must_agree "$config_file" "$root"
+    undo=host_undo
     add_user
     add_release
     host_config
-    point "$home/current" "$build"
+    previous=$(previous_release)
+    switched=yes
+    point "$home/current" "$release_name"
+    [ -e "$command" ] || made_command=yes
     ln -sfn "$home/current/service/mqtt-http-bridge" "$command"
     install_units
-    run_check "$command" "$config_file"
+    [ -n "$is_checked" ] || run_check "$command" "$config_file"
     host_start
     remove_old_releases
     say "installed: $build in $home, config in $config_file, unit $unit"
@@ -32,7 +40,24 @@ host_check() {
     [ "$(id -u)" -eq 0 ] || die "expected to be root, found user $(id -u): run sudo ./install.sh"
     command -v systemctl >/dev/null ||
         die "expected systemd, found no systemctl: use ./install.sh --local, or pipx install ."
-    case $instance in *[!A-Za-z0-9_-]*) die "--instance: expected letters and digits, found $instance" ;; esac
+}
+
+# Takes back what an installation did that did not come to its end, and says so.
+host_undo() {
+    if [ -n "$enabled" ]; then systemctl disable -q "$unit" && say "  $unit is not enabled"; fi
+    if [ -n "$made_units" ]; then
+        rm -f "$units"/mqtt-http-bridge.service* "$units"/mqtt-http-bridge@.service* && say "  the units are removed again"
+    fi
+    if [ -n "$switched" ] && [ -n "$previous" ]; then
+        point "$home/current" "$previous" && say "  $previous is in use again"
+    elif [ -n "$switched" ]; then
+        rm -f "$home/current"
+    fi
+    if [ -n "$made_command" ]; then rm -f "$command"; fi
+    undo_files
+    [ -z "$made_beside" ] || for_each_beside rm -f
+    if [ -n "$made_user" ]; then userdel "$user" && say "  the user $user is removed again"; fi
+    rmdir "$etc" "$home" 2>/dev/null
 }
 
 host_names() {
@@ -45,38 +70,68 @@ host_names() {
 }
 
 add_user() {
-    id "$user" >/dev/null 2>&1 ||
-        useradd --system --user-group --no-create-home --home-dir "$state" \
-            --shell /usr/sbin/nologin "$user" || die "could not add the user $user, see above"
+    if id "$user" >/dev/null 2>&1; then return; fi
+    useradd --system --user-group --no-create-home --home-dir "$state" \
+        --shell /usr/sbin/nologin "$user" || die "could not add the user $user, see above"
+    made_user=yes
 }
 
-# A private environment: this interpreter, and the packages of the archive.
+# A private environment: this interpreter, and the packages of the archive, compiled: the service may
+# not write there, and would compile them at each start.
 add_environment() { # directory
     "$python" -m venv --without-pip "$1/venv" || return 1
     for packages in "$1"/venv/lib/python3*/site-packages; do
-        echo "$home/$build/lib" >"$packages/mqtt-http-bridge.pth" || return 1
+        echo "$release/lib" >"$packages/mqtt-http-bridge.pth" || return 1
     done
+    about_release compile "$1"
 }
 
 host_config() {
     mkdir -p "$etc"
     if [ -e "$config_file" ]; then
         say "kept $config_file"
+        "$release/service/mqtt-http-bridge" config test -c "$config_file" ||
+            die "$config_file: expected a config that $build takes, see above: fix it, and install again"
+    elif [ -z "$config" ] && { has_terminal || [ -n "$fingerprint" ]; }; then
+        host_setup
     else
-        if [ -z "$gx_host$config" ]; then
-            has_terminal || die "$config_file: expected to be told the GX: add --gx ADDRESS"
-            ask gx_host "address of the GX"
-        fi
-        make_config "$config_file" "$release/service/mqtt-http-bridge"
+        [ -n "$gx_host$config" ] ||
+            die "$config_file: expected to be told the GX: add --gx ADDRESS"
+        make_first_config "$config_file" "$release/service/mqtt-http-bridge"
     fi
-    # The service reads it, and only root changes it.
-    chgrp "$user" "$config_file" && chmod 640 "$config_file"
-    "$release/service/mqtt-http-bridge" config test -c "$config_file" ||
-        die "$config_file: expected a config that $build takes, see above: mend it, and install again"
+    # The service reads them, and only root changes them.
+    may_read "$config_file"
+    for_each_beside may_read
+}
+
+# Finds the GX and gets into it, asking what it cannot know; it checks what it wrote.
+host_setup() {
+    made_config=$config_file made_beside=yes
+    "$release/service/mqtt-http-bridge" setup -c "$config_file" --outbox "$outbox" --no-start \
+        ${gx_host:+--host "$gx_host"} ${url:+--url "$url"} \
+        ${api_key_file:+--api-key-file "$api_key_file"} ${fingerprint:+--fingerprint "$fingerprint"} \
+        ${web_fingerprint:+--web-fingerprint "$web_fingerprint"} \
+        ${password_file:+--password-file "$password_file"} || {
+        [ -f "$config_file" ] || die "no config was made: see above"
+        say "the check found the above; the service keeps trying until it is fixed"
+    }
+    is_checked=yes
+}
+
+may_read() { # file
+    chgrp "$user" "$1" && chmod 640 "$1"
+}
+
+# Does something with each file that `setup` leaves beside the config, if it is there.
+for_each_beside() { # command
+    for name in gx.pem gx_web.pem gx_token.txt gx_password.txt api_key.txt; do
+        [ ! -f "$etc/${instance:+$instance.}$name" ] || "$@" "$etc/${instance:+$instance.}$name"
+    done
 }
 
 install_units() {
     mkdir -p "$units"
+    [ -e "$units/mqtt-http-bridge.service" ] || made_units=yes
     for file in mqtt-http-bridge.service mqtt-http-bridge@.service; do
         cp "$root/service/$file" "$units/$file.new" && mv "$units/$file.new" "$units/$file" ||
             die "$units/$file: cannot write it"
@@ -85,18 +140,26 @@ install_units() {
 
 is_systemd_running() { [ -d /run/systemd/system ]; }
 
+enable_unit() {
+    [ -L "$wants/$unit" ] || enabled=yes
+    systemctl enable -q "$unit" || die "$unit: could not be enabled, see above"
+    undo= # All is there: what comes now is told, and not a reason to take it away.
+}
+
 host_start() {
     if is_systemd_running; then
         systemctl daemon-reload
-        systemctl enable -q "$unit"
+        enable_unit
         since=$(date '+%Y-%m-%d %H:%M:%S')
         log_place="journalctl -u $unit"
-        systemctl restart "$unit"
+        note_service
+        # Without waiting for it to be ready: its state tells why, should it not be.
+        systemctl restart --no-block "$unit"
         # The other instances run the version that is about to be removed.
-        systemctl try-restart 'mqtt-http-bridge*.service'
-        watch_log
+        systemctl try-restart --no-block 'mqtt-http-bridge*.service'
+        watch_service
     else
-        systemctl enable -q "$unit" || die "$unit: could not be enabled, see above"
+        enable_unit
         say "systemd does not run here: the service starts with the next boot"
     fi
 }
@@ -104,13 +167,101 @@ host_start() {
 # The service's lines since its start, for watch_log.
 new_lines() { journalctl -q -o cat -u "$unit" --since "$since" | sed 's/^/ /'; }
 
+# --- the end ----------------------------------------------------------------------------------
+
 host_uninstall() {
     host_check
-    stop_units
+    here=$(instances) asked=$instance
+    if [ -n "$instance" ]; then
+        case "$newline$here$newline" in
+        *"$newline$instance$newline"*) ;;
+        *) die "--instance $instance: expected one that is here, found: $(listed "$here")" ;;
+        esac
+    fi
+    if ! host_has_something "$here"; then
+        say "nothing to remove: mqtt-http-bridge is not installed on this machine"
+        return
+    fi
+    host_tell_removal
+    confirm
+    if [ -n "$instance" ] && [ "$here" != "$instance" ]; then
+        remove_instance "$instance"
+        say "uninstalled: $unit; $(listed "$(instances)") goes on"
+        return
+    fi
+    remove_everything
+}
+
+newline='
+'
+
+# The names of those that are here, one a line: that of the unit or the config; - is the one without.
+instances() {
+    {
+        for file in "$wants"/mqtt-http-bridge.service "$etc/config.yaml"; do
+            if [ -L "$file" ] || [ -e "$file" ]; then echo -; fi
+        done
+        for file in "$wants"/mqtt-http-bridge@*.service "$etc"/*.yaml; do
+            if [ -L "$file" ] || [ -e "$file" ]; then
+                name=${file##*/}
+                name=${name#mqtt-http-bridge@}
+                name=${name%.service}
+                name=${name%.yaml}
+                [ "$name" = config ] || echo "$name"
+            fi
+        done
+    } | sort -u
+}
+
+listed() { # names, one a line
+    [ -n "$1" ] || echo none
+    printf '%s' "$1" | sed 's/^-$/the one without a name/' | tr '\n' ',' | sed 's/,/, /g'
+}
+
+host_has_something() { # instances
+    if is_given --purge && { [ -d "$state" ] || [ -d "$etc" ] || id "$user" >/dev/null 2>&1; }; then
+        return 0
+    fi
+    [ -d "$home" ] || [ -e "$units/mqtt-http-bridge.service" ] || ls "$wants"/mqtt-http-bridge* >/dev/null 2>&1
+}
+
+# Says what goes and what is unsent, for the one that is meant, or for all.
+host_tell_removal() {
+    if is_given --purge; then fate="removed for good"; else fate="kept"; fi
+    say "this removes the service of:"
+    for name in ${instance:-$here}; do
+        instance_names "$name"
+        say "  $unit; $fate: $config_file, and the outbox with"
+        tell_unsent "$command" "$config_file"
+    done
+}
+
+instance_names() { # name
+    instance=$1
+    if [ "$1" = - ]; then instance=; fi
+    host_names
+    instance=$asked
+}
+
+remove_instance() { # name
+    host_names
+    stop_unit
+    if is_given --purge; then
+        rm -rf "$config_file" "${outbox%/outbox}"
+        for_each_beside rm -f
+    fi
+}
+
+remove_everything() {
+    for wanted in "$wants"/mqtt-http-bridge*.service; do
+        [ -L "$wanted" ] || continue
+        unit=${wanted##*/}
+        stop_unit
+    done
     rm -f "$units/mqtt-http-bridge.service" "$units/mqtt-http-bridge@.service" "$command"
     if is_systemd_running; then systemctl daemon-reload; fi
-    rm -rf "$home"
-    if [ -n "$purge" ]; then
+    rm -rf "$home" /run/mqtt-http-bridge
+    if is_given --purge; then
         rm -rf "$etc" "$state"
         if id "$user" >/dev/null 2>&1; then userdel "$user"; fi
         say "uninstalled: nothing is left"
@@ -119,11 +270,7 @@ host_uninstall() {
     fi
 }
 
-stop_units() {
-    for wanted in "$units"/multi-user.target.wants/mqtt-http-bridge*.service; do
-        [ -L "$wanted" ] || continue
-        unit=${wanted##*/}
-        if is_systemd_running; then systemctl stop "$unit"; fi
-        systemctl disable -q "$unit"
-    done
+stop_unit() {
+    if is_systemd_running; then systemctl stop "$unit"; fi
+    if [ -L "$wants/$unit" ]; then systemctl disable -q "$unit"; fi
 }

@@ -13,6 +13,7 @@ make_archive() { # directory
     need_scratch
     python=$(find_python)
     fetch_wheels "$scratch/wheels"
+    build_wheel "$scratch/wheels"
     archive=$1/mqtt-http-bridge.tar.gz
     "$python" "$root/service/bundle.py" "$root" "$scratch/wheels" "$archive" >"$scratch/said" ||
         die "no archive was made, see above"
@@ -22,10 +23,29 @@ make_archive() { # directory
 # The wheels for the GX, whatever this machine is.
 fetch_wheels() { # directory
     "$python" -m pip --version >/dev/null 2>&1 || make_pip
-    "$python" -m pip -q --disable-pip-version-check download --no-deps --require-hashes \
+    pip download --no-deps --require-hashes \
         --only-binary :all: --platform manylinux2014_x86_64 --implementation cp \
         --python-version 3.12 --abi cp312 -d "$1" -r "$root/service/requirements.txt" ||
-        die "could not fetch what the archive carries, see above: is this machine online?"
+        die "could not fetch what the archive carries: is this machine online? $(pip_said)"
+}
+
+pip() { # arguments
+    PIP_RETRIES=1 PIP_DEFAULT_TIMEOUT=15 \
+        "$python" -m pip -q --disable-pip-version-check "$@" >"$scratch/pip" 2>&1
+}
+pip_said() { echo "pip said: $(grep -v '^ *$' "$scratch/pip" | tail -n 1)"; }
+
+# The wheel of this checkout, from a copy: what a build leaves in a checkout, the next one packs.
+build_wheel() { # directory
+    pip install --no-deps --require-hashes \
+        --only-binary :all: --target "$scratch/build" -r "$root/service/build-requirements.txt" ||
+        die "could not fetch what builds the package: is this machine online? $(pip_said)"
+    mkdir "$scratch/source"
+    for member in mqtt_http_bridge config.yaml.example pyproject.toml README.md LICENSE; do
+        cp -R "$root/$member" "$scratch/source/$member" || die "$root/$member: cannot copy it"
+    done
+    PYTHONPATH=$scratch/build pip wheel --no-deps --no-build-isolation -w "$1" "$scratch/source" ||
+        die "could not build the package: $(pip_said)"
 }
 
 make_pip() {
@@ -94,31 +114,43 @@ remote() { # ssh options, command
 
 quoted() { printf "'%s'" "$(printf '%s' "$1" | sed "s/'/'\\\\''/g")"; }
 
-over_ssh() { # target
-    target=$1
+over_ssh() {
     # shellcheck disable=SC2086 # a command and its options
     command -v ${SSH:-ssh} >/dev/null 2>&1 ||
         die "expected ssh, found none: install OpenSSH's client, or use ./install.sh --usb"
     need_scratch
     trap 'remote -O exit "$target" 2>/dev/null || :; on_exit' EXIT
+    terminal=
+    if has_terminal; then terminal=-t; fi
+    case $action in install) ssh_install ;; *) ssh_remove ;; esac
+}
+
+ssh_install() {
     reach
-    if [ -n "$uninstall" ]; then
-        remote "$target" "sh $(remote_home)/install.sh --uninstall${purge:+ --purge}"
-        return
-    fi
     make_archive "$scratch"
     say "copying $(($(wc -c <"$archive") / 1000)) kB to $target"
     remote "$target" "rm -rf $upload && mkdir -p $upload && cd $upload && gzip -dc | tar -xf -" \
         <"$archive" || die "$target: could not copy the archive, see above; nothing was changed"
     send "$api_key_file" api_key && send "$config" config.yaml
-    terminal=
-    if has_terminal; then terminal=-t; fi
     # shellcheck disable=SC2086 # no option, or one
-    remote $terminal "$target" "cd $upload/*/ && trap 'rm -rf $upload' EXIT &&
+    remote $terminal "$target" "cd $upload/*/ && trap 'rm -rf $upload; rmdir ${upload%/*} 2>/dev/null' EXIT &&
         sh ./install.sh $(remote_options)"
 }
 
-remote_home() { echo /data/mqtt-http-bridge/current; }
+# By the installer that is here, not by the one there: that may be gone, or damaged. It is some
+# kilobytes, and goes to memory, as /data may be full.
+ssh_remove() {
+    reach --remove
+    # shellcheck disable=SC2016 # it is for the shell over there
+    there=$(tar -cf - -C "$root" install.sh service | gzip | remote "$target" \
+        'd=$(mktemp -d /tmp/mqtt-http-bridge.XXXXXX) && gzip -dc | tar -xf - -C "$d" && echo "$d"') ||
+        die "$target: could not copy the installer, see above; nothing was changed"
+    options=
+    for option in $given; do options="$options $option"; done
+    [ "$action" = restore-old ] || options="--uninstall$options"
+    # shellcheck disable=SC2086 # no option, or one
+    remote $terminal "$target" "trap 'rm -rf $there' EXIT && sh $there/install.sh $options"
+}
 
 remote_options() {
     [ -z "$url" ] || printf ' --url %s' "$(quoted "$url")"
@@ -135,13 +167,14 @@ send() { # file or nothing, name there
 }
 
 # Sees whether there is a GX, and whether it can run the service.
-reach() {
+reach() { # option of preflight
     status=0
-    remote "$target" sh -s <"$root/service/gx/preflight" >"$scratch/said" 2>"$scratch/wrong" ||
+    # shellcheck disable=SC2086 # no option, or one
+    remote "$target" sh -s -- "$@" <"$root/service/gx/preflight" >"$scratch/said" 2>"$scratch/wrong" ||
         status=$?
     cat "$scratch/wrong" >&2
     grep -q '^preflight: passed' "$scratch/said" && return
-    [ "$status" -eq 255 ] || die "$target: not installed, see above; nothing was changed"
+    [ "$status" -eq 255 ] || die "$target: not ${action}ed, see above; nothing was changed"
     case $(cat "$scratch/wrong") in
     *resolve*) die "$target: expected a name that resolves, found none: use the IP address" \
         "that the GX shows under its network settings" ;;

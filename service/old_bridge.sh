@@ -3,6 +3,7 @@
 
 old_home=/data/dbus-victron-http-bridge
 old_name=dbus-victron-http-bridge
+retired_mark='retired by mqtt-http-bridge'
 
 # The directories in which supervise runs the old service.
 old_services() {
@@ -34,12 +35,17 @@ decide_about_old_bridge() {
         die "found the D-Bus bridge at work ($old_home): with both everything is posted twice:" \
             "add --take-over (its settings are used, it is retired), or --keep-old"
     if [ "$old" = take-over ] && [ -f "$old_home/config.ini" ]; then
-        old_config=$old_home/config.ini
+        if [ -e "$config_file" ]; then
+            say "$old_home/config.ini: not used, as there is $config_file already"
+        else
+            old_config=$old_home/config.ini
+        fi
     fi
 }
 
 retire_old_bridge() {
     [ "$old" = take-over ] || return 0
+    retired=yes
     for entry in $(old_services); do
         retire_service "$entry"
     done
@@ -50,7 +56,7 @@ retire_old_bridge() {
 retire_service() { # entry of /service
     directory=$(readlink -f "$1")
     # Should something link it again, supervise leaves it down.
-    : >"$directory/down"
+    echo "$retired_mark: $1" >"$directory/down"
     rm -rf "$1.retired"
     mv "$1" "/service/.${1##*/}" && end_supervise "$directory" && rm -rf "/service/.${1##*/}"
 }
@@ -59,11 +65,53 @@ retire_service() { # entry of /service
 retire_lines() {
     [ -n "$(old_lines)" ] || return 0
     need_scratch
-    sed "/^[[:space:]]*#/!s|^.*$old_name|# retired by mqtt-http-bridge: &|" "$rc_local" \
-        >"$scratch/rc.local"
+    sed "/^[[:space:]]*#/!s|^.*$old_name|# $retired_mark: &|" "$rc_local" >"$scratch/rc.local"
     if sh -n "$scratch/rc.local" 2>/dev/null; then
-        replace_rc "$rc_local" <"$scratch/rc.local"
+        replace_rc "$rc_local" '' <"$scratch/rc.local"
     else
         say "$rc_local: remove what starts $old_name there; it is marked as down meanwhile"
     fi
+}
+
+# --- and back -----------------------------------------------------------------------------------
+
+# The files that keep a retired service down.
+retired_downs() {
+    find /data -maxdepth 4 -name down -type f 2>/dev/null | while read -r file; do
+        if grep -q "^$retired_mark: " "$file"; then echo "$file"; fi
+    done
+}
+
+is_retired() {
+    [ -n "$(retired_downs)" ] || grep -q "^# $retired_mark: " "$rc_local" "$rc_disabled" 2>/dev/null
+}
+
+# Says what of the D-Bus bridge stays as it is.
+tell_retired() {
+    is_retired || return 0
+    say "the D-Bus bridge in $old_home stays retired: it does not run. --restore-old brings it back"
+}
+
+restore_old_bridge() {
+    for file in "$rc_local" "$rc_disabled"; do
+        grep -q "^# $retired_mark: " "$file" 2>/dev/null || continue
+        sed "s|^# $retired_mark: ||" "$file" | replace_rc "$file" ''
+    done
+    retired_downs | while read -r file; do
+        entry=$(sed -n "s/^$retired_mark: //p" "$file")
+        rm -f "$file"
+        [ -e "$entry" ] || ln -s "${file%/down}" "$entry"
+        svc -u "$entry" 2>/dev/null || : # supervise may not be there yet: then it starts it.
+    done
+    say "the D-Bus bridge runs again, and after each boot"
+}
+
+gx_restore_old() {
+    must_be_root
+    is_retired || die "expected a D-Bus bridge that was retired here, found none"
+    if [ -e "$home/current" ]; then
+        refuse "--restore-old: expected mqtt-http-bridge to be gone, found it installed: with both" \
+            "everything is posted twice: add --uninstall"
+    fi
+    restore_old_bridge
 }

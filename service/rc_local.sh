@@ -8,6 +8,8 @@ rc_boot=$home/current/service/gx/boot
 # Right in a script with `set -e`, and when this program is gone.
 rc_line="[ ! -x $rc_boot ] || $rc_boot $rc_mark"
 rc_created=$home/service/created-rc.local
+# For a file that is not executable: what stands in it is switched off, and has to stay so.
+rc_end="exit 0 # what follows was switched off before mqtt-http-bridge came $rc_mark"
 
 add_boot_line() {
     if [ -e "$rc_local" ]; then
@@ -19,7 +21,7 @@ add_boot_line() {
         write_boot_line "$rc_disabled"
     else
         : >"$rc_created"
-        printf '#!/bin/sh\n%s\n' "$rc_line" | replace_rc "$rc_local"
+        printf '#!/bin/sh\n%s\n' "$rc_line" | replace_rc "$rc_local" 755
     fi
 }
 
@@ -31,28 +33,45 @@ write_boot_line() { # file
     '#!'*) die "$1: expected a shell script, found '$first': add this line yourself: $rc_line" ;;
     *) shebang='#!/bin/sh' rest=1 ;;
     esac
+    end=
+    if is_switched_off "$1"; then end=$rc_end; fi
     {
         printf '%s\n%s\n' "$shebang" "$rc_line"
+        [ -z "$end" ] || printf '%s\n' "$end"
         tail -n +$rest "$1" | without_boot_line
-    } | replace_rc "$1"
+    } | replace_rc "$1" 755
+}
+
+# Whether the lines of others do not run at boot.
+is_switched_off() { # file
+    [ "$1" = "$rc_local" ] || return 1
+    ! [ -x "$1" ] || grep -qxF "$rc_end" "$1"
 }
 
 without_boot_line() { grep -v "$rc_mark\$" || :; }
 
+has_boot_line() { # file
+    [ -e "$1" ] && grep -q "$rc_mark\$" "$1"
+}
+
 remove_boot_lines() {
     for file in "$rc_local" "$rc_disabled"; do
-        [ -e "$file" ] && grep -q "$rc_mark\$" "$file" || continue
+        has_boot_line "$file" || continue
+        mode=
+        if is_switched_off "$file"; then mode=644; fi
         if [ -e "$rc_created" ] && [ "$(without_boot_line <"$file")" = '#!/bin/sh' ]; then
             rm "$file"
         else
-            without_boot_line <"$file" | replace_rc "$file"
+            without_boot_line <"$file" | replace_rc "$file" "$mode"
         fi
     done
 }
 
-# Replaces the file with the standard input in one step, and makes it executable.
-replace_rc() { # file
-    target=$(readlink -f "$1")
-    cat >"$target.new" && chmod 755 "$target.new" && mv "$target.new" "$target" ||
+# Replaces the file with the standard input in one step; its mode stays unless there is another.
+replace_rc() { # file mode
+    target_file=$(readlink -f "$1")
+    if [ -e "$target_file" ]; then cp -p "$target_file" "$target_file.new"; else : >"$target_file.new"; fi &&
+        cat >"$target_file.new" && { [ -z "$2" ] || chmod "$2" "$target_file.new"; } &&
+        mv "$target_file.new" "$target_file" ||
         die "$1: cannot write it: is /data full or read-only?"
 }

@@ -1,43 +1,54 @@
 # shellcheck shell=sh
-# What the service says of itself, read from multilog's file.
+# What becomes of the service: from `mqtt-http-bridge status`. Its log is shown to people, not read:
+# whoever sources this has new_lines, which prints the lines since the start.
 
-# Notes where the log ends now: what comes after is new.
-note_log() { last_stamp=$(tail -n 1 "$log_directory/current" 2>/dev/null | cut -d ' ' -f 1); }
-
-# The lines since then, without their time stamps.
-new_lines() {
-    [ -f "$log_directory/current" ] || return 0
-    # multilog may have begun a new file meanwhile: then all of it is new.
-    if [ -n "$last_stamp" ] && grep -q "^$last_stamp" "$log_directory/current"; then
-        sed "1,/^$last_stamp/d" "$log_directory/current"
-    else
-        cat "$log_directory/current"
-    fi | sed 's/^@[0-9a-f]* / /'
+# Sets $state to what the service says of itself now.
+look() {
+    state=$("$command" status --lines -c "$config_file" 2>/dev/null) || :
 }
 
-# Shows what the service says until a measurement has arrived, or $wait_s have passed.
-watch_log() {
+value() { # name
+    printf '%s\n' "$state" | sed -n "s/^$1=//p"
+}
+
+# Notes which process runs now: the next one is another.
+note_service() {
+    state=
+    [ ! -x "$command" ] || look
+    process_before=$(value process)
+}
+
+# Whether a process runs that was not there before.
+is_new() {
+    [ "$(value running)" = yes ] && [ "$(value process)" != "$process_before" ]
+}
+
+# Shows what the service says until a measurement is stored, or $wait_s have passed.
+watch_service() {
     say "watching the service for up to $wait_s s; Ctrl+C ends the watching, not the service:"
     shown=0 seconds=0
     while :; do
         lines=$(new_lines)
         printf '%s\n' "$lines" | tail -n +$((shown + 1))
         shown=$(printf '%s\n' "$lines" | wc -l)
-        case $lines in *"the backend takes measurements"*) break ;; esac
+        look
+        if is_new && [ -n "$(value stored)" ]; then break; fi
         [ $seconds -lt "$wait_s" ] || break
         sleep 1
         seconds=$((seconds + 1))
     done
-    sum_up "$lines"
+    sum_up
 }
 
-sum_up() { # lines
+sum_up() {
+    is_new || state=
+    gx=$(value gx) chargers=$(value chargers) stored=$(value stored)
     say
-    say "portal id:  $(found 'found the GX with portal id' || echo "not yet: is it a GX that runs, and reachable?")"
-    say "chargers:   $(printf '%s\n' "$lines" | grep -c ' is measured') measured"
-    say "first POST: $(found 'the backend takes measurements' || echo "not yet: see the lines above; they go on in $log_place")"
-}
-
-found() { # text
-    printf '%s\n' "$lines" | grep "$1" | head -n 1 | sed "s/^ *INFO //; s/.*found the GX with portal id //" | grep .
+    say "portal id:  ${gx:-not yet: is it a GX that runs, and reachable?}"
+    say "chargers:   ${chargers:-0} measured"
+    if [ -n "$stored" ]; then
+        say "first POST: stored at the backend"
+    else
+        say "first POST: not yet: see the lines above; they go on in $log_place"
+    fi
 }
