@@ -1,19 +1,43 @@
-"""What holds for all tests: the same examples every time, and no proxy between us and loopback."""
+"""Sets up every test: the same examples every time, and no proxy between us and loopback."""
 
+import faulthandler
+import json
 import logging
 import os
 from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import settings
 
-pytest_plugins = ["tests.installing"]
+from mqtt_http_bridge.adapters.state_file import RUN_DIRECTORY
+from tests.support.extent import ours
 
-settings.register_profile(
-    "steady", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow]
-)
-settings.register_profile("searching", deadline=None)
-settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "steady"))
+pytest_plugins = ["tests.support.fixtures", "tests.support.quick_disk"]
+
+settings.register_profile("ours", ours)
+settings.load_profile("ours")
+
+END_WITHIN_S = 60.0
+STDERR = 2
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Sees to it that the process ends: threads that a test left behind might keep it for ever.
+
+    A test that hangs is the business of pytest-timeout, and a process of xdist, which may have to
+    wait for the others, that of the process that started it.
+    """
+    if not hasattr(config, "workerinput"):
+        faulthandler.dump_traceback_later(END_WITHIN_S, exit=True, file=STDERR)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Prints what tests have measured and told by record_property."""
+    for report in terminalreporter.getreports("passed"):
+        for name, value in report.user_properties:
+            terminalreporter.write_line(f"{name}: {value}")
 
 
 @pytest.fixture(autouse=True)
@@ -29,3 +53,22 @@ def _no_level_of_before() -> Iterator[None]:
     """Takes back the level that a verb sets on the log of the package."""
     yield
     logging.getLogger("mqtt_http_bridge").setLevel(logging.NOTSET)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _run_directory() -> Iterator[None]:
+    """Leaves no state file behind of the services that the tests started and ended.
+
+    Another run of the tests may be under way: what its services write is left alone.
+    """
+    before = set(RUN_DIRECTORY.glob("*"))
+    yield
+    for path in set(RUN_DIRECTORY.glob("*")) - before:
+        # Another version, in a run beside this one, may write it differently.
+        with suppress(OSError, ValueError, KeyError):
+            pid = json.loads(path.read_bytes())["process"]["pid"]
+            if pid == os.getpid() or not Path(f"/proc/{pid}").exists():
+                path.unlink()
+                path.with_name(f"{path.stem}-changes.json").unlink(missing_ok=True)
+    with suppress(OSError):
+        RUN_DIRECTORY.rmdir()

@@ -12,7 +12,18 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from tests.bench import backlog, idle, inside, portals, start, through_broker
+from tests.bench import (
+    backlog,
+    devices,
+    fleet,
+    idle,
+    inside,
+    link,
+    outbox,
+    portals,
+    start,
+    through_broker,
+)
 from tests.bench.imports import imports
 from tests.bench.machine import machine_facts
 from tests.bench.markdown import markdown
@@ -23,7 +34,7 @@ from tests.bench.results import Results
 from tests.bench.table import machine_text, section_text, targets_text
 from tests.bench.targets import judged
 from tests.bench.waiting import Failed
-from tests.mosquitto import ProgramFailed
+from tests.support.mosquitto import ProgramFailed
 
 SECTIONS: Mapping[str, Callable[[Plan], Results]] = {
     "start": start.start_times,
@@ -31,8 +42,12 @@ SECTIONS: Mapping[str, Callable[[Plan], Results]] = {
     "build": inside.build,
     "portals in the core": portals.in_core,
     "spool": inside.spool,
+    "outbox": outbox.outbox,
+    "flash": outbox.flash,
+    "link": link.link,
     "outage of a day": backlog.outage,
     "drain": backlog.drain,
+    "fleet": fleet.fleet,
     "flat out": through_broker.flat_out,
     "loss": through_broker.loss,
     "memory": memory,
@@ -40,9 +55,10 @@ SECTIONS: Mapping[str, Callable[[Plan], Results]] = {
     "idle, twenty chargers": idle.twenty_chargers,
     "portals, by message": portals.by_message,
     "portals, awake": portals.awake,
+    "GX devices": devices.devices,
 }
 OWN = "own load"
-NOT_QUICK = ("idle, twenty chargers", "portals, awake")
+NOT_QUICK = ("flash", "link", "fleet", "idle, twenty chargers", "portals, awake", "GX devices")
 """Minutes that a quick run leaves out, unless it is asked for them."""
 
 
@@ -58,6 +74,7 @@ def main() -> int:
         recording=options.recording,
         chargers=options.chargers,
         rate_per_s=options.rate,
+        against=options.against,
     )
     if plan.rate_per_s is not None and not plan.has_own_load:
         parser.error("--rate is for a load of your own: add --recording or --chargers")
@@ -87,6 +104,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--markdown", type=Path, metavar="FILE", help="measure nothing: show results as Markdown"
     )
+    parser.add_argument(
+        "--against", type=Path, metavar="DIR", help="measure another checkout in the same run"
+    )
     own = parser.add_argument_group("a load of one's own, instead of the sections")
     own.add_argument("--recording", type=Path, metavar="FILE", help="what a GX said")
     own.add_argument("--chargers", type=int, metavar="N", help="synthetic chargers of 48 paths")
@@ -106,7 +126,7 @@ def _chosen(plan: Plan, wanted: list[str]) -> dict[str, Callable[[Plan], Results
 
 
 def _section(measure: Callable[[Plan], Results], plan: Plan) -> dict[str, Any]:
-    """What a section found, or why it found nothing: the others go on."""
+    """Returns what a section found, or why it found nothing: the others go on."""
     began_s = time.monotonic()
     try:
         found = measure(plan).as_json()

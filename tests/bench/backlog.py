@@ -5,10 +5,14 @@ import socket
 from pathlib import Path
 from time import monotonic
 
+from mqtt_http_bridge.adapters.api_keys import ApiKeys
 from mqtt_http_bridge.adapters.backend import Backend
 from mqtt_http_bridge.adapters.outbox import Boot, Outbox
-from mqtt_http_bridge.app.sender import Sender
-from mqtt_http_bridge.core.delivery import Answer
+from mqtt_http_bridge.app.dialect import DIALECT
+from mqtt_http_bridge.app.senders import Senders
+from mqtt_http_bridge.app.storing import Storing
+from mqtt_http_bridge.core.commands import Store
+from mqtt_http_bridge.core.delivery.answers import Answer
 from mqtt_http_bridge.core.settings import BackendSettings, OutboxSettings, Secret
 from tests.bench.consumers import directory, relay
 from tests.bench.inside import fill_spool
@@ -19,7 +23,7 @@ from tests.bench.taker import Taker, backend
 from tests.bench.traffic import portal_ids
 from tests.bench.virtual_gx import VirtualGx
 from tests.bench.waiting import Failed, wait_for
-from tests.mosquitto import Mosquitto
+from tests.support.mosquitto import Mosquitto
 
 INTERVAL_S = 30.0
 DAY = 2880
@@ -35,7 +39,7 @@ DRAINED_WITHIN_S = 300.0
 
 
 def outage(plan: Plan) -> Results:
-    """What a day of measurements adds to the memory of who keeps them and goes on trying."""
+    """Measures what a day of measurements adds to the memory of who keeps them and tries on."""
     results = Results()
     for _ in range(plan.pick(3, 1)):
         with directory() as place:
@@ -49,13 +53,22 @@ def outage(plan: Plan) -> Results:
 
 
 def day_without_backend(place: str) -> dict[str, float]:
-    """The core, the outbox and the sender in virtual time, and a port where nobody listens."""
+    """The core, the outbox and a sender in virtual time, and a port where nobody listens."""
     skipped_s = 0.0
-    outbox = Outbox(OutboxSettings(place), Boot("bench", 0.0))
-    away = _Away(BackendSettings(f"http://127.0.0.1:{_closed_port()}", Secret("key")))
+    outbox = Outbox(OutboxSettings(place), DIALECT, Boot("bench", 0.0))
+    settings = BackendSettings(f"http://127.0.0.1:{_closed_port()}", Secret("key"))
+    away = _Away(settings, DIALECT)
     # On top of real time: what the sender waits for in earnest has to come.
-    sender = Sender(outbox, away, max_rate_per_s=10.0, now_s=lambda: skipped_s + monotonic())
-    sender.start()
+    senders = Senders(
+        outbox,
+        lambda: away,
+        DIALECT,
+        ApiKeys(settings),
+        max_rate_per_s=10.0,
+        now_s=lambda: skipped_s + monotonic(),
+    )
+    storing = Storing(outbox, DIALECT, expect=senders.expect, is_clock_trusted=True)
+    senders.start()
     gx = VirtualGx(portal_ids(1), 2)
     gx.start()
     before_mib = 0.0
@@ -65,13 +78,14 @@ def day_without_backend(place: str) -> dict[str, float]:
         gx.let(INTERVAL_S)
         if gx.latest is None:
             raise Failed(f"expected a measurement each {INTERVAL_S:g} s, found none")
-        outbox.append(gx.latest)
+        storing.store(Store(gx.latest, portal_ids(1)[0]))
         skipped_s += INTERVAL_S
-        sender.finish()
+        senders.finish()
     growth_mib = _rss_mib() - before_mib
-    if len(outbox) != WARM + DAY:
-        raise Failed(f"expected {WARM + DAY} measurements to wait, found {len(outbox)}")
-    sender.stop(5.0)
+    waiting = sum(portal.count for portal in outbox.view().portals)
+    if waiting != WARM + DAY:
+        raise Failed(f"expected {WARM + DAY} measurements to wait, found {waiting}")
+    senders.stop(5.0)
     outbox.close()
     return {"growth_mib": growth_mib, "tries": away.tries}
 
@@ -81,9 +95,9 @@ class _Away(Backend):
 
     tries = 0
 
-    def post(self, body: bytes) -> Answer:
+    def post(self, body: bytes, api_key: Secret | None = None) -> Answer:
         self.tries += 1
-        return super().post(body)
+        return super().post(body, api_key)
 
 
 def _closed_port() -> int:
@@ -126,8 +140,6 @@ def _drain(place: Path, taker: Taker, entries: int, results: Results) -> None:
             every_s=0.05,
         )
         took_s, used_s = monotonic() - began_s, process.cpu_s - cpu_s
-        waiting = place / "outbox" / "waiting"
-        wait_for("the spool to be empty", lambda: not list(waiting.iterdir()), within_s=10.0)
         process.check()
     if (taken := taker.taken - before) != entries:
         raise Failed(f"expected {entries} POSTs, found {taken}")

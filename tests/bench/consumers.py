@@ -1,4 +1,4 @@
-"""Who listens, started as users start it, on a broker with a GX."""
+"""Starts those who listen, as users start them, on a broker with a GX."""
 
 import sys
 import tempfile
@@ -12,10 +12,10 @@ import yaml
 
 from tests.bench.gx import BenchGx
 from tests.bench.processes import Measured
-from tests.bench.results import MOSQUITTO, PAHO, RELAY
+from tests.bench.results import BEFORE, MOSQUITTO, PAHO, RELAY
 from tests.bench.traffic import HEARTBEAT_S, Wire
 from tests.bench.waiting import Failed
-from tests.mosquitto import Mosquitto
+from tests.support.mosquitto import Mosquitto
 
 RELAY_WARM_S = 19.0
 """Until the relay has settled: its first measurement is delivered by then."""
@@ -50,13 +50,28 @@ def directory() -> Iterator[Path]:
         yield Path(name)
 
 
-def compared(url: str, portals: Sequence[str], **changes: dict[str, object]) -> list[Consumer]:
-    """The relay, with changes to its config, and its floors."""
-    return [relay(url, portals, **changes), paho_floor(), mosquitto_sub()]
+def compared(
+    url: str,
+    portals: Sequence[str],
+    against: Path | None = None,
+    **changes: dict[str, object],
+) -> list[Consumer]:
+    """The relay, with changes to its config, and its floors; `against` is another checkout."""
+    others = [relay(url, portals, against, **changes)] if against else []
+    return [relay(url, portals, None, **changes), *others, paho_floor(), mosquitto_sub()]
 
 
-def relay(url: str, portals: Sequence[str] | str, **changes: dict[str, object]) -> Consumer:
-    """The relay as its users run it: `portals` is what `mqtt.portal_id` says."""
+def relay(
+    url: str,
+    portals: Sequence[str] | str,
+    checkout: Path | None = None,
+    **changes: dict[str, object],
+) -> Consumer:
+    """The relay as its users run it: `portals` is what `mqtt.portal_id` says.
+
+    Of another checkout than this one if that is named.
+    """
+    name = BEFORE if checkout else RELAY
 
     def start(port: int, place: Path) -> Measured:
         ids = portals if isinstance(portals, str) else list(portals)
@@ -69,9 +84,11 @@ def relay(url: str, portals: Sequence[str] | str, **changes: dict[str, object]) 
         config = place / "config.yaml"
         config.write_text(yaml.safe_dump(settings), encoding="utf-8")
         command = [sys.executable, "-m", "mqtt_http_bridge", "run", "-c", str(config)]
-        return Measured(RELAY, command, place)
+        if checkout is not None:
+            command = ["env", f"PYTHONPATH={checkout}", *command]
+        return Measured(name, command, place)
 
-    return Consumer(RELAY, start, RELAY_WARM_S)
+    return Consumer(name, start, RELAY_WARM_S)
 
 
 def paho_floor(*arguments: str, name: str = PAHO) -> Consumer:

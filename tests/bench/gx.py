@@ -9,10 +9,10 @@ from typing import Self
 
 from tests.bench.traffic import HEARTBEAT_S, Wire, frames, payload, said_by
 from tests.bench.waiting import Failed
-from tests.dbus_flashmq import Message
+from tests.support.dbus_flashmq import Message
 
 LOOK_S = 0.2
-"""How soon it notices that it is to end."""
+"""Seconds until it notices that it is to end."""
 
 
 def instances(chargers: int) -> range:

@@ -1,4 +1,4 @@
-"""What is imported, and its price: each in a process of its own."""
+"""Measures what imports cost, each in a process of its own."""
 
 import re
 from collections import Counter
@@ -8,8 +8,8 @@ from tests.bench.processes import in_child, run_child
 from tests.bench.results import Results, rounds
 from tests.bench.taker import backend
 
-SUBSCRIBING = "import argparse, mqtt_http_bridge.adapters.config, mqtt_http_bridge.app.service"
-RUN = f"{SUBSCRIBING}, mqtt_http_bridge.app.relaying"
+SUBSCRIBING = "import argparse, mqtt_http_bridge.adapters.config, mqtt_http_bridge.app.run"
+RUN = f"{SUBSCRIBING}, mqtt_http_bridge.app.wiring"
 ALL_THREE = "import paho.mqtt.client, requests, yaml"
 MODULES_LATER = "modules that the second POST imports"
 _CASES = {
@@ -35,8 +35,9 @@ print(json.dumps({{"ms": ms, "mib": int(pages) * 4096 / 2**20}}))
 _POST = f"""
 {RUN}
 from mqtt_http_bridge.adapters.backend import Backend
+from mqtt_http_bridge.app.dialect import DIALECT
 from mqtt_http_bridge.core.settings import BackendSettings, Secret
-backend = Backend(BackendSettings({{url!r}}, Secret("key")))
+backend = Backend(BackendSettings({{url!r}}, Secret("key")), DIALECT)
 backend.post(b"{{{{}}}}")
 """
 _LATER = """

@@ -1,4 +1,4 @@
-"""What is played to the consumers: ready-made frames, each with its time.
+"""Makes what is played to the consumers: ready-made frames, each with its time.
 
 Synthetic chargers say 48 paths, as others were measured with; a recording is what real ones said.
 """
@@ -8,14 +8,13 @@ from dataclasses import dataclass, replace
 from itertools import cycle, groupby, islice
 from pathlib import Path
 
-from mqtt_http_bridge.core import topics
+from mqtt_http_bridge.core.venus import topics
 from tests.bench.gx import instances
 from tests.bench.traffic import frames, publish_frame, said_by
 from tests.bench.waiting import Failed
-from tests.dbus_flashmq import Message
-from tests.recorded_messages import recorded_messages
+from tests.support.dbus_flashmq import Message
+from tests.support.recorded_messages import recorded_messages
 
-RECORDINGS = Path(__file__).parent.parent / "recordings"
 RATE_PER_CHARGER = 10
 """Messages a second of a charger in daylight."""
 COMPLETED = "full_publish_completed"
@@ -34,7 +33,7 @@ CHANGING = (
     "History/Daily/1/TimeInFloat",
     "Yield/User",
 )
-"""What a charger says each second: power, voltages, currents, and some that nobody needs."""
+"""Paths on which a charger speaks each second: power, voltages, currents, and some nobody needs."""
 
 Timed = tuple[float, Message]
 
@@ -45,15 +44,15 @@ class Load:
 
     name: str
     opening: bytes
-    """What has to be known before: not part of what is measured."""
+    """Frames that have to be known before: not part of what is measured."""
     pieces: tuple[tuple[float, tuple[bytes, ...]], ...]
     """Frames that are sent together, and when: seconds since the beginning."""
     period_s: float
     """After so long it begins again."""
     interesting: float
-    """Which share of the messages is on a path that the relay reads."""
+    """The share of the messages that is on a path which the relay reads."""
     changed: float
-    """Which share of the messages is on such a path, and says something new."""
+    """The share of the messages that is on such a path, and says something new."""
 
     def flat(self, count: int) -> bytes:
         """`count` messages without a pause."""
@@ -73,7 +72,7 @@ class Load:
         return replace(self, name=name, pieces=pieces, period_s=len(every) / rate_per_s)
 
     def about(self) -> str:
-        """How much of it concerns the relay."""
+        """Returns how much of it concerns the relay."""
         return f"{self.interesting:.0%} of it is read, {self.changed:.0%} is read and new"
 
 
@@ -114,7 +113,7 @@ def even(portal_id: str, chargers: int) -> Load:
 
 
 def recording(path: Path, portal_id: str) -> Load:
-    """What a recording holds of solar chargers: one full publish, then the rest at its pace."""
+    """Reads a recording of solar chargers: one full publish, then the rest at its pace."""
     said = list(recorded_messages(path))
     full_s = min((t for t, m in said if m.topic.endswith(COMPLETED)), default=NEVER)
     ours = [(t, _moved(message, portal_id)) for t, message in said if _is_charger(message)]

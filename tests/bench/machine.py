@@ -1,4 +1,4 @@
-"""Where it was measured."""
+"""Describes the machine on which it was measured."""
 
 import os
 import platform
@@ -15,7 +15,7 @@ _SYSTEM_PATH = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin"]
 
 
 def machine_facts() -> dict[str, str]:
-    """What the numbers depend on; not whose machine it is."""
+    """Returns what the numbers depend on; not whose machine it is."""
     return {
         "date": datetime.now(tz=UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "commit": _commit(),
@@ -70,7 +70,7 @@ def _mosquitto() -> str:
 
 
 def _first(pattern: str, file: str) -> str | None:
-    """What the pattern finds first in a file that may be missing."""
+    """Returns what the pattern finds first in a file that may be missing."""
     try:
         found = re.search(pattern, Path(file).read_text(encoding="utf-8", errors="replace"))
     except OSError:

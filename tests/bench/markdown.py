@@ -1,4 +1,4 @@
-"""A report as the tables of the README."""
+"""A report as the tables of docs/costs.md."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -60,7 +60,7 @@ def _compared_row(cell: Cell) -> str:
 
 
 def _other_rows(cell: Cell) -> list[str]:
-    """What stands in no column of the table with floors."""
+    """Returns what stands in no column of the table with floors."""
     section, case, found = cell
     columns = found["columns"]
     hidden = (RELAY, *FLOORS) if _has_floor(cell) else ()

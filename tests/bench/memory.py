@@ -1,4 +1,4 @@
-"""What the consumers weigh, side by side: after the start, and after an hour's worth of a GX."""
+"""Weighs the consumers, side by side: after the start, and after an hour's worth of a GX."""
 
 import sys
 import time
@@ -32,7 +32,7 @@ def memory(plan: Plan) -> Results:
     ids, seconds = portal_ids(1), plan.pick(60.0, 20.0)
     results = Results({"hour": f"{seconds:g} s at {SPEED:g} times the pace, a POST each second"})
     with backend() as taker:
-        consumers = compared(taker.url, ids, device={"update_interval": 1})
+        consumers = compared(taker.url, ids, plan.against, device={"update_interval": 1})
         for _ in range(plan.pick(2, 1)):
             with (
                 _bare() as bare,

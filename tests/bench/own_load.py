@@ -8,7 +8,7 @@ from tests.bench.traffic import portal_ids
 
 
 def own_load(plan: Plan) -> Results:
-    """What the consumers make of it: flat out, unless it has a rate."""
+    """Measures what the consumers make of it: flat out, unless it has a rate."""
     load = _load(plan)
     if plan.rate_per_s is None:
         count = plan.pick(100_000, 30_000)

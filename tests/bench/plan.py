@@ -1,4 +1,4 @@
-"""How much is measured, and with which load of one's own."""
+"""Says how much is measured, and with which load of one's own."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,16 +9,18 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """What the command line asked for."""
+    """The wishes of the command line."""
 
     is_quick: bool = False
     recording: Path | None = None
     chargers: int | None = None
     rate_per_s: float | None = None
+    against: Path | None = None
+    """Another checkout, whose relay is measured in the same run."""
 
     @property
     def has_own_load(self) -> bool:
-        """Whether a load of one's own is to be played."""
+        """Tells whether a load of one's own is to be played."""
         return self.recording is not None or self.chargers is not None
 
     def pick(self, normal: T, quick: T) -> T:

@@ -15,9 +15,9 @@ LATE_S = 1.0
 
 
 @contextmanager
-def playing(wire: Wire, load: Load) -> Iterator[None]:
+def playing(wire: Wire, load: Load, late_s: float = LATE_S) -> Iterator[None]:
     """Within this the load is played, over and over. Raises Failed if that went wrong."""
-    player = _Player(wire, load)
+    player = _Player(wire, load, late_s)
     player.thread.start()
     try:
         yield
@@ -29,9 +29,10 @@ def playing(wire: Wire, load: Load) -> Iterator[None]:
 
 
 class _Player:
-    def __init__(self, wire: Wire, load: Load) -> None:
+    def __init__(self, wire: Wire, load: Load, late_s: float) -> None:
         self._wire = wire
         self._load = load
+        self._late_s = late_s
         self.is_ending = threading.Event()
         self.error: Exception | None = None
         self.thread = threading.Thread(target=self._run, daemon=True)
@@ -50,6 +51,6 @@ class _Player:
                 due_s = began_s + turn * self._load.period_s + at_s
                 if self.is_ending.wait(max(0.0, due_s - time.monotonic())):
                     return
-                if time.monotonic() > due_s + LATE_S:
-                    raise Failed(f"more than {LATE_S:g} s late: the machine is too busy")
+                if time.monotonic() > due_s + self._late_s:
+                    raise Failed(f"more than {self._late_s:g} s late: the machine is too busy")
                 self._wire.send(data)

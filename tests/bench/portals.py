@@ -1,10 +1,10 @@
-"""What many GX devices cost: in the core alone, by the message, and just by being there."""
+"""Measures many GX devices: in the core alone, by the message, and just by being there."""
 
 import time
 
 from mqtt_http_bridge.core.commands import Command
 from mqtt_http_bridge.core.events import Event, Message, Tick
-from mqtt_http_bridge.core.topics import is_interesting
+from mqtt_http_bridge.core.venus.topics import is_interesting
 from tests.bench.consumers import Consumer, paho_floor, relay, scene
 from tests.bench.idle import watch
 from tests.bench.loads import CHANGING, synthetic
@@ -64,7 +64,7 @@ def _handle(gx: VirtualGx, events: list[Event], now_s: float) -> list[Command]:
 
 
 def _events(portals: list[str], second: int, now_s: float) -> list[Event]:
-    """What the door lets through of one second."""
+    """Returns what the door lets through of one second."""
     now = moment(now_s)
     found: list[Event] = []
     for portal_id in portals:

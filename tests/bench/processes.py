@@ -20,7 +20,7 @@ QUIET_S = 0.3
 QUIET_CPU_S = 0.002
 CHILD_TIMEOUT_S = 300.0
 _LEFT_OUT = ("PYTHONDONTWRITEBYTECODE", "COVERAGE_PROCESS_START")
-"""What is installed is compiled once: here, at the first start."""
+"""The folder for what is compiled, once, at the first start."""
 
 
 class Measured:
@@ -64,7 +64,7 @@ class Measured:
 
     @property
     def output(self) -> str:
-        """What it has printed so far."""
+        """Returns what it has printed so far."""
         return self._output_file.read_text(encoding="utf-8", errors="replace")
 
     @property
@@ -76,7 +76,7 @@ class Measured:
 
     @property
     def wake_ups(self) -> int:
-        """How often the threads that it has have gone to sleep so far, for whatever reason.
+        """Returns how often the threads that it has have gone to sleep so far, for whatever reason.
 
         Threads that have ended do not count any more: of the relay these are the alarm clocks of
         its POSTs, one thread and one or two sleeps for each.
@@ -85,6 +85,13 @@ class Measured:
         statuses = "".join(self._read(task, "status") for task in self._tasks())
         lines = (line for line in statuses.splitlines() if line.startswith("voluntary_ctxt"))
         return sum(int(line.split()[1]) for line in lines)
+
+    @property
+    def written_bytes(self) -> int:
+        """Counts the bytes that it has had written to disks so far, in whole pages."""
+        self.check()
+        text = Path(f"/proc/{self._process.pid}/io").read_text(encoding="ascii")
+        return int(text.split("\nwrite_bytes: ")[1].split()[0])
 
     @property
     def memory_mib(self) -> dict[str, float]:
@@ -151,12 +158,15 @@ def _changes_things(name: str) -> bool:
     return is_ours or name.lower().endswith("_proxy") or name in _LEFT_OUT
 
 
-def in_child(code: str, *options: str) -> Any:
+def in_child(code: str, *options: str, timeout_s: float = CHILD_TIMEOUT_S) -> Any:
     """Runs Python code in a process of its own that prints one JSON value last; that value."""
-    return json.loads(run_child(code, *options).stdout.splitlines()[-1])
+    done = run_child(code, *options, timeout_s=timeout_s)
+    return json.loads(done.stdout.splitlines()[-1])
 
 
-def run_child(code: str, *options: str) -> subprocess.CompletedProcess[str]:
+def run_child(
+    code: str, *options: str, timeout_s: float = CHILD_TIMEOUT_S
+) -> subprocess.CompletedProcess[str]:
     """Runs Python code in a process of its own; what it printed. Raises Failed if it fails."""
     try:
         return subprocess.run(
@@ -165,9 +175,9 @@ def run_child(code: str, *options: str) -> subprocess.CompletedProcess[str]:
             capture_output=True,
             text=True,
             env=environment(),
-            timeout=CHILD_TIMEOUT_S,
+            timeout=timeout_s,
         )
     except subprocess.CalledProcessError as error:
         raise Failed(f"expected a child process to end well, found: {error.stderr}") from error
     except subprocess.TimeoutExpired as error:
-        raise Failed(f"expected a child process to end within {CHILD_TIMEOUT_S:g} s") from error
+        raise Failed(f"expected a child process to end within {timeout_s:g} s") from error

@@ -1,10 +1,11 @@
-"""What was measured: by case and by column, every run of it kept."""
+"""Holds what was measured: by case and by column, every run of it kept."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from statistics import median
 from typing import Any, TypeVar
 
 RELAY = "relay"
+BEFORE = "the other checkout"
 PAHO = "paho"
 MOSQUITTO = "mosquitto_sub"
 FLOORS = (PAHO, MOSQUITTO)
@@ -20,7 +21,7 @@ class Results:
         self._runs: dict[str, dict[str, list[float]]] = {}
 
     def note(self, name: str, text: str) -> None:
-        """What is to be known of the numbers."""
+        """Returns what is to be known of the numbers."""
         self._notes[name] = text
 
     def add(self, case: str, column: str, value: float) -> None:

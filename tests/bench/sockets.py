@@ -15,7 +15,7 @@ class Connection:
     peer_port: int
     inode: str
     queued_bytes: int
-    """What waits in the kernel at this end: to be read, or until the other end takes it."""
+    """Bytes that wait in the kernel at this end: to be read, or until the other end takes them."""
 
 
 def connections() -> list[Connection]:
@@ -26,7 +26,7 @@ def connections() -> list[Connection]:
 
 
 def queued_bytes(ports: Collection[int]) -> int:
-    """What waits in the kernel, at both ends, of the connections that have one of these ports."""
+    """Counts what waits in the kernel, at both ends, of connections with one of these ports."""
     found = [c for c in connections() if c.port in ports or c.peer_port in ports]
     return sum(connection.queued_bytes for connection in found)
 

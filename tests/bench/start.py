@@ -1,7 +1,9 @@
-"""How long it takes from the start of a process to its first words."""
+"""Measures the time from the start of a process to its first words."""
 
 import socket
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from tests.bench.consumers import (
     AUTO,
@@ -13,16 +15,19 @@ from tests.bench.consumers import (
 )
 from tests.bench.gx import BenchGx
 from tests.bench.plan import Plan
-from tests.bench.results import RELAY, Results, rounds
+from tests.bench.processes import Measured
+from tests.bench.results import Results, rounds
 from tests.bench.taker import Taker, backend
 from tests.bench.traffic import portal_ids
 from tests.bench.waiting import Failed, wait_for
-from tests.mosquitto import Mosquitto
+from tests.support.mosquitto import Mosquitto
 
 SUBSCRIBE = "start to SUBSCRIBE, ms"
+SUBSCRIBE_CPU = "start to SUBSCRIBE, ms of CPU time"
 FIRST_POST = "start to the first measurement taken, ms"
+FIRST_POST_CPU = "start to the first measurement taken, ms of CPU time"
 NEEDED = ("argparse", "dataclasses", "yaml")
-"""What a relay with a config, a command line and dataclasses cannot do without."""
+"""Names the modules that a relay with a config, a command line and dataclasses needs."""
 PAHO_NEEDED = f"paho + {' + '.join(NEEDED)}"
 WITHIN_S = 30.0
 _CONNECT, _SUBSCRIBE = 0x10, 0x80
@@ -33,35 +38,55 @@ def start_times(plan: Plan) -> Results:
     """Milliseconds until SUBSCRIBE is on the wire, and until the first measurement is taken."""
     results = Results({"portal id": "auto: the relay has to learn it from the broker"})
     with backend() as taker:
+        ours = [relay(taker.url, AUTO)]
+        if plan.against:
+            ours.append(relay(taker.url, AUTO, plan.against))
         consumers = [
-            relay(taker.url, AUTO),
+            *ours,
             paho_floor(),
             mosquitto_sub(),
             paho_floor(*NEEDED, name=PAHO_NEEDED),
         ]
         for each_round in rounds(consumers, plan.pick(9, 3)):
             for consumer in each_round:
-                results.add(SUBSCRIBE, consumer.name, _to_subscribe_ms(consumer))
-        for _ in range(plan.pick(5, 1)):
-            results.add(FIRST_POST, RELAY, _to_first_post_ms(taker))
+                took_ms, cpu_ms = _to_subscribe_ms(consumer)
+                results.add(SUBSCRIBE, consumer.name, took_ms)
+                results.add(SUBSCRIBE_CPU, consumer.name, cpu_ms)
+        for each_round in rounds(ours, plan.pick(5, 1)):
+            for consumer in each_round:
+                took_ms, cpu_ms = _to_first_post_ms(taker, consumer)
+                results.add(FIRST_POST, consumer.name, took_ms)
+                results.add(FIRST_POST_CPU, consumer.name, cpu_ms)
     return results
 
 
-def _to_subscribe_ms(consumer: Consumer) -> float:
-    """A listener says yes to CONNECT and waits for the first SUBSCRIBE."""
+def _to_subscribe_ms(consumer: Consumer) -> tuple[float, float]:
+    with subscribed(consumer) as process:
+        return _spent_ms(process)
+
+
+def _spent_ms(process: Measured) -> tuple[float, float]:
+    """Milliseconds since a process was started, and how many of these it had of a core."""
+    took_s = time.monotonic() - process.started_s
+    return took_s * 1000, process.cpu_s * 1000
+
+
+@contextmanager
+def subscribed(consumer: Consumer, within_s: float = WITHIN_S) -> Iterator[Measured]:
+    """A consumer whose SUBSCRIBE has just come to a listener that said yes to its CONNECT."""
     with (
         socket.create_server(("127.0.0.1", 0)) as listener,
         directory() as place,
         consumer.start(listener.getsockname()[1], place) as process,
     ):
-        listener.settimeout(WITHIN_S)
+        listener.settimeout(within_s)
         connection, _ = listener.accept()
         with connection:
-            connection.settimeout(WITHIN_S)
+            connection.settimeout(within_s)
             _read_until(connection, _CONNECT)
             connection.sendall(_CONNACK)
             _read_until(connection, _SUBSCRIBE)
-            return (time.monotonic() - process.started_s) * 1000
+            yield process
 
 
 def _read_until(connection: socket.socket, kind: int) -> None:
@@ -87,13 +112,13 @@ def _read(connection: socket.socket, count: int) -> bytes:
     return data
 
 
-def _to_first_post_ms(taker: Taker) -> float:
+def _to_first_post_ms(taker: Taker, consumer: Consumer) -> tuple[float, float]:
     taken = taker.taken
     with (
         Mosquitto() as broker,
         BenchGx(broker.inside_port, portal_ids(1), 2),
         directory() as place,
-        relay(taker.url, AUTO).start(broker.port, place) as process,
+        consumer.start(broker.port, place) as process,
     ):
         wait_for("a first POST", lambda: taker.taken > taken, within_s=WITHIN_S, every_s=0.002)
-        return (time.monotonic() - process.started_s) * 1000
+        return _spent_ms(process)

@@ -5,7 +5,7 @@ from typing import Any
 
 
 def machine_text(machine: Mapping[str, str]) -> str:
-    """Where it was measured."""
+    """Returns where it was measured."""
     return "\n".join(f"{name:28}{value}" for name, value in machine.items()) + "\n"
 
 

@@ -1,6 +1,7 @@
 """The backend of the benchmark, as a process of its own, and how much it has taken."""
 
 import http.client
+import json
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -20,15 +21,27 @@ class Taker:
 
     @property
     def taken(self) -> int:
-        """How many measurements it has taken so far."""
-        self.connection.request("GET", "/")
-        return int(self.connection.getresponse().read())
+        """Counts how many measurements it has taken so far."""
+        return int(self._get("/"))
+
+    @property
+    def serials(self) -> int:
+        """Counts the devices of which a report came so far."""
+        return int(self._get("/serials"))
+
+    def take_delays_s(self) -> list[float]:
+        """Gives how many seconds old each measurement came, of those since the last call."""
+        return [float(delay_s) for delay_s in json.loads(self._get("/delays"))]
+
+    def _get(self, path: str) -> bytes:
+        self.connection.request("GET", path)
+        return self.connection.getresponse().read()
 
 
 @contextmanager
-def backend() -> Iterator[Taker]:
-    """A backend, ended with the context."""
-    command = [sys.executable, "-m", "tests.bench.quick_backend"]
+def backend(post_s: float = 0.0) -> Iterator[Taker]:
+    """A backend that takes so long for each POST, ended with the context."""
+    command = [sys.executable, "-m", "tests.bench.quick_backend", str(post_s)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment()) as process:
         assert process.stdout is not None
         try:

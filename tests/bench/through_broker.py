@@ -2,20 +2,22 @@
 
 import signal
 import time
+from pathlib import Path
 
 from tests.bench.consumers import Consumer, Scene, compared, mosquitto_sub, paho_floor, relay, scene
-from tests.bench.loads import RECORDINGS, Load, recording, synthetic
+from tests.bench.loads import Load, recording, synthetic
 from tests.bench.plan import Plan
 from tests.bench.processes import Measured
 from tests.bench.results import PAHO, Results, rounds
 from tests.bench.taker import backend
 from tests.bench.traffic import Wire, portal_ids
 from tests.bench.waiting import Failed, wait_for
+from tests.support.places import RECORDINGS
 
 PER_100_000 = "CPU s per 100,000 messages"
 LOST = "messages lost of a burst of {:,}"
 QUEUE = 1000
-"""How many messages the broker keeps for a client: what is more is dropped, as a GX does."""
+"""Messages that the broker keeps for a client: what is more is dropped, as a GX does."""
 DROPPED = "$SYS/broker/publish/messages/dropped"
 TOLD_WITHIN_S = 2.5
 """The broker tells each second what it dropped."""
@@ -32,10 +34,12 @@ def flat_out(plan: Plan) -> Results:
         recording(RECORDINGS / "two.jsonl.gz", ids[0]),
         recording(RECORDINGS / "rs.jsonl.gz", ids[0]),
     ]
-    return cost_of(loads, plan.pick(100_000, 30_000), plan.pick(3, 1))
+    return cost_of(loads, plan.pick(100_000, 30_000), plan.pick(3, 1), plan.against)
 
 
-def cost_of(loads: list[Load], count: int, repetitions: int) -> Results:
+def cost_of(
+    loads: list[Load], count: int, repetitions: int, against: Path | None = None
+) -> Results:
     """CPU time of 100,000 messages of each load, measured with `count` of them."""
     ids = portal_ids(1)
     results = Results({load.name: load.about() for load in loads})
@@ -43,7 +47,7 @@ def cost_of(loads: list[Load], count: int, repetitions: int) -> Results:
         load.name: (load.opening + load.flat(FIRST_MESSAGES), load.flat(count)) for load in loads
     }
     with backend() as taker:
-        for each_round in rounds(compared(taker.url, ids), repetitions):
+        for each_round in rounds(compared(taker.url, ids, against), repetitions):
             for consumer in each_round:
                 with scene([consumer], ids, CHARGERS) as found:
                     for name, (opening, data) in played.items():
@@ -66,7 +70,7 @@ def play(found: Scene, consumer: Consumer, data: bytes) -> float:
 
 
 def loss(plan: Plan) -> Results:
-    """How many messages of a burst a broker with a limited queue had to drop, by consumer."""
+    """Counts the messages of a burst that a broker with a limited queue dropped, by consumer."""
     ids, count = portal_ids(1), plan.pick(300_000, 100_000)
     load = synthetic(ids, CHARGERS)
     data = load.flat(count)
@@ -98,7 +102,7 @@ def _lost(consumer: Consumer, ids: list[str], data: bytes, count: int) -> int:
 
 
 def _taken(process: Measured) -> int:
-    """How many messages it says it got; 0 if it does not count."""
+    """Counts how many messages it says it got; 0 if it does not count."""
     if process.name != PAHO:
         return 0
     lines = len(process.output.splitlines())
@@ -108,7 +112,7 @@ def _taken(process: Measured) -> int:
 
 
 class _Dropped:
-    """What the broker says that it dropped; it says so when that has changed."""
+    """Counts what the broker says that it dropped; it says so when that has changed."""
 
     def __init__(self, port: int) -> None:
         self.wire = Wire(port, "bench-dropped")

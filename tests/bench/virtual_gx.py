@@ -4,16 +4,17 @@ import json
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
-from mqtt_http_bridge.core import topics
+from mqtt_http_bridge.core.broker_failure import BrokerFailure, Cause
 from mqtt_http_bridge.core.commands import Command, Publish, Store
 from mqtt_http_bridge.core.events import Connected, Disconnected, Event, Message, Moment, Tick
 from mqtt_http_bridge.core.measurement import Measurement
-from mqtt_http_bridge.core.relay import Relay
+from mqtt_http_bridge.core.relay.relay import Relay
 from mqtt_http_bridge.core.settings import MqttSettings, OutboxSettings, Settings
+from mqtt_http_bridge.core.venus import topics
 from tests.bench.traffic import HEARTBEAT_S, charger_values, payload
 
 ANSWER_S = 0.001
-"""How long a GX takes to answer: no two have the same deadlines after that."""
+"""Seconds that a GX takes to answer: no two have the same deadlines after that."""
 START = datetime(2026, 1, 1, 12, 0, tzinfo=UTC)
 
 
@@ -35,7 +36,7 @@ class VirtualGx:
         self.latest: Measurement | None = None
         self._portals = portals
         self.chargers = chargers
-        """How many each portal has; may be changed at any time."""
+        """Chargers that each portal has; may be changed at any time."""
         self._turn = 0
 
     # --- time ------------------------------------------------------------------------------------
@@ -46,7 +47,7 @@ class VirtualGx:
 
     def reconnect(self) -> None:
         """Loses the connection and makes a new one."""
-        self.happen(Disconnected(moment(self.now_s), "cut for the test"))
+        self.happen(Disconnected(moment(self.now_s), BrokerFailure(Cause.LOST)))
         self.now_s += 1.0
         self.start()
 
@@ -74,7 +75,7 @@ class VirtualGx:
         return self.now_s + HEARTBEAT_S + ANSWER_S
 
     def act_at(self, t_s: float) -> list[Measurement]:
-        """What is measured until `t_s`."""
+        """Returns what is measured until `t_s`."""
         commands = self.relay.handle(Tick(moment(t_s)))
         return [each.measurement for each in commands if isinstance(each, Store)]
 
@@ -100,7 +101,7 @@ class VirtualGx:
         portal = command.topic.split("/")[1]
         self.now_s += ANSWER_S
         for instance in range(self.chargers):
-            for path, value in charger_values(instance, self._turn).items():
+            for path, value in charger_values(instance, self._turn, portal).items():
                 self._say(portal, f"solarcharger/{instance}/{path}", value)
         echo = json.dumps(json.loads(command.payload)["keepalive-options"][0]).encode()
         self.happen(Message(moment(self.now_s), f"N/{portal}/full_publish_completed", echo))

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 
 class Failed(RuntimeError):
-    """What was to be measured did not do what it is for; the message says what was expected."""
+    """Raised when what was to be measured did not do what it is for; says what was expected."""
 
 
 def wait_for(

@@ -1,0 +1,93 @@
+"""Compares the two indexes of what is owed: the quick one counts what the careful one does."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mqtt_http_bridge.adapters.outbox import records
+from mqtt_http_bridge.adapters.outbox.index import UNIT_BYTES, Index, segment_of, slot_of
+from mqtt_http_bridge.adapters.outbox.records import Entry, Fields
+
+LINES = st.lists(
+    st.tuples(
+        st.sampled_from(["put", "narrow", "parked", "done"]),
+        st.integers(1, 12),
+        st.sampled_from(["gx0", "gx1"]),
+        st.integers(0, 400),
+        st.integers(0, 3),
+    ),
+    max_size=30,
+)
+
+
+def line_of(kind: str, number: int, portal_id: str, size: int) -> bytes:
+    """A line of the log whose body has so many bytes."""
+    entry = Entry(number, portal_id, b"x" * size, is_final=True)
+    if kind == "done":
+        return records.done(number, portal_id)
+    if kind == "put":
+        return records.put(entry)
+    serials = ("A", "B") if kind == "parked" else ()
+    return records.replaced(
+        Entry(number, portal_id, b"x" * size, is_final=True, parked_serials=serials, reason="no")
+    )
+
+
+def state(index: Index) -> object:
+    """All that can be asked."""
+    portals = {
+        key: (
+            list(portal.owed),
+            {serial: list(numbers) for serial, numbers in portal.parked.items()},
+            portal.units,
+            portal.parked_units,
+        )
+        for key, portal in index.portals.items()
+    }
+    slots = [index.live_bytes(slot) for slot in range(5)]
+    return portals, slots, index.live_bytes(), index.highest, index.parked_bytes
+
+
+@given(LINES)
+def test_both_ways_in(lines: list[tuple[str, int, str, int, int]]) -> None:
+    """Whatever lines there are, in whatever order."""
+    careful, quick = Index(), Index()
+    for kind, number, portal_id, size, slot in lines:
+        line = line_of(kind, number, portal_id, size)
+        fields: Fields = records.fields_of(line)
+        careful.apply(fields, slot, len(line))
+        if not quick.add_newest(fields, slot, len(line)):
+            quick.apply(fields, slot, len(line))
+    assert state(quick) == state(careful)
+
+
+def test_sizes_are_rounded_up() -> None:
+    """A line counts for as many units as it needs, by both ways; once it is gone, for none."""
+    index = Index()
+    for number, size in enumerate((UNIT_BYTES, UNIT_BYTES + 1, 2 * UNIT_BYTES), start=1):
+        fields = records.fields_of(line_of("put", number, "gx", 1))
+        if not index.add_newest(fields, 1, size):
+            index.apply(fields, 1, size)
+    assert index.live_bytes(1) == index.live_bytes() == 5 * UNIT_BYTES
+    for number in (1, 2, 3):
+        index.apply(records.fields_of(records.done(number, "gx")), 2, 30)
+    assert index.live_bytes() == 0
+
+
+@given(st.integers(1, 1 << 40), st.integers(0, 65_533))
+def test_slots_tell_segments_apart(oldest: int, further: int) -> None:
+    """Of 65,535 in a row each has a slot of its own, and none that of memory."""
+    assert 0 < slot_of(oldest + further) <= 65_535
+    assert segment_of(slot_of(oldest + further), oldest) == oldest + further
+
+
+def test_what_is_owed_in_a_range() -> None:
+    """Takes the first number in and the last one not, of any GX; what is parked is not owed."""
+    index = Index()
+    for kind, number, portal_id in (("put", 3, "a"), ("put", 7, "b"), ("parked", 5, "a")):
+        fields = records.decode(line_of(kind, number, portal_id, 100).rstrip(b"\n"))
+        assert fields is not None
+        index.apply(fields, slot_of(1), 100)
+    found = [number for number in range(1, 9) if index.is_owed(number, number + 1)]
+    assert found == [3, 7]
+    assert index.is_owed(4, 8)
+    assert not index.is_owed(4, 7)

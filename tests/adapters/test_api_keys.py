@@ -1,0 +1,77 @@
+"""The API keys: which GX is sent with which, and a file that is read again."""
+
+from pathlib import Path
+
+import pytest
+
+from mqtt_http_bridge.adapters.api_keys import LONGEST, ApiKeys
+from mqtt_http_bridge.core.errors import ConfigError
+from mqtt_http_bridge.core.settings import BackendSettings, Secret
+
+
+def keys_of(tmp_path: Path, **files: str) -> ApiKeys:
+    """Keys of some GX devices, each in the file of its name."""
+    paths = {}
+    for portal_id, content in files.items():
+        path = tmp_path / portal_id
+        path.write_text(content, encoding="utf-8")
+        paths[portal_id] = str(path)
+    return ApiKeys(BackendSettings("http://a", Secret("default"), api_key_files=paths))
+
+
+def test_each_gx_has_its_own_key_or_the_one_of_the_config(tmp_path: Path) -> None:
+    """Two that share a file share a key: what is wrong with it is wrong for both."""
+    keys = keys_of(tmp_path, gx1="one\n", gx2="two\nmore\n")
+    assert keys.key("gx1") == Secret("one")
+    assert keys.key("gx2") == Secret("two")
+    assert keys.key("gx3") == Secret("default")
+    assert keys.name_of("gx3") == keys.name_of("gx4") == ""
+    assert keys.name_of("gx1") != keys.name_of("gx2")
+
+
+def test_a_file_that_has_changed_is_another_key(tmp_path: Path) -> None:
+    """Once; one that has not is the same."""
+    keys = keys_of(tmp_path, gx1="one")
+    name = keys.name_of("gx1")
+    assert not keys.read_again(name)
+    (tmp_path / "gx1").write_text("another")
+    assert keys.read_again(name)
+    assert not keys.read_again(name)
+    assert keys.key("gx1") == Secret("another")
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff", b" blanks ", b"x" * 10 * LONGEST])
+def test_a_file_that_has_no_key_any_more_changes_nothing(tmp_path: Path, content: bytes) -> None:
+    """It may be in the middle of being written; the old key stays."""
+    keys = keys_of(tmp_path, gx1="one")
+    (tmp_path / "gx1").write_bytes(content)
+    changed = keys.read_again(keys.name_of("gx1"))
+    assert changed == content.startswith(b"x")  # Cut off, a long text is a key like others.
+    if not changed:
+        assert keys.key("gx1") == Secret("one")
+    (tmp_path / "gx1").unlink()
+    assert not keys.read_again(keys.name_of("gx1"))
+
+
+def test_a_key_that_stands_in_no_file_cannot_be_read_again(tmp_path: Path) -> None:
+    """Neither from the config nor from the environment."""
+    keys = keys_of(tmp_path)
+    assert not keys.read_again(keys.name_of("gx1"))
+    assert keys.key("gx1") == Secret("default")
+
+
+def test_the_file_of_the_config_is_read_again(tmp_path: Path) -> None:
+    """`backend.api_key_file`: for all GX devices that have no key of their own."""
+    path = tmp_path / "key"
+    path.write_text("new")
+    keys = ApiKeys(BackendSettings("http://a", Secret("old"), api_key_file=str(path)))
+    assert keys.key("gx") == Secret("old")
+    assert keys.read_again(keys.name_of("gx"))
+    assert keys.key("gx") == Secret("new")
+
+
+def test_a_missing_file_is_an_error_of_the_config(tmp_path: Path) -> None:
+    """Said at the start, with the key and the path."""
+    settings = BackendSettings("http://a", Secret("x"), api_key_files={"gx": str(tmp_path / "no")})
+    with pytest.raises(ConfigError, match=r"backend\.api_keys: expected a file .* found none"):
+        ApiKeys(settings)

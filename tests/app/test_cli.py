@@ -1,0 +1,358 @@
+"""The command line: arguments in, exit status and words out."""
+
+import argparse
+import json
+import logging
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from mqtt_http_bridge import __version__, cli, cli_grammar
+from mqtt_http_bridge.cli import DONE, FAILED, WRONG_USAGE, main
+from mqtt_http_bridge.demo.backend import StandInBackend
+from tests.support.places import RECORDINGS
+
+TWO = str(RECORDINGS / "two.jsonl.gz")
+NO_CONFIG = (
+    "{}: expected a config file, found none to read (No such file or directory):"
+    " run mqtt-http-bridge setup to write one, or name another with --config"
+)
+VERBS = ("run", "record", "replay", "demo")
+
+
+@pytest.fixture(autouse=True)
+def _own_directory_and_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Each test works in an empty directory, and leaves the level of the log as it was."""
+    monkeypatch.chdir(tmp_path)
+    log = logging.getLogger("mqtt_http_bridge")
+    before = log.level
+    yield
+    log.setLevel(before)
+
+
+def refused(capsys: pytest.CaptureFixture[str], *argv: str) -> str:
+    """The last line on stderr of a command line that argparse must refuse."""
+    with pytest.raises(SystemExit) as caught:
+        main(argv)
+    assert caught.value.code == WRONG_USAGE
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    return captured.err.splitlines()[-1]
+
+
+# --- words -----------------------------------------------------------------------------------
+
+
+def test_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    """--version prints the name and the version, on stdout."""
+    with pytest.raises(SystemExit) as caught:
+        main(["--version"])
+    assert caught.value.code == DONE
+    assert capsys.readouterr().out == f"mqtt-http-bridge {__version__}\n"
+
+
+def test_the_part_of_a_verb_is_as_the_whole(capsys: pytest.CaptureFixture[str]) -> None:
+    """Nobody misses what is left out of the grammar to be quicker."""
+    for verb in cli_grammar._VERBS:
+        told = []
+        for grammar in (cli_grammar.parser(), cli_grammar.parser(verb)):
+            with pytest.raises(SystemExit):
+                grammar.parse_args([verb, "--help"])
+            told.append(capsys.readouterr().out)
+        assert told[0] == told[1]
+        assert f"mqtt-http-bridge {verb}" in told[0]
+
+
+@pytest.mark.parametrize("word", ["rum", ""])
+def test_what_is_no_verb_is_told_with_all_there_are(
+    word: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Also a mistyped one."""
+    with pytest.raises(SystemExit):
+        main([word])
+    said = capsys.readouterr().err.replace("'", "").replace(" ", "")
+    assert "run,status,health,check,setup,discover" in said
+
+
+def test_help_names_every_verb_and_where_to_start(capsys: pytest.CaptureFixture[str]) -> None:
+    """The first thing a person reads lists what there is, one line each."""
+    with pytest.raises(SystemExit) as caught:
+        main(["--help"])
+    assert caught.value.code == DONE
+    lines = capsys.readouterr().out.splitlines()
+    for verb in VERBS:
+        assert any(line.split()[:1] == [verb] and len(line.split()) > 3 for line in lines)
+    assert lines[-1] == "Start with: mqtt-http-bridge demo"
+
+
+@pytest.mark.parametrize(
+    ("verb", "words"),
+    [
+        ("run", ["--config", "default: config.yaml here"]),
+        ("record", ["--output", "--config", "--host", "--port", "--anonymize", "--duration"]),
+        ("replay", ["--config", "--from", "--to", "--speed", "--post"]),
+        ("demo", []),
+    ],
+    ids=VERBS,
+)
+def test_the_help_of_a_verb_reads_well(
+    verb: str, words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Each option is there with a text; no name of our own code shows, and no line is long."""
+    with pytest.raises(SystemExit) as caught:
+        main([verb, "--help"])
+    assert caught.value.code == DONE
+    text = capsys.readouterr().out
+    assert text.startswith(f"usage: mqtt-http-bridge {verb} ")
+    assert [word for word in words if word not in text] == []
+    assert not any(name in text for name in ("from_s", "to_s", "_seconds", "None", "inf"))
+    assert all(len(line) <= 80 for line in text.splitlines())
+
+
+@pytest.mark.parametrize(
+    ("argv", "said"),
+    [
+        ([], "mqtt-http-bridge: error: the following arguments are required: VERB"),
+        (["serve"], "mqtt-http-bridge: error: argument VERB: invalid choice: 'serve'"),
+        (["run", "now"], "mqtt-http-bridge: error: unrecognized arguments: now"),
+        (["run", "--config"], "run: error: argument -c/--config: expected one argument"),
+        (["replay"], "replay: error: the following arguments are required: FILE"),
+        (
+            ["replay", "f", "--from", "noon"],
+            "replay: error: argument --from: expected a number of seconds, found 'noon'",
+        ),
+        (
+            ["replay", "f", "--to", "-1"],
+            "replay: error: argument --to: expected a number of seconds, found '-1'",
+        ),
+        (
+            ["replay", "f", "--to=nan"],
+            "replay: error: argument --to: expected a number of seconds, found 'nan'",
+        ),
+        (
+            ["replay", "f", "--speed", "0"],
+            "replay: error: argument --speed: expected a number above 0, found '0'",
+        ),
+        (
+            ["replay", "f", "--speed", "inf"],
+            "replay: error: argument --speed: expected a number above 0, found 'inf'",
+        ),
+        (["record"], "record: error: the following arguments are required: -o/--output"),
+        (
+            ["record", "-o", "f", "--port", "99999"],
+            "record: error: argument --port: expected a number from 1 to 65535, found '99999'",
+        ),
+        (
+            ["record", "-o", "f", "--port", "mqtt"],
+            "record: error: argument --port: expected a number from 1 to 65535, found 'mqtt'",
+        ),
+        (
+            ["record", "-o", "f", "--duration", "inf"],
+            "record: error: argument --duration: expected a number of seconds, found 'inf'",
+        ),
+    ],
+    ids=[
+        "no verb",
+        "unknown verb",
+        "an argument too many",
+        "an option without its value",
+        "no recording",
+        "--from is no number",
+        "--to is below 0",
+        "--to is NaN",
+        "--speed is 0",
+        "--speed is infinite",
+        "no output",
+        "--port is too large",
+        "--port is no number",
+        "--duration is infinite",
+    ],
+)
+def test_wrong_usage_is_refused(
+    argv: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Exit status 2, and a line that says which argument, what was expected and what was found."""
+    assert said in refused(capsys, *argv)
+
+
+def named(parser: argparse.ArgumentParser, words: str = "") -> Iterator[tuple[str, str]]:
+    """For all that may be typed the words of it, and the name by which it is carried out."""
+    groups = [each for each in parser._actions if isinstance(each, argparse._SubParsersAction)]
+    if not groups:
+        yield words, parser.get_default("verb")
+    for group in groups:
+        for word, inner in group.choices.items():
+            yield from named(inner, f"{words} {word}".lstrip())
+
+
+def test_every_verb_of_the_grammar_is_carried_out_by_its_own_name() -> None:
+    """The grammar and the verbs are apart, and agree: none is missing, none is left over."""
+    found = dict(named(cli_grammar.parser()))
+    assert found == {name: name for name in cli.VERBS}
+
+
+# --- errors ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("argv", "status", "said"),
+    [
+        (
+            ["run"],
+            WRONG_USAGE,
+            NO_CONFIG.format("config.yaml"),
+        ),
+        (
+            ["run", "--config", "mine.yaml"],
+            WRONG_USAGE,
+            NO_CONFIG.format("mine.yaml"),
+        ),
+        (
+            ["replay", TWO, "--post"],
+            WRONG_USAGE,
+            NO_CONFIG.format("config.yaml"),
+        ),
+        (
+            ["replay", "missing.jsonl"],
+            FAILED,
+            "missing.jsonl: expected a recording to read: No such file or directory",
+        ),
+        (
+            ["replay", "broken.jsonl"],
+            FAILED,
+            (
+                "broken.jsonl: line 2: expected a message or an event with its time t,"
+                " not before that of the line above"
+            ),
+        ),
+        (
+            ["record", "-o", "broken.jsonl"],
+            FAILED,
+            "broken.jsonl: the file is there already: choose another name",
+        ),
+        (
+            ["replay", TWO, "--config", "wrong.yaml"],
+            WRONG_USAGE,
+            "wrong.yaml: mqtt.hots: expected a known key, found this one: did you mean mqtt.host?",
+        ),
+    ],
+    ids=[
+        "no config",
+        "no such config",
+        "no config to post with",
+        "no recording",
+        "a broken recording",
+        "an output that is there",
+        "a wrong config",
+    ],
+)
+def test_an_error_is_one_line_and_an_exit_status(
+    argv: list[str], status: int, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """2 where the command or the config is wrong, 1 for what else fails; no traceback."""
+    header = '{"recording":1,"started_at":"2026-01-01T12:00:00+00:00"}'
+    Path("broken.jsonl").write_text(f"{header}\nbroken\n", encoding="utf-8")
+    Path("wrong.yaml").write_text("mqtt:\n  hots: gx\n", encoding="utf-8")
+    assert main(argv) == status
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err == f"mqtt-http-bridge: {said}\n"
+
+
+def test_ctrl_c_ends_a_verb_with_a_word(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No traceback for somebody who has seen enough."""
+
+    def interrupted(arguments: cli_grammar.Arguments) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "VERBS", {**cli.VERBS, "replay": interrupted})
+    assert main(["replay", "recording.jsonl"]) == FAILED
+    assert capsys.readouterr().err == "ended by Ctrl+C\n"
+
+
+# --- replay ----------------------------------------------------------------------------------
+
+
+def test_replay_prints_one_measurement_a_line(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    """Results go to stdout, each a whole JSON document, ready for the next program."""
+    assert main(["replay", TWO]) == DONE
+    captured = capfdbinary.readouterr()
+    found = [json.loads(line) for line in captured.out.splitlines()]
+    assert len(found) > 3
+    assert {measurement["cerbo_serial"] for measurement in found} == {"c0619ab2f7e1"}
+    assert all(len(measurement["devices"]) == 2 for measurement in found)
+    assert captured.err == b""
+
+
+def test_replay_goes_by_the_config(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    """The config decides the interval and the name; no backend is needed to print."""
+    config = "device:\n  cerbo_serial: Workshop\n  update_interval: 60\nlogging:\n  level: ERROR\n"
+    Path("mine.yaml").write_text(config, encoding="utf-8")
+    assert main(["replay", TWO, "-c", "mine.yaml"]) == DONE
+    found = [json.loads(line) for line in capfdbinary.readouterr().out.splitlines()]
+    assert [measurement["cerbo_serial"] for measurement in found] == ["Workshop"] * len(found)
+    assert 2 <= len(found) <= 4
+
+
+def test_replay_takes_a_part(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    """--to ends it early: what is printed is the beginning of the whole."""
+    main(["replay", TWO])
+    whole = capfdbinary.readouterr().out
+    assert main(["replay", TWO, "--to", "60", "--speed", "1000000"]) == DONE
+    part = capfdbinary.readouterr().out
+    assert part
+    assert whole.startswith(part)
+    assert part != whole
+
+
+def test_replay_posts_to_the_backend_of_the_config(capfd: pytest.CaptureFixture[str]) -> None:
+    """--post sends through the outbox, prints nothing, and ends when all is delivered."""
+    with StandInBackend() as backend:
+        Path("config.yaml").write_text(
+            f"backend:\n  url: {backend.url}\n  api_key: {backend.api_key}\n"
+            "outbox:\n  max_rate: 1000\nlogging:\n  level: ERROR\n",
+            encoding="utf-8",
+        )
+        assert main(["replay", TWO, "--post"]) == DONE
+        assert len(backend.received) > 3
+        assert backend.contract_violations == []
+    assert capfd.readouterr().out == ""
+
+
+def test_a_reader_that_has_had_enough_ends_a_replay_quietly() -> None:
+    """`mqtt-http-bridge replay ... | head -1` is no error to print."""
+    command = [sys.executable, "-m", "mqtt_http_bridge", "replay", TWO]
+    root = Path(cli.__file__).parents[1]
+    with subprocess.Popen(
+        command, cwd=root, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as replay:
+        assert replay.stdout is not None
+        assert replay.stderr is not None
+        replay.stdout.close()
+        assert replay.stderr.read() == b""
+    assert replay.returncode == FAILED
+
+
+# --- record ----------------------------------------------------------------------------------
+
+
+def test_a_recording_of_nothing_is_an_error_and_leaves_no_file(
+    capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Of a broker that is not there, say; the trouble is told."""
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))
+        port = str(nobody.getsockname()[1])
+        argv = ["record", "-o", "r.jsonl.gz", "--host", "127.0.0.1", "--port", port]
+        assert main([*argv, "--duration", "0.2"]) == FAILED
+    assert not Path("r.jsonl.gz").exists()
+    found = f"r.jsonl.gz: expected messages from 127.0.0.1:{port}, found none: not recorded"
+    assert found in capsys.readouterr().err
+    (line,) = caplog.messages
+    assert line.startswith(f"no connection to the broker: 127.0.0.1:{port}: Connection refused: ")

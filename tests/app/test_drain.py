@@ -1,0 +1,93 @@
+"""The verb `outbox drain`: what waits is sent, and nothing else is done."""
+
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from mqtt_http_bridge.app import drain as drain_module
+from mqtt_http_bridge.cli import main
+from mqtt_http_bridge.demo.backend import StandInBackend
+from tests.support.outboxes import fill, measurement, opened, store, waiting
+
+KEY = "a-long-key"
+
+
+@pytest.fixture
+def backend() -> Iterator[StandInBackend]:
+    with StandInBackend(known_serials={"HQ1"}, api_key=KEY) as backend:
+        yield backend
+
+
+@pytest.fixture
+def config(tmp_path: Path, backend: StandInBackend) -> Path:
+    path = tmp_path / "config.yaml"
+    path.write_text(
+        f"backend: {{url: '{backend.url}', api_key: {KEY}}}\noutbox: {{max_rate: 1000}}\n",
+        encoding="utf-8",
+    )
+    return path
+
+
+def drain(config: Path, capsys: pytest.CaptureFixture[str]) -> tuple[int, str]:
+    capsys.readouterr()
+    return main(["outbox", "drain", "-c", str(config)]), capsys.readouterr().err
+
+
+def test_what_waits_is_sent(
+    config: Path, backend: StandInBackend, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """All of it, and it is told how much that was."""
+    with opened(config.parent / "outbox") as outbox:
+        fill(outbox, *range(20))
+    status, said = drain(config, capsys)
+    assert (status, len(backend.stored)) == (0, 20)
+    assert said.endswith("20 of 20 measurements are stored, and 0 are left\n")
+    assert drain(config, capsys)[1].endswith("nothing waits\n")
+
+
+def test_what_has_to_wait_is_told(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """With what fixes it, and another exit status."""
+    with opened(config.parent / "outbox") as outbox:
+        store(outbox, measurement(1, "HQ1", "unknown"))
+    status, said = drain(config, capsys)
+    assert status == 1
+    assert "0 of 1 measurements are stored, and 1 are left" in said
+    assert "parked: 1 of unknown: Device unknown not found: register it at the backend" in said
+
+
+def test_a_backend_that_is_not_there_ends_it(
+    config: Path,
+    backend: StandInBackend,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Nothing is lost, and it is said why nothing was sent, whatever the kernel knows."""
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{nobody.getsockname()[1]}"
+    text = config.read_text(encoding="utf-8").replace(backend.url, url)
+    config.write_text(text, encoding="utf-8")
+    for is_known in (True, False):
+        monkeypatch.setattr(drain_module, "is_synchronised", lambda known=is_known: known)
+        with opened(config.parent / "outbox") as outbox:
+            fill(outbox, 1)
+            before = waiting(outbox)
+        status, said = drain(config, capsys)
+        assert status == 1
+        assert "Connection refused" in said
+        with opened(config.parent / "outbox") as outbox:
+            assert waiting(outbox) == before
+
+
+def test_it_does_not_take_the_outbox_from_the_service(
+    config: Path, backend: StandInBackend, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The service sends what waits anyway."""
+    with opened(config.parent / "outbox") as outbox:
+        fill(outbox, 1)
+        status, said = drain(config, capsys)
+    assert status == 1
+    assert "another mqtt-http-bridge" in said
+    assert backend.stored == {}

@@ -1,0 +1,94 @@
+"""The verb `health`: what supervisors go by, and what may restart a service."""
+
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from mqtt_http_bridge.cli import main
+from tests.support.charger_values import single_tracker
+from tests.support.faulty_backend import Forced
+from tests.support.patience import wait_until
+from tests.support.running import Running, World
+
+ROOT = Path(__file__).parents[2]
+QUICK = (
+    "from mqtt_http_bridge.app import state_reporter as a;"
+    "from mqtt_http_bridge.core.status import state_file as b;"
+    "a.LEAST_SPACING_S = b.LEAST_SPACING_S = 0.05"
+)
+"""A statement that has the state written as soon as there is news."""
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    with World(tmp_path) as world:
+        world.add_gx().add("solarcharger", 277, single_tracker(power_w=64.5))
+        yield world
+
+
+def health(world: World, *options: str) -> int:
+    return main(["health", *options, "-c", str(world.directory / "config.yaml")])
+
+
+def started(world: World) -> Running:
+    process = world.run(fault=QUICK)
+    wait_until(lambda: health(world) == 0)
+    return process
+
+
+def test_a_service_that_runs_is_well_and_alive(world: World) -> None:
+    """Once something is stored; a service that has ended is neither."""
+    process = started(world)
+    assert health(world, "--alive") == 0
+    assert process.stop() == 0
+    assert (health(world), health(world, "--alive")) == (1, 1)
+
+
+def test_a_backend_that_is_away_restarts_nobody(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is not well, with the reason and what fixes it, and alive all the same."""
+    process = started(world)
+    world.backend.always(Forced(status=401))
+    wait_until(lambda: health(world) == 1)
+    assert "correct backend.api_key or its file" in capsys.readouterr().err
+    assert health(world, "--alive") == 0
+    assert process.stop() == 0
+
+
+def test_a_process_that_was_stopped_is_not_alive(
+    world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As soon as its state is too old to be believed."""
+    process = started(world)
+    process.send(signal.SIGSTOP)
+    monkeypatch.setattr("mqtt_http_bridge.core.status.state_file.LEAST_PATIENCE_S", 0.0)
+    wait_until(lambda: health(world, "--alive") == 1)
+    assert "not running since" in capsys.readouterr().err
+    process.send(signal.SIGCONT)
+    wait_until(lambda: health(world, "--alive") == 0)
+    assert process.stop() == 0
+
+
+def test_no_manifest_has_a_backend_restart_the_service() -> None:
+    """Wherever `health` is a health check or a liveness probe, it is `--alive` that is asked."""
+    found = []
+    for folder in (ROOT, ROOT / "docs", ROOT / "service"):
+        for path in folder.iterdir():
+            if path.is_file() and path.suffix in (".yaml", ".yml", "") and path.name != "LICENSE":
+                text = path.read_text(encoding="utf-8", errors="replace").lower()
+                found += [(path.name, part) for part in _checks_in(text)]
+    assert [(name, part) for name, part in found if "--alive" not in part] == []
+
+
+def _checks_in(text: str) -> list[str]:
+    """Returns what follows the words that make something restart, as far as it may matter."""
+    words = ("healthcheck", "livenessprobe")
+    places = [at for word in words for at in _places(text, word)]
+    return [text[at : at + 300] for at in places if "health" in text[at + 11 : at + 300]]
+
+
+def _places(text: str, word: str) -> list[int]:
+    return [at for at in range(len(text)) if text.startswith(word, at)]

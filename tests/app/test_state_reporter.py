@@ -1,0 +1,131 @@
+"""The state file of a running service: when it is written, and what a disk that refuses does."""
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from mqtt_http_bridge import __version__
+from mqtt_http_bridge.adapters.clock import boot_id
+from mqtt_http_bridge.adapters.state_file import StateFile, start_ticks
+from mqtt_http_bridge.app.state_reporter import WRITTEN, StateReporter, this_process
+from mqtt_http_bridge.core.broker_failure import BrokerFailure, Cause
+from mqtt_http_bridge.core.events import Moment
+from mqtt_http_bridge.core.log import Log
+from mqtt_http_bridge.core.settings import DeviceSettings, OutboxSettings, Settings
+from mqtt_http_bridge.core.status.problem import Kind
+from mqtt_http_bridge.core.status.state_file import LEAST_SPACING_S, State
+from mqtt_http_bridge.core.status.state_json import from_json
+from mqtt_http_bridge.core.views import BackendView, OutboxView, RelayView, SiteView, StatusView
+from tests.support.virtual import PORTAL, moment
+
+SETTINGS = Settings(
+    backend=None,
+    outbox=OutboxSettings("unused"),
+    device=DeviceSettings(update_interval_s=30.0),
+    source="config.yaml",
+)
+SITE = SiteView(PORTAL, "barn", heard_s=1000.0, chargers=(), measured_s=1000.0)
+CONNECTED = RelayView(moment(0), is_connected=True, sites=(SITE,))
+CUT_OFF = RelayView(moment(0), failure=BrokerFailure(Cause.LOST))
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> StateFile:
+    """A state file in a directory that is there."""
+    return StateFile(tmp_path, tmp_path / "run")
+
+
+@pytest.fixture
+def reporter(file: StateFile) -> StateReporter:
+    """One that has written nothing yet."""
+    process = this_process(SETTINGS, moment(0))
+    return StateReporter(file, process, status)
+
+
+def status(now: Moment, relay: RelayView) -> StatusView:
+    """A service that has sent nothing yet."""
+    return StatusView("1", moment(0), now, relay, BackendView(), OutboxView())
+
+
+def written(file: StateFile) -> State:
+    """Returns what the one file says."""
+    (text,) = file.read()
+    return from_json(text)
+
+
+def test_it_is_written_at_once_and_then_with_the_interval(
+    reporter: StateReporter, file: StateFile
+) -> None:
+    """Nothing happens: it is as fresh as its reader wants, and wakes nobody more often."""
+    assert reporter.due_s <= 0.0
+    assert reporter.tell(moment(1.0), CONNECTED) == []
+    assert (reporter.due_s, reporter.deadline_s) == (1.0 + LEAST_SPACING_S, 31.0)
+    reporter.tell(moment(30.9), CONNECTED)
+    assert written(file).written_s == 1.0
+    reporter.tell(moment(31.0), CONNECTED)
+    assert written(file).written_s == 31.0
+    assert reporter.deadline_s == 61.0
+
+
+def test_a_change_is_written_at_the_next_look(reporter: StateReporter, file: StateFile) -> None:
+    """And that comes no sooner than five seconds after the last."""
+    reporter.tell(moment(1.0), CONNECTED)
+    assert written(file).problems == ()
+    reporter.tell(moment(6.0), CUT_OFF)
+    assert [problem.kind for problem in written(file).problems] == [Kind.NO_CONNECTION]
+    assert reporter.due_s == 6.0 + LEAST_SPACING_S
+
+
+def test_nobody_is_woken_before_there_is_a_look(reporter: StateReporter) -> None:
+    """Or the main thread would go round in circles until then."""
+    reporter.tell(moment(1.0), CONNECTED)
+    reporter.tell(moment(29.0), CONNECTED)
+    assert reporter.deadline_s == reporter.due_s == 29.0 + LEAST_SPACING_S
+
+
+def test_with_many_gx_devices_it_looks_less_often(reporter: StateReporter) -> None:
+    """A look costs something for each of them; the file is believed for a minute."""
+    many = replace(CONNECTED, sites=(SITE,) * 1000)
+    reporter.tell(moment(1.0), many)
+    assert reporter.due_s == 21.0
+
+
+def test_the_end_is_always_written(reporter: StateReporter, file: StateFile) -> None:
+    """Until then it was running, however little there was to say."""
+    reporter.tell(moment(1.0), CONNECTED)
+    reporter.tell_the_end(moment(2.0), CONNECTED)
+    assert written(file).written_s == 2.0
+
+
+def test_who_it_is(reporter: StateReporter, file: StateFile) -> None:
+    """It names this very process, its version and its config."""
+    reporter.tell(moment(1.0), CONNECTED)
+    process = written(file).process
+    assert (process.pid, process.start_ticks) == (os.getpid(), start_ticks())
+    assert (process.version, process.boot_id) == (__version__, boot_id())
+    assert (process.config, process.interval_s) == ("config.yaml", 30.0)
+    assert process.started == moment(0).utc.timestamp()
+
+
+def test_a_disk_that_refuses_is_told_once(
+    reporter: StateReporter, file: StateFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The relay goes on; when the disk takes it again, the next refusal is told anew."""
+
+    def refuse(_: bytes) -> None:
+        raise OSError(30, "Read-only file system")
+
+    with monkeypatch.context() as faulty:
+        faulty.setattr(file, "write", refuse)
+        (line,) = reporter.tell(moment(0.0), CONNECTED)
+        assert line.level == "WARNING"
+        assert ": Read-only file system: mount it writable" in line.text
+        assert reporter.tell(moment(30.0), CONNECTED) == []
+        assert reporter.deadline_s == 60.0
+        reporter.tell_the_end(moment(31.0), CONNECTED)
+    assert reporter.tell(moment(61.0), CONNECTED) == [Log.info(WRITTEN)]
+    assert written(file).written_s == 61.0
+    monkeypatch.setattr(file, "write", refuse)
+    assert len(reporter.tell(moment(91.0), CONNECTED)) == 1

@@ -1,0 +1,90 @@
+"""Tests what `check` makes of what the service has written down, and of a verdict."""
+
+from dataclasses import replace
+
+import pytest
+
+from mqtt_http_bridge.core.delivery.answers import NoReply, Reply
+from mqtt_http_bridge.core.delivery.refusal import UNKNOWN, Refusal
+from mqtt_http_bridge.core.delivery.verdict import DeviceFate, Fate, Outcome, Verdict, all_owed
+from mqtt_http_bridge.core.status import backend_findings
+from mqtt_http_bridge.core.status.backend_findings import Said, is_old, said_of, serial
+from mqtt_http_bridge.core.status.findings import Mark, all_hold, ok, unproven, wrong
+from mqtt_http_bridge.core.status.problem import Kind, Problem
+from mqtt_http_bridge.core.status.state_file import GxState, Process, State
+from mqtt_http_bridge.core.views import DeviceResult
+
+NOW = 1780315200.0
+PROCESS = Process("1.2", 17, "boot", 4711, NOW - 1000.0, "config.yaml", 30.0)
+GX = GxState("c0619ab35133", "barn", NOW - 1.0, NOW - 5.0, 2)
+STATE = State(PROCESS, NOW - 1.0, 100.0, gx=(GX,), stored=NOW - 5.0)
+TAKES_NOTHING = Problem(Kind.BACKEND_TAKES_NOTHING, "the backend takes nothing: x", "wait")
+
+
+@pytest.mark.parametrize(
+    ("state", "mark", "text"),
+    [
+        (STATE, Mark.OK, "the newest was stored 5 s ago"),
+        (replace(STATE, stored=NOW - 151.0), Mark.WRONG, "stored 3 min ago"),
+        (replace(STATE, stored=NOW - 149.0), Mark.OK, "stored 2 min ago"),
+        (replace(STATE, stored=NOW - 999.0, gx=()), Mark.OK, "stored 17 min ago"),
+        (replace(STATE, stored=None), Mark.WRONG, "nothing since its start, 17 min ago"),
+        (replace(STATE, stored=None, gx=()), Mark.UNKNOWN, "nothing since its start"),
+        (replace(STATE, problems=(TAKES_NOTHING,)), Mark.WRONG, "takes nothing: x"),
+    ],
+    ids=["fresh", "old", "just fresh", "nobody to measure", "never", "never, nobody", "failing"],
+)
+def test_what_the_service_has_stored(state: State, mark: Mark, text: str) -> None:
+    """It has to be as new as what is measured, by three intervals or two minutes."""
+    finding = backend_findings.stored_by_service(state, NOW)
+    assert finding.mark is mark
+    assert text in finding.text
+
+
+@pytest.mark.parametrize(("interval_s", "limit_s"), [(1.0, 125.0), (30.0, 150.0), (300.0, 1200.0)])
+def test_how_old_the_newest_may_be(interval_s: float, limit_s: float) -> None:
+    """With what the service may take to write it down."""
+    assert not is_old(limit_s, interval_s)
+    assert is_old(limit_s + 0.1, interval_s)
+
+
+def test_what_a_verdict_says_of_each_device() -> None:
+    """A report that is owed has failed with all, or alone."""
+    refusal = Refusal(UNKNOWN, "no")
+    fates: dict[str, DeviceFate] = {"A": Fate.STORED, "B": refusal, "C": Fate.OWED}
+    assert said_of(Verdict(Outcome.JUDGED, fates, "C: later")) == {
+        "A": Said(DeviceResult.STORED),
+        "B": Said(DeviceResult.REFUSED, "no", refusal),
+        "C": Said(DeviceResult.OWED, "C: later"),
+    }
+    assert said_of(all_owed(Outcome.FAILED, "A", "500")) == {
+        "A": Said(DeviceResult.FAILED, "500"),
+    }
+
+
+def test_a_charger_that_is_owed_without_a_reason() -> None:
+    """The line is not empty there."""
+    said = Said(DeviceResult.OWED)
+    finding = serial("A", said, key="k", interval_s=30.0, is_parked=False)
+    assert (finding.mark, finding.text) == (Mark.WRONG, "A: not stored: no reason is told")
+
+
+def test_why_a_post_came_to_nothing() -> None:
+    """With the remedy that goes with it, once."""
+    answer = NoReply("no answer", "wait")
+    finding = backend_findings.trouble(
+        answer, all_owed(Outcome.UNAVAILABLE, "A", "no answer: wait")
+    )
+    assert (finding.text, finding.fix) == ("no answer", "wait")
+    finding = backend_findings.trouble(
+        NoReply("no answer"), all_owed(Outcome.UNAVAILABLE, "A", "x")
+    )
+    assert finding.fix == backend_findings.PASSES
+    verdict = all_owed(Outcome.OVERLOADED, "A", "the backend answered 429")
+    assert backend_findings.trouble(Reply(429), verdict).text == "the backend answered 429"
+
+
+def test_what_does_not_hold() -> None:
+    """It is what is wrong; not what is only unproven."""
+    assert all_hold([ok("a", "b"), unproven("a", "b", "c")])
+    assert not all_hold([ok("a", "b"), wrong("a", "b", "c")])

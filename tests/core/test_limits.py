@@ -1,0 +1,87 @@
+"""Tests what the core makes of a broker that says too much, or refuses: counted, told once."""
+
+from mqtt_http_bridge.core.broker_failure import BrokerFailure, Cause
+from mqtt_http_bridge.core.commands import Reconnect
+from mqtt_http_bridge.core.events import (
+    Connected,
+    Disconnected,
+    Dropped,
+    SubscriptionRefused,
+)
+from mqtt_http_bridge.core.log import Log
+from mqtt_http_bridge.core.relay.chargers import MOST_CHARGERS
+from tests.support.virtual import PORTAL, Virtual, moment, settings, value
+
+
+def connected() -> Virtual:
+    """A relay that knows its portal id, and is connected."""
+    virtual = Virtual(settings(PORTAL))
+    virtual.connect()
+    return virtual
+
+
+def test_a_gx_has_so_many_chargers_and_no_more() -> None:
+    """The first stay, the others are ignored and counted, and it is told once."""
+    virtual = connected()
+    virtual.heartbeat()
+    for instance in range(MOST_CHARGERS + 100):
+        topic = f"N/{PORTAL}/solarcharger/{instance}/Serial"
+        virtual.say(topic, value(f"S{instance}"), retain=True)
+        virtual.say(topic, value(f"S{instance}"))
+        virtual.say(f"N/{PORTAL}/solarcharger/{instance}/CustomName", value("a"), retain=True)
+    view = virtual.relay.view(moment(1.0))
+    (site,) = view.sites
+    assert [charger.key.instance for charger in site.chargers] == list(range(MOST_CHARGERS))
+    assert view.malformed_messages == 300
+    told = [line for line in virtual.log() if "chargers" in line]
+    assert told == [
+        f"{PORTAL}: names more than 64 chargers: the others are ignored and counted; is it a GX?"
+    ]
+
+
+def test_what_was_thrown_away_is_counted_and_told_once() -> None:
+    """Packets are nobody's loss; of messages nobody knows what they told: all is asked for anew."""
+    virtual = connected()
+    virtual.reset()
+    for _ in range(3):
+        assert Reconnect() not in virtual.relay.handle(Dropped(moment(1.0), packets=5))
+    for _ in range(2):
+        assert Reconnect() in virtual.relay.handle(Dropped(moment(2.0), messages=1))
+    virtual.relay.handle(Disconnected(moment(3.0), BrokerFailure(Cause.GIVEN_UP)))
+    assert virtual.relay.handle(Dropped(moment(3.0), messages=100)) == []
+    assert virtual.relay.view(moment(3.0)).malformed_messages == 117
+
+
+def test_each_kind_is_told_once() -> None:
+    """However often it comes."""
+    virtual = connected()
+    lines = [
+        command.text
+        for dropped in 4 * [Dropped(moment(1.0), packets=1), Dropped(moment(1.0), messages=1)]
+        for command in virtual.relay.handle(dropped)
+        if isinstance(command, Log)
+    ]
+    assert [line[:30] for line in lines] == [
+        "the broker sends what no GX se",
+        "messages come faster than they",
+    ]
+
+
+def test_a_refused_subscription_is_told() -> None:
+    """Once, with the way to fix it; the view has it as long as the connection lasts."""
+    virtual = connected()
+    refused = SubscriptionRefused(moment(1.0), ("N/+/system/0/Serial", "N/a/#"))
+    assert virtual.relay.handle(refused) == [
+        Log.warning(
+            "the broker refuses the subscription to N/+/system/0/Serial and 1 more: have it let"
+            " this login read the topics of the GX, N/<portal id>/#"
+        )
+    ]
+    assert virtual.relay.handle(refused) == []
+    assert virtual.relay.view(moment(1.0)).refused_topics == refused.topics
+    for number in range(1000):
+        virtual.relay.handle(SubscriptionRefused(moment(1.0), (f"N/{number}/#",)))
+    assert len(virtual.relay.view(moment(1.0)).refused_topics) == 64
+    virtual.relay.handle(Disconnected(moment(2.0), BrokerFailure(Cause.LOST)))
+    virtual.relay.handle(Connected(moment(3.0)))
+    assert virtual.relay.view(moment(3.0)).refused_topics == ()

@@ -1,0 +1,54 @@
+"""The end of the demo: within seconds, and with nothing left behind."""
+
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from mqtt_http_bridge.demo.run import _ended_by_sigterm
+from tests.support.running import STOP_S, WITH_FAULT, Running
+
+HANGS = (
+    "import time; from mqtt_http_bridge.demo.backend import StandInBackend as B;"
+    " B.answer = lambda self, arrival: (print('asked', flush=True), time.sleep(60))"
+)
+
+
+def tidy_up_slowly(tidied: list[str]) -> None:
+    """Is ended, and asked to end again while it tidies up."""
+    with _ended_by_sigterm():
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(STOP_S)
+        finally:
+            os.kill(os.getpid(), signal.SIGTERM)
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(0.01)  # Whoever would be interrupted is so by now.
+            tidied.append("all of it")
+
+
+def test_one_signal_is_enough() -> None:
+    """A second one, or Ctrl+C after it, does not break off the tidying up."""
+    before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
+    tidied: list[str] = []
+    with pytest.raises(KeyboardInterrupt):
+        tidy_up_slowly(tidied)
+    assert tidied == ["all of it"]
+    assert (signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)) == before
+
+
+def test_the_end_in_a_post_that_hangs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Within 5 s, and without the temporary directory."""
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    monkeypatch.setenv("TMPDIR", str(temporary))
+    demo = Running([sys.executable, "-c", WITH_FAULT.format(HANGS), "demo"], tmp_path)
+    demo.wait_for("asked")
+    assert list(temporary.iterdir()) != []
+    assert demo.stop() == 0
+    assert list(temporary.iterdir()) == []
+    assert not demo.said("Traceback")
+    demo.close()

@@ -1,0 +1,40 @@
+"""Two programs with one client id on a real broker: named by the log, `status` and `check`."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.adapters.test_shared_id import rival
+from tests.support.charger_values import single_tracker
+from tests.support.patience import wait_until
+from tests.support.running import World, call
+
+NAMED = "another client with this client id keeps taking the connection over"
+REMEDY = "set mqtt.client_id"
+QUICK = "from mqtt_http_bridge.adapters.broker import shared_id as s; s.LEAST_TRIAL_S = 0.5"
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    """A GX with a charger, and a backend."""
+    with World(tmp_path, strict=False) as world:
+        world.add_gx().add("solarcharger", 277, single_tracker())
+        yield world
+
+
+def test_another_client_with_our_id_is_named_everywhere(world: World) -> None:
+    """Also by `check`, which comes by an id of its own and is let in."""
+    process = world.run({"mqtt.client_id": "ear"}, fault=QUICK)
+    world.backend.wait_for(1, 20.0)
+    with rival(world.broker):
+        assert REMEDY in process.wait_for(NAMED)
+
+        def is_told_by(*verb: str) -> bool:
+            said = call(*verb, "-c", "config.yaml", directory=world.directory)
+            return NAMED in said.stdout and REMEDY in said.stdout
+
+        wait_until(lambda: is_told_by("status"))
+        assert is_told_by("check")
+    assert len(process.said(NAMED)) == 1
+    assert process.stop() == 0

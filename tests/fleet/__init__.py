@@ -1,0 +1,1 @@
+"""Many GX devices behind a clustered broker, and several relays that share them."""

@@ -1,0 +1,111 @@
+"""The tool that makes faults: which ones, and what the tests are that it runs."""
+
+import ast
+import re
+import subprocess
+import sys
+import textwrap
+from itertools import pairwise
+
+import pytest
+
+from tests.mutation.__main__ import EXPLAINED
+from tests.mutation.covering import SLOW, file_of, modules, other_tests, own_tests
+from tests.mutation.mutants import mutants
+from tests.support.places import CHECKOUT
+
+ONE_LINE = {
+    "a < b": {"a <= b"},
+    "a == b": {"a != b"},
+    "a is None": {"a is not None"},
+    "x = 3": {"x = 4"},
+    "x = 1.5": {"x = 2.5"},
+    "x = True": {"x = False"},
+    "a + b": {"a - b"},
+    "a and b": {"a or b"},
+    "x += a": {"x -= a"},
+    "self.a = b": {"pass"},
+    "do()": {"pass"},
+    "min(a)": {"max(a)", "pass"},
+    "x = ('a', 'b')": {"x = ('b', 'b')", "x = ('a', 'a')"},
+    "x: Final = b'a'": set(),
+    "def f(a: int | None) -> None: return not a": {"return a"},
+    "raise ValueError('a', 3)": set(),
+    "'A text.'": set(),
+    "x = 'for people'": set(),
+}
+
+
+@pytest.mark.parametrize(("text", "faults"), ONE_LINE.items())
+def test_the_faults_of_a_line(text: str, faults: set[str]) -> None:
+    """One at a time; none in types, in what is raised, in what is for people."""
+    assert {mutant.after for mutant in mutants(text)} == faults
+
+
+def test_a_mutant_is_the_whole_module_with_one_fault() -> None:
+    """It names the line, and what it shows is what differs."""
+    text = textwrap.dedent(
+        """
+        def first(a):
+            if a:
+                return 1
+            return 2
+        """
+    )
+    found = mutants(text)
+    assert [mutant.line for mutant in found] == [3, 4, 5]
+    assert [mutant.what for mutant in found] == [
+        "if a:  ->  if not a:",
+        "return 1  ->  return 2",
+        "return 2  ->  return 3",
+    ]
+    for mutant in found:
+        assert sum(a != b for a, b in zip(ast.unparse(ast.parse(text)), mutant.text, strict=False))
+        compile(mutant.text, "mutant", "exec")
+
+
+def test_every_module_has_tests() -> None:
+    """All of them are files, those that bear its name first; those that are slow exist."""
+    named = set[str]()
+    for module in modules([]):
+        files = own_tests(module) + other_tests(module)
+        assert len(set(files)) == len(files) > 0
+        for name in files:
+            assert (CHECKOUT / name).is_file(), name
+        named |= set(files)
+    assert own_tests("core/delivery/plan") == ["tests/core/test_plan.py"]
+    assert own_tests("adapters/outbox/index") == ["tests/adapters/outbox/test_index.py"]
+    texts = "".join((CHECKOUT / name).read_text(encoding="utf-8") for name in named)
+    for name in SLOW:
+        assert f"def {name}(" in texts, name
+
+
+def test_what_is_explained_is_a_mutant() -> None:
+    """Each line names one that there is, and has a reason."""
+    lines = EXPLAINED.read_text(encoding="utf-8").splitlines()
+    for line, reason in pairwise(line for line in lines if not line.startswith("#")):
+        if not line.startswith(" "):
+            module, _, what = line.partition(": ")
+            text = (CHECKOUT / file_of(module)).read_text(encoding="utf-8")
+            assert what in {mutant.what for mutant in mutants(text)}, line
+            assert reason.startswith("    "), line
+
+
+def test_modules_are_named_in_either_way() -> None:
+    """As modules or as files, one or all below."""
+    assert modules(["core.delivery.plan"]) == modules(["mqtt_http_bridge/core/delivery/plan.py"])
+    assert "core/delivery/plan" in modules(["core.delivery"])
+    with pytest.raises(SystemExit, match="expected modules below core and adapters/outbox"):
+        modules(["adapters/broker"])
+
+
+@pytest.mark.once
+def test_a_run() -> None:
+    """Of a copy: what it changes is nothing here, and the sample is always the same."""
+    command = [sys.executable, "-m", "tests.mutation", "core/backoff", "--sample", "2"]
+    before = (CHECKOUT / "mqtt_http_bridge/core/backoff.py").read_bytes()
+    found = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, check=False)
+    told = r"   core/backoff: 2 noticed\n2 noticed, in \d+ min\n"
+    assert re.fullmatch(told, found.stdout), found
+    assert found.returncode == 0
+    assert (CHECKOUT / "mqtt_http_bridge/core/backoff.py").read_bytes() == before

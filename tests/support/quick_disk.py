@@ -1,0 +1,12 @@
+"""A disk whose flushes take no time: a fixture for what has to do with something else."""
+
+import pytest
+
+from mqtt_http_bridge.adapters.outbox import files
+
+
+@pytest.fixture
+def quick_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Flushing is the disk's time, not ours; power cuts are tested elsewhere."""
+    monkeypatch.setattr(files, "flush", lambda descriptor: None)
+    monkeypatch.setattr(files, "flush_directory", lambda directory: None)
