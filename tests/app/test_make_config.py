@@ -1,5 +1,6 @@
 """The verb `config`: a first config for the installer, and whether a version takes one."""
 
+from importlib import resources
 from pathlib import Path
 
 import pytest
@@ -34,6 +35,14 @@ def key_file(tmp_path: Path) -> Path:
     path = tmp_path / "key"
     path.write_text("secret-key\n", encoding="utf-8")
     return path
+
+
+def test_the_example_in_the_package_is_the_one_that_people_find() -> None:
+    """`config make` reads the copy in the package; people read the file beside install.sh."""
+    packed = resources.files("mqtt_http_bridge").joinpath("config.yaml.example")
+    assert packed.read_bytes() == EXAMPLE.read_bytes(), (
+        "the two differ: cp config.yaml.example mqtt_http_bridge/"
+    )
 
 
 def test_a_config_of_url_and_key(tmp_path: Path, key_file: Path) -> None:
