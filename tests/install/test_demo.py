@@ -1,6 +1,7 @@
 """./install.sh --demo and --local: on a bare machine, without a network, interrupted, twice."""
 
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -35,12 +36,12 @@ def test_interrupted_offline_and_twice(tmp_path: Path) -> None:
     checkout = make_checkout(tmp_path / "mit Leerzeichen ü")
     interrupted = subprocess.Popen(
         [str(checkout / "install.sh"), "--local"],
-        env={**os.environ, "PYTHON": sys.executable},
+        env={**os.environ, "PYTHON": str(stops_after_venv(tmp_path))},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
     )
-    wait_until((checkout / ".venv/local/venv").exists, "half an environment")
+    wait_until((tmp_path / "stands").exists, "half an environment")
     os.killpg(interrupted.pid, signal.SIGKILL)
     interrupted.wait()
 
@@ -64,6 +65,23 @@ def test_interrupted_offline_and_twice(tmp_path: Path) -> None:
         source.write("# changed\n")
     said = offline(checkout, "--local")
     assert said.returncode == 1, "what has changed has to be installed anew"
+
+
+def stops_after_venv(place: Path) -> Path:
+    """Makes a Python that goes no further once it has made a virtual environment."""
+    python = place / "python3"
+    python.write_text(
+        f"""#!/bin/sh
+{shlex.quote(sys.executable)} "$@" || exit
+case $1$2 in -mvenv)
+    touch {shlex.quote(str(place / "stands"))}
+    exec sleep 600
+    ;;
+esac
+"""
+    )
+    python.chmod(0o755)
+    return python
 
 
 MAKING = "making an environment in .venv/local"
