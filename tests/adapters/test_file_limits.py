@@ -18,6 +18,8 @@ from mqtt_http_bridge.app.make_config import make_config, old_values
 from mqtt_http_bridge.core.errors import BridgeError, MalformedRecording
 from mqtt_http_bridge.core.events import Message, Moment
 
+pytestmark = pytest.mark.long
+
 MIB = 1_048_576
 HEADER = '{"recording":1,"started_at":"2026-01-01T12:00:00+00:00"}\n'
 MESSAGE = '{"t":1.0,"topic":"N/a/solarcharger/0/Yield/Power","payload":"{\\"value\\":1}"}\n'

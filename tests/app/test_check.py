@@ -37,6 +37,8 @@ from tests.support.patience import wait_until
 from tests.support.peer import SERVER_UNAVAILABLE, Peer
 from tests.support.running import World
 
+pytestmark = pytest.mark.long
+
 SERIAL = "HQ2211AAAA1"
 SECRET = "correct horse battery"
 TELLS_AT_ONCE = (

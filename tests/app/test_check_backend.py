@@ -33,6 +33,8 @@ from tests.support.gx import PORTAL_ID, StandInGx
 from tests.support.patience import wait_until
 from tests.support.running import World
 
+pytestmark = pytest.mark.long
+
 NEIGHBOUR = "c0619ab35133"
 NEIGHBOURS_SERIAL = "HQ2211NNNN9"
 Steps = dict[str, list[Finding]]

@@ -20,6 +20,8 @@ from tests.support.mosquitto import HOST, Mosquitto
 from tests.support.peer import SERVER_UNAVAILABLE, Peer
 from tests.support.running import World
 
+pytestmark = pytest.mark.long
+
 PREFIX = "home/venus"
 REQUESTS = f"{PREFIX}/R/{PORTAL_ID}/keepalive"
 

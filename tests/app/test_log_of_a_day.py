@@ -24,7 +24,7 @@ from tests.support.measuring import measurement
 from tests.support.sending import Scripted, Sending, taken
 from tests.support.virtual import PORTAL, Virtual, connected, moment, settings
 
-pytestmark = pytest.mark.usefixtures("quick_disk")
+pytestmark = [pytest.mark.long, pytest.mark.usefixtures("quick_disk")]
 MINUTE_S = 60.0
 MINUTES = 24 * 60
 

@@ -16,6 +16,8 @@ from tests.support.charger_values import single_tracker
 from tests.support.gx import PORTAL_ID
 from tests.support.paired_gx import PASSWORD, PairedGx
 
+pytestmark = pytest.mark.long
+
 PASSWORD_VARIABLE = "MQTT_HTTP_BRIDGE_MQTT_PASSWORD"
 TOKEN = Path("gx_token.txt")
 

@@ -15,6 +15,8 @@ import mqtt_http_bridge
 from mqtt_http_bridge.pause import pause_in
 from tests.support.look_alike import wait_until
 
+pytestmark = pytest.mark.long
+
 PACKAGE = Path(mqtt_http_bridge.__file__).parent
 CONFIG = "backend: {url: 'http://127.0.0.1:1', api_key: k}\nmqtt: {host: 127.0.0.1, port: 1}\n"
 BROKEN = 'raise RuntimeError("this version is broken")\n'

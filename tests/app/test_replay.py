@@ -20,6 +20,8 @@ from mqtt_http_bridge.core.solar_backend.body import to_body
 from tests.support.places import RECORDINGS
 from tests.support.virtual import CHARGER, PORTAL, moment, seconds, settings, value
 
+pytestmark = pytest.mark.long
+
 NEVER = threading.Event()
 """Nobody asks these replays to stop."""
 

@@ -40,6 +40,8 @@ from tests.support.mosquitto import Login, Mosquitto
 from tests.support.outboxes import store
 from tests.support.sending import BOOT
 
+pytestmark = pytest.mark.long
+
 CANARY = "canary"
 API_KEY = 'canary-"key"-5f3a'
 """With characters that JSON and logs write in another way."""

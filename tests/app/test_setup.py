@@ -22,6 +22,8 @@ from tests.support.paired_gx import PASSWORD, PairedGx
 from tests.support.ssdp import LOOPBACK, Device, Network, description
 from tests.support.terminal import Terminal
 
+pytestmark = pytest.mark.long
+
 LIMIT_S = 60.0
 """The longest that a newcomer may wait for the first measurement at the backend."""
 ON_LOOPBACK = """

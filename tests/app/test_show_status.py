@@ -18,6 +18,8 @@ from tests.support.gx import PORTAL_ID
 from tests.support.patience import wait_until
 from tests.support.running import Running, World
 
+pytestmark = pytest.mark.long
+
 STATE = State(
     process=Process("1.2", 17, "boot", 4711, 1780315200.0, "/data/config.yaml", 30.0),
     written=1780315300.0,

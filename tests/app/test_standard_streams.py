@@ -14,6 +14,8 @@ from tests.support.extent import IS_LONG
 from tests.support.places import RECORDINGS
 from tests.support.running import PROGRAM, TIMEOUT_S, World, end_in_time, full_pipe
 
+pytestmark = pytest.mark.long
+
 TWO = str(RECORDINGS / "two.jsonl.gz")
 VERBS = {
     "help": ["--help"],

@@ -34,6 +34,8 @@ from tests.support.gx import PORTAL_ID, StandInGx
 from tests.support.places import RECORDINGS
 from tests.support.running import PROGRAM, TIMEOUT_S, Running, World, call
 
+pytestmark = pytest.mark.long
+
 DEMO_S = 30.0
 """Seconds that the demo takes: three minutes, six times as fast."""
 NIGHT = RECORDINGS / "night.jsonl.gz"

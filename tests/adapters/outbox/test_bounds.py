@@ -36,7 +36,7 @@ from tests.adapters.outbox.support import (
     take,
 )
 
-pytestmark = pytest.mark.usefixtures("quick_disk")
+pytestmark = [pytest.mark.long, pytest.mark.usefixtures("quick_disk")]
 LIMIT = 400_000
 
 

@@ -25,7 +25,7 @@ from tests.adapters.outbox.support import (
     take,
 )
 
-pytestmark = pytest.mark.usefixtures("quick_disk")
+pytestmark = [pytest.mark.long, pytest.mark.usefixtures("quick_disk")]
 
 
 def test_a_cut_at_every_byte(sound: Path, caplog: pytest.LogCaptureFixture) -> None:

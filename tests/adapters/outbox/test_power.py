@@ -22,6 +22,8 @@ from tests.adapters.outbox.support import (
     take,
 )
 
+pytestmark = pytest.mark.long
+
 SMALL = 16 * 16 * 1024
 """Room for sixteen of the smallest segments, so that they are rolled and cleaned away."""
 SERIALS = ("A", "B", "C")
