@@ -6,7 +6,6 @@ import logging
 import os
 from collections.abc import Iterator
 from contextlib import suppress
-from pathlib import Path
 
 import pytest
 from hypothesis import settings
@@ -56,18 +55,18 @@ def _no_level_of_before() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _run_directory() -> Iterator[None]:
+def _run_directory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Leaves no state file behind of the services that the tests started and ended.
 
     Another run of the tests may be under way: what its services write is left alone.
     """
-    before = set(RUN_DIRECTORY.glob("*"))
     yield
-    for path in set(RUN_DIRECTORY.glob("*")) - before:
+    ours = f"{tmp_path_factory.getbasetemp()}{os.sep}"
+    for path in RUN_DIRECTORY.glob("*[!s].json"):
         # Another version, in a run beside this one, may write it differently.
-        with suppress(OSError, ValueError, KeyError):
-            pid = json.loads(path.read_bytes())["process"]["pid"]
-            if pid == os.getpid() or not Path(f"/proc/{pid}").exists():
+        with suppress(OSError, ValueError, LookupError, TypeError):
+            process = json.loads(path.read_bytes())["process"]
+            if process["pid"] == os.getpid() or process["config"].startswith(ours):
                 path.unlink()
                 path.with_name(f"{path.stem}-changes.json").unlink(missing_ok=True)
     with suppress(OSError):
