@@ -79,7 +79,7 @@ def test_a_wheel_with_another_hash_is_refused(
     finally:
         requirements.write_text(text, encoding="utf-8")
     assert said.returncode == 1
-    assert "could not fetch what the archive carries" in said.stdout
+    assert "could not download the packages for the archive" in said.stdout
     assert archive.read_bytes() == before
 
 

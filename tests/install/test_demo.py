@@ -47,7 +47,10 @@ def test_interrupted_offline_and_twice(tmp_path: Path) -> None:
     said = offline(checkout, "--local")
     assert said.returncode == 1
     (line,) = [line for line in said.stdout.splitlines() if line != MAKING]
-    assert "could not fetch what the archive carries: is this machine online? pip said: " in line
+    assert (
+        "could not download the packages for the archive: is this machine online? pip said: "
+        in line
+    )
 
     said = install(checkout, "--local")
     assert said.returncode == 0, said.stdout
@@ -66,7 +69,7 @@ def test_interrupted_offline_and_twice(tmp_path: Path) -> None:
     assert said.returncode == 1, "what has changed has to be installed anew"
 
 
-MAKING = "making an environment in .venv/local"
+MAKING = "making a Python environment in .venv/local"
 
 
 def plays(place: Path) -> None:
