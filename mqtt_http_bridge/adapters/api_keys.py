@@ -35,11 +35,11 @@ class ApiKeys:
         return self._files.get(portal_id, self.default)
 
     def key(self, portal_id: str) -> Secret:
-        """Gives the key that goes with the measurements of a GX."""
+        """Returns the key that goes with the measurements of a GX."""
         return self._keys[self.name_of(portal_id)]
 
     def of_name(self, name: str) -> Secret:
-        """Gives a key by its name."""
+        """Returns a key by its name."""
         return self._keys[name]
 
     def read_again(self, name: str) -> bool:

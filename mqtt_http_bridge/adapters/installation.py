@@ -57,7 +57,7 @@ def _lock(descriptor: int, directory: Path) -> None:
 
 
 def client_id(directory: Path) -> str:
-    """Gives the MQTT client id of this installation, made at its first start and kept there.
+    """Returns the MQTT client id of this installation, made at its first start and kept there.
 
     On a disk that does not keep it, it is good until the end of this process.
     """

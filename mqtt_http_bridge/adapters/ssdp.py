@@ -75,7 +75,7 @@ def search(
 
 
 def _sockets(interfaces: Sequence[str] | None) -> Iterator[socket.socket]:
-    """Gives a socket for each interface, which sends there and nowhere else."""
+    """Returns a socket for each interface, which sends there and nowhere else."""
     try:
         known = socket.if_nameindex()[:MOST_INTERFACES]
     except OSError:

@@ -58,7 +58,7 @@ def check(
 
 
 def within(limit_s: float, walked: Iterator[Finding]) -> Iterator[Finding]:
-    """Gives what is found while there is time, and says so when the time is up.
+    """Returns what is found while there is time, and says so when the time is up.
 
     Each look has a limit of its own, but the system's own, such as that for a name, may be long. So
     the looking is done in a thread that nobody waits for.

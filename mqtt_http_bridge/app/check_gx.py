@@ -22,7 +22,7 @@ from mqtt_http_bridge.core.words import MENU_TIME
 
 
 def look_at_gx(settings: Settings) -> Generator[Finding, None, Heard]:
-    """Gives a finding for each thing looked at; returns what was heard, if anything was."""
+    """Returns a finding for each thing looked at; returns what was heard, if anything was."""
     mqtt = settings.mqtt
     is_alone = len(mqtt.hosts) == 1
     ways: dict[str, list[Finding]] = {}

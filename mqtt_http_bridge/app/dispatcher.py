@@ -52,7 +52,7 @@ class Keys(Protocol):
         """Names the key of a GX."""
 
     def key(self, portal_id: str) -> Secret:
-        """Gives the key of a GX."""
+        """Returns the key of a GX."""
 
     def read_again(self, name: str) -> bool:
         """Reads a key again; returns whether it has changed."""

@@ -171,7 +171,7 @@ class Senders:
             self._stopping.wait(wait_s)
 
     def _next_job(self) -> Job | None:
-        """Gives what is to be sent, waiting for it for a while."""
+        """Returns what is to be sent, waiting for it for a while."""
         job = self._dispatcher.choose()
         if job is None:
             self._tell_rest()

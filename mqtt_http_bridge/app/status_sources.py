@@ -19,7 +19,7 @@ TEXT: Final = "text/plain; charset=utf-8"
 
 
 class Histories(Protocol):
-    """Gives what is known of the last day."""
+    """Returns what is known of the last day."""
 
     def __call__(self, *, is_recent: bool) -> HistoryView:
         """All of it, or what is new in it."""

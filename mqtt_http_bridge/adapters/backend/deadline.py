@@ -28,7 +28,7 @@ class Deadline:
         """True if the exchange has made its own connection."""
 
     def begin(self, total_s: float, *, old_wait_s: float = NEVER) -> None:
-        """Gives an exchange that begins now this much time.
+        """Returns an exchange that begins now this much time.
 
         `old_wait_s` is the longest single wait over a connection that was there before.
         """

@@ -46,6 +46,6 @@ class Wakeup:
             self._inside.recv(4096)
 
     def close(self) -> None:
-        """Gives its sockets up."""
+        """Closes its sockets."""
         self._inside.close()
         self._outside.close()

@@ -56,7 +56,7 @@ class Dialect(EntryFormat, Protocol):
         """Lists every cause of a refusal that `judge` may return."""
 
     def headers(self, api_key: Secret) -> dict[str, str]:
-        """Gives what a request needs besides its body. The key is in it: not for any log."""
+        """Returns what a request needs besides its body. The key is in it: not for any log."""
 
     def body(self, measurement: Measurement) -> bytes:
         """Spells a measurement as it is stored and sent, in one line.

@@ -75,7 +75,7 @@ class Exchange(ByFate):
         self._groups += alone[first:] + alone[:first]
 
     def next_group(self) -> Group | None:
-        """Gives the devices to send in the next POST; None at the end."""
+        """Returns the devices to send in the next POST; None at the end."""
         return self._groups.popleft() if self._groups else None
 
     def refuse(self, serial: str, refusal: Refusal) -> None:

@@ -95,7 +95,7 @@ class Gx:
         return self._oldest() or self._trial(now_s)
 
     def _oldest(self) -> int | None:
-        """Gives the oldest that is in no trial."""
+        """Returns the oldest that is in no trial."""
         number = self._owed.oldest_after(self.portal_id, self._cursor)
         while number is not None and number in self.trials:
             self._cursor = number
@@ -103,7 +103,7 @@ class Gx:
         return number
 
     def _trial(self, now_s: float) -> int | None:
-        """Gives one whose time has come again."""
+        """Returns one whose time has come again."""
         while (number := self.trials.pop_due(now_s)) is not None:
             if self._owed.oldest_after(self.portal_id, number - 1) == number:
                 return number

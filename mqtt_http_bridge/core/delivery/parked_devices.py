@@ -93,7 +93,7 @@ class ParkedDevices:
         return device.refusal if device is not None else Refusal(UNKNOWN, "")
 
     def poison(self) -> dict[str, Refusal]:
-        """Gives the devices that are not to be sent with others."""
+        """Returns the devices that are not to be sent with others."""
         return {
             serial: device.refusal
             for serial, device in self._devices.items()

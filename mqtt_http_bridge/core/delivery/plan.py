@@ -296,7 +296,7 @@ class Plan:
         return gx.begin(serials, now_s, is_live=job.kind is Kind.LIVE)
 
     def next_group(self, job: Job, exchange: Exchange, now_s: float) -> Group | None:
-        """Gives the devices to send in the next POST; None at the end."""
+        """Returns the devices to send in the next POST; None at the end."""
         gx = self._gxs[job.portal_id]
         while (group := exchange.next_group()) is not None:
             refusal = gx.convict(group[0], now_s) if len(group) == 1 else None

@@ -72,7 +72,7 @@ class Suspects:
         return now_s >= self._suspicions[serial].failed_s + LEAST_APART_S
 
     def convict(self, serial: str, now_s: float) -> Refusal | None:
-        """Gives the refusal of a device that the backend fails on, and on nobody else."""
+        """Returns the refusal of a device that the backend fails on, and on nobody else."""
         known = self._suspicions.get(serial)
         needed = FAILURES_BY_CHANCE if self._evidence.has_chance_failures(now_s) else FAILURES
         if known is None or known.failures < needed:

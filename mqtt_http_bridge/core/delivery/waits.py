@@ -19,5 +19,5 @@ comes back, its relays do not all come at once."""
 
 
 def slow_step_s(failures: int) -> float:
-    """Gives the wait after 1 or more failures in a row of what a person has to fix."""
+    """Returns the wait after 1 or more failures in a row of what a person has to fix."""
     return SLOW_STEPS_S[min(failures, len(SLOW_STEPS_S)) - 1]

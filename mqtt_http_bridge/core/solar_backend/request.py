@@ -9,7 +9,7 @@ MEASUREMENTS_PATH: Final = "/api/victron/measurements"
 
 
 def headers(api_key: Secret) -> dict[str, str]:
-    """Gives what the API asks for; clients that accept web pages are sent to a login."""
+    """Returns what the API asks for; clients that accept web pages are sent to a login."""
     return {
         "Accept": "application/json",
         "Content-Type": "application/json",

@@ -68,7 +68,7 @@ class OwedAges(Generic[Place]):
         return {place: since_s for place, (_, since_s) in known.items()}
 
     def _older(self, place: Place) -> float:
-        """Gives the time of the one that was the oldest there, or of the start."""
+        """Returns the time of the one that was the oldest there, or of the start."""
         known = self._known.get(place)
         return known[1] if known is not None else self._started.monotonic_s
 
