@@ -25,7 +25,8 @@ from mqtt_http_bridge.core.errors import LocalFault, OutboxBusy
 from mqtt_http_bridge.core.views import Loss
 
 _TRIES: Final = 5
-"""The number of times to read: the service may clean up the log meanwhile, and then it must be read again."""
+"""The most times to read: the service may clean up the log meanwhile, and then it must be read
+again."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,8 +20,8 @@ A line is the checksum of the rest, the kind, and the fields of that kind.
 
 Each line of an entry replaces all earlier ones, so the state of an entry does not depend on its
 previous state. So losing a line loses nothing else, and lines that a disk has refused can be
-written again. One line parks a device and cuts the others out, because two lines could reach the disk in
-either order. Lines of unknown kinds are skipped.
+written again. One line both parks a device and cuts the others out, because two lines could
+reach the disk in either order. Lines of unknown kinds are skipped.
 """
 
 import re
