@@ -13,7 +13,7 @@ from mqtt_http_bridge.core.words import span_words, visible
 
 
 def show_status(outbox: OutboxSettings, *, as_json: bool, as_lines: bool) -> bool:
-    """Prints how it stands; true if the service runs."""
+    """Prints the state; returns whether the service is running."""
     found = service_state(outbox)
     if as_json:
         print(json.dumps(asdict(found), indent=1))
@@ -26,9 +26,9 @@ def show_status(outbox: OutboxSettings, *, as_json: bool, as_lines: bool) -> boo
 
 
 def lines(found: Liveness) -> dict[str, str]:
-    """Returns what a shell script needs to know, by name; empty where nothing is known.
+    """Returns what a shell script needs to know, by name; empty if it is not known.
 
-    A process that has ended tells nothing of the one that comes after it: then all is empty.
+    A process that has ended says nothing about the next one: then everything is empty.
     """
     known = {
         "running": "yes" if found.is_running else "no",
@@ -74,7 +74,7 @@ def _of_state(state: State) -> dict[str, str]:
 
 
 def texts(found: Liveness, now_s: float) -> list[str]:
-    """The same for people, in a few lines; `now_s` in Unix seconds."""
+    """Returns the same for people, in a few lines; `now_s` in Unix seconds."""
     state = found.state
     if state is None or not found.is_running:
         return [f"service   {end_words(state)}"]

@@ -75,7 +75,7 @@ class MqttSettings:
     name.
     """
     client_id: str | None = None
-    """None: made once for this installation and kept beside the spool."""
+    """None: made once for this installation and kept beside the outbox."""
     portal_ids: tuple[str, ...] = ()
     """Empty: all that the broker announces."""
     shard: Shard | AutoShard | None = None

@@ -68,7 +68,7 @@ class ResumingContext(ssl.SSLContext):
         self._is_loaded = False
         self._sessions: dict[Server, ssl.SSLSession] = {}
         self._seen_s: dict[Server, float] = {}
-        """When each server last showed its certificate."""
+        """The last time that each server showed its certificate."""
 
     def wrap_socket(  # type: ignore[override]
         self, sock: LimitedSocket, *, server_hostname: str | None = None

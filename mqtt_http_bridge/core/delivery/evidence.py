@@ -24,7 +24,7 @@ class Evidence:
         to name one other than any given."""
 
     def note_stored(self, serial: str) -> None:
-        """Takes in that the backend has stored a report of the device."""
+        """Notes that the backend has stored a report of the device."""
         self.moment += 1
         self._latest.pop(serial, None)
         self._latest[serial] = self.moment
@@ -32,7 +32,7 @@ class Evidence:
             del self._latest[next(iter(self._latest))]
 
     def note_chance(self, now_s: float) -> None:
-        """Takes in that the backend has stored what it failed on before."""
+        """Notes that the backend has stored what it failed on before."""
         self._chance_s = now_s
 
     def has_chance_failures(self, now_s: float) -> bool:

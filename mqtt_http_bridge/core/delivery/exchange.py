@@ -79,11 +79,11 @@ class Exchange(ByFate):
         return self._groups.popleft() if self._groups else None
 
     def refuse(self, serial: str, refusal: Refusal) -> None:
-        """Takes in that a device is already known to be refused: it was not sent."""
+        """Notes that a device is already known to be refused: it was not sent."""
         self.fates[serial] = refusal
 
     def take_in(self, group: Group, verdict: Verdict) -> None:
-        """Takes in the result of sending `group`."""
+        """Applies the result of sending `group`."""
         self.posts += 1
         self.last = verdict
         for serial in group:

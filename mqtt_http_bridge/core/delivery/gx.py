@@ -111,7 +111,7 @@ class Gx:
         return None
 
     def rewind(self) -> None:
-        """Takes in that entries older than those seen so far may be owed: some were freed."""
+        """Notes that entries older than those seen so far may be owed: some were freed."""
         self._cursor = 0
 
     # --- an exchange -------------------------------------------------------------------------
@@ -140,7 +140,7 @@ class Gx:
         return refusal
 
     def take_in(self, verdict: Verdict, exchange: Exchange, now_s: float) -> None:
-        """Takes in the result of a POST of `exchange`, as evidence about its devices."""
+        """Applies the result of a POST of `exchange`, as evidence about its devices."""
         for serial in verdict.stored:
             self._evidence.note_stored(serial)
         if verdict.outcome in (Outcome.JUDGED, Outcome.REJECTED):

@@ -1,10 +1,10 @@
-"""Names what delivery has to know of the outbox: which entries there are, by number."""
+"""Defines what delivery has to know about the outbox: which entries there are, by number."""
 
 from typing import Protocol
 
 
 class Owed(Protocol):
-    """Tells what is owed and parked, as of the moment: at once, and without ever raising."""
+    """Says what is owed and parked now: at once, and without ever raising."""
 
     def newest(self, portal_id: str) -> int | None:
         """Returns the newest entry that is owed of a GX."""

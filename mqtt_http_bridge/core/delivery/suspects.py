@@ -51,7 +51,7 @@ class Suspects:
         return bool(self._suspicions)
 
     def note_failed_alone(self, serial: str, said: str, now_s: float) -> None:
-        """Takes in that the backend failed on a report of this device and nothing else."""
+        """Notes that the backend failed on a report of this device and nothing else."""
         known = self._suspicions.get(serial)
         if known is None:
             if self._evidence.has_another_since(0, serial):
@@ -64,7 +64,7 @@ class Suspects:
             )
 
     def clear(self, serial: str) -> None:
-        """Takes in that the backend has stored, or judged, a report of the device."""
+        """Notes that the backend has stored, or judged, a report of the device."""
         self._suspicions.pop(serial, None)
 
     def is_due(self, serial: str, now_s: float) -> bool:

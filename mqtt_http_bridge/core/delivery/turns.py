@@ -55,7 +55,7 @@ class Turns:
             self.place(gx, now_s)
 
     def schedule_tries(self, gx: Gx) -> None:
-        """Takes in when the parked devices of a GX are to be tried."""
+        """Notes when the parked devices of a GX are to be tried."""
         for serial in gx.parked:
             device = gx.parked[serial]
             if device.scheduled_s is None or device.due_s < device.scheduled_s:
@@ -89,17 +89,17 @@ class Turns:
 
     @property
     def live_due_s(self) -> float:
-        """Tells when there is something live to send: at once, or never by itself."""
+        """Returns when there is something live to send: at once, or never by itself."""
         return -NEVER if self._live else NEVER
 
     @property
     def slow_due_s(self) -> float:
-        """Tells when there may be a backlog or a try to send."""
+        """Returns when there may be a backlog or a try to send."""
         return -NEVER if self._backlog else self._try_due_s
 
     @property
     def later_due_s(self) -> float:
-        """Tells when the next GX is to be placed again."""
+        """Returns when the next GX is to be placed again."""
         later = self._later
         while later and self._gxs[later[0][1]].looked_at_s != later[0][0]:
             heapq.heappop(later)

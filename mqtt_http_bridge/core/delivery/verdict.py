@@ -12,7 +12,7 @@ from mqtt_http_bridge.core.delivery.refusal import Cause, Refusal
 
 
 class BackendCondition(Enum):
-    """Tells how the backend is, whatever measurement is sent."""
+    """Lists the states of the backend, independent of the measurement."""
 
     ANSWERING = auto()
     """It has judged what was sent."""
@@ -23,7 +23,7 @@ class BackendCondition(Enum):
 
 
 class Outcome(Enum):
-    """Tells how one POST ended."""
+    """Lists how a POST can end."""
 
     JUDGED = auto()
     """Each device was judged separately: what is owed has a fault of its own."""
@@ -114,7 +114,7 @@ class Verdict(ByFate):
 
     @property
     def condition(self) -> BackendCondition:
-        """Tells how the backend is."""
+        """Returns the state of the backend."""
         return self.outcome.condition
 
     @property

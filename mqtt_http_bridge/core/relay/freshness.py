@@ -58,12 +58,12 @@ class Freshness:
         """True if the last connection was dropped or lost after a long silence."""
 
     def end(self, now_s: float) -> None:
-        """Takes in that there is no connection from `now_s` on; it may have been there before."""
+        """Notes that there is no connection from `now_s` on; there may have been one before."""
         if self._connection.is_connected and self.spoke_s < NEVER:
             self._ended_in_silence = now_s > self.spoke_s + max(FRESH_S, self._patience_s)
 
     def begin(self) -> None:
-        """Everything is asked for anew: what comes from now on is no longer held up."""
+        """Notes that everything is requested again: what comes from now on was not held up."""
         self._first_s = self.spoke_s = NEVER
         self._resumed_s = -NEVER
 

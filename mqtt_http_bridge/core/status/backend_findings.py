@@ -32,7 +32,7 @@ _OLD_INTERVALS: Final = 3
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """Holds what the backend last answered about one charger."""
+    """Holds the backend's last answer about one charger."""
 
     result: DeviceResult
     reason: str = ""
@@ -58,7 +58,7 @@ def said_of(verdict: Verdict) -> dict[str, Said]:
 
 
 def is_old(ago_s: float, interval_s: float) -> bool:
-    """Tells whether something newer should have been stored and noted since then."""
+    """Tells whether something newer should have been stored by now."""
     limit_s = max(_OLD_INTERVALS * interval_s, _LEAST_OLD_S)
     return ago_s > limit_s + max(interval_s, LEAST_SPACING_S)
 
@@ -75,7 +75,7 @@ def trouble(answer: Answer, verdict: Verdict) -> Finding:
 
 
 def probe(answer: Answer, verdict: Verdict, serial: str) -> Finding:
-    """Tells what a report of a made-up `serial` came to: the API says that it knows none such."""
+    """Judges the answer to a report of a made-up `serial`, which the API should not know."""
     fate = verdict.fates[serial]
     if fate is Fate.OWED:
         return trouble(answer, verdict)

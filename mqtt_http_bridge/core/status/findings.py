@@ -1,6 +1,6 @@
-"""Says what `check` finds and what each finding means: whether it is right, and if not, what to do.
+"""Defines what `check` can find, what each finding means, and what to do if something is wrong.
 
-Every function puts what was seen into one line, with a `fix` whenever something is wrong.
+Every function puts what was seen into one line, with a `fix` if something is wrong.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -39,7 +39,7 @@ class Mark(StrEnum):
     """It works, but somebody should know."""
     WRONG = "wrong"
     UNKNOWN = "unknown"
-    """It is not known: something before it is wrong, or nothing has been asked that would tell."""
+    """It is not known: something before it is wrong, or nothing that was asked can show it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,22 +53,22 @@ class Finding:
 
 
 def ok(step: str, text: str) -> Finding:
-    """Makes a finding that is as it should be."""
+    """Makes a finding for something that is right."""
     return Finding(step, Mark.OK, text)
 
 
 def wrong(step: str, text: str, fix: str) -> Finding:
-    """Makes a finding that is not, with its fix."""
+    """Makes a finding for something that is wrong, with its fix."""
     return Finding(step, Mark.WRONG, text, fix)
 
 
 def unknown(step: str, because: str) -> Finding:
-    """Makes a finding for what could not be looked at."""
+    """Makes a finding for something that could not be checked."""
     return Finding(step, Mark.UNKNOWN, f"not looked at: {because}")
 
 
 def unproven(step: str, text: str, fix: str) -> Finding:
-    """Nothing has been asked yet that would tell; `fix` does."""
+    """Makes a finding for something that nothing asked so far could show; `fix` would."""
     return Finding(step, Mark.UNKNOWN, text, fix)
 
 
@@ -104,7 +104,7 @@ def gx_port(where: str, failure: BrokerFailure | None, fix: str = "") -> Finding
 
 
 def gx_certificate(text: str, settings: MqttSettings, *, is_pinned: bool, error: str) -> Finding:
-    """Judges the broker's certificate; `text` shows it, `error` tells why it is not trusted."""
+    """Judges the broker's certificate; `text` shows it, `error` says why it is not trusted."""
     if is_pinned:
         return ok("GX TLS", f"{text}, pinned")
     if settings.pinned_certificate is not None:
@@ -124,16 +124,16 @@ def gx_login(settings: MqttSettings, failure: BrokerFailure | None, fix: str = "
 
 
 def shard(mqtt: MqttSettings, seen: Sequence[str]) -> Finding:
-    """Tells how many of the GX devices that the broker tells of are in our shard."""
+    """Returns how many of the GX devices that the broker tells of are in our shard."""
     ours = sum(map(mqtt.relays, seen))
     text = f"{mqtt.shard}: {ours} of the {len(seen)} GX devices that the broker tells of are ours"
     return ok("shard", text)
 
 
 def portal_ids(configured: Sequence[str], seen: Sequence[str], prefix_fix: str = "") -> Finding:
-    """Compares the configured portal ids with those that the broker tells.
+    """Compares the configured portal ids with those that the broker announces.
 
-    `prefix_fix`: it tells of one below another prefix.
+    `prefix_fix`: it announces one below another prefix.
     """
     found = _listed(seen) or "none"
     if prefix_fix:
@@ -203,7 +203,7 @@ def keepalive(portal_id: str, answer: Answer, topic_prefix: str = "") -> Finding
 
 
 def chargers(found: Sequence[ChargerView], services: Sequence[str]) -> list[Finding]:
-    """One line for each charger; one for there being none."""
+    """Returns one line for each charger, or one if there is none."""
     if not found:
         fix = "does the GX list it under Devices? If not, look at its cable and its power"
         return [wrong("charger", "none on the GX", fix)]
@@ -266,7 +266,7 @@ def clock(step: str, whose: str, ahead_s: float | None, fix: str) -> Finding:
 
 
 def service(directory: str, found: Liveness, version: str) -> Finding:
-    """Tells who runs with the outbox in `directory`, and since when; `version` is our own."""
+    """Says which process runs with the outbox in `directory`, and since when; `version` is ours."""
     state = found.state
     if state is not None and found.is_running:
         who = f"{run_words(state)} (pid {state.process.pid}), by {visible(state.process.config)}"
@@ -287,7 +287,7 @@ def service(directory: str, found: Liveness, version: str) -> Finding:
         " systemd has it, else mqtt-http-bridge run"
     )
     text = f"none is running with the outbox {directory}: {since}"
-    # That is fine before the first start.
+    # Before the first start that is fine.
     return (
         Finding("service", Mark.WARNING, text, fix)
         if state is None
@@ -296,7 +296,7 @@ def service(directory: str, found: Liveness, version: str) -> Finding:
 
 
 def well(state: State) -> list[Finding]:
-    """Tells whether all was well when a service wrote this, and if not, why; then what else is."""
+    """Says whether all was well when a service wrote this, and if not, why; then anything else."""
     wrongs = [wrong("well", problem.text, problem.fix) for problem in state.problems]
     known = [Finding("note", Mark.WARNING, note.text, note.fix) for note in state.notes]
     counted = [gx for gx in state.gx if gx.is_well is not None]
@@ -306,18 +306,18 @@ def well(state: State) -> list[Finding]:
 
 
 def run_words(state: State) -> str:
-    """Says what runs, and since when."""
+    """Says which process is running, and since when."""
     version, since = visible(state.process.version), utc_words(state.process.started)
     return f"mqtt-http-bridge {version} runs since {since}"
 
 
 def end_words(state: State | None) -> str:
-    """Since when nothing runs."""
+    """Says since when nothing is running."""
     return f"not running since {utc_words(state.written)}" if state else "it never ran here"
 
 
 def utc_words(unix_s: float) -> str:
-    """A time for people, in UTC; one out of range is "an unknown time"."""
+    """Writes a time in UTC for people; one out of range is "an unknown time"."""
     try:
         return f"{datetime.fromtimestamp(unix_s, UTC):%Y-%m-%d %H:%M:%S} UTC"
     except (ValueError, OverflowError, OSError):
@@ -325,7 +325,7 @@ def utc_words(unix_s: float) -> str:
 
 
 def status_page(settings: StatusSettings, *, is_local: bool) -> Finding:
-    """Finds who can see the page."""
+    """Says who can see the page."""
     if settings.listen is None:
         return ok("status page", "off")
     where = f"{settings.listen[0]}:{settings.listen[1]}"

@@ -1,7 +1,7 @@
-"""`/metrics`: the state of the service, in Prometheus' text format 0.0.4.
+"""Writes `/metrics`: the state of the service, in Prometheus' text format 0.0.4.
 
-A series exists as long as its subject: when a charger has vanished, so have its series. Chargers
-may be left out: then there are only about ten series for each GX, however many chargers it has.
+A series exists only as long as its subject: when a charger has gone, so have its series. Chargers
+may be left out; then there are only about ten series for each GX, however many chargers it has.
 """
 
 from collections.abc import Iterator, Mapping
@@ -20,7 +20,7 @@ JOULES_PER_KWH: Final = 3_600_000.0
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """One family: its type and its help text."""
+    """Defines one metric: its type and its help text."""
 
     kind: str
     says: str
@@ -67,7 +67,7 @@ Sample = tuple[str, Labels, float]
 
 
 def render(status: StatusView, *, per_charger: bool = True) -> str:
-    """The whole page; without `per_charger` no series of single chargers, but for each GX."""
+    """Writes the whole page; without `per_charger`, series for each GX, but not for chargers."""
     samples: dict[str, list[tuple[Labels, float]]] = {}
     for name, labels, value in _samples(status, per_charger=per_charger):
         samples.setdefault(name, []).append((labels, value))
