@@ -116,7 +116,7 @@ def _told() -> Iterator[None]:
     except BridgeError:
         raise
     except Exception:
-        log.critical("ended by a defect of this program, please report it", exc_info=True)
+        log.critical("ended by a bug in this program, please report it", exc_info=True)
         raise SystemExit(FAILED) from None
 
 

@@ -13,10 +13,10 @@ log = logging.getLogger(__name__)
 
 _BACKEND: Final = "backend"
 KEYS_REFUSED: Final = "GX devices whose key is refused"
-KEYS_TAKEN: Final = "GX devices whose key is taken again"
+KEYS_TAKEN: Final = "GX devices whose key is accepted again"
 PARKED: Final = "chargers are parked until fixed: see `outbox status`"
-FREED: Final = "chargers are taken again: sending what was parked"
-AGAIN: Final = "the backend takes measurements again"
+FREED: Final = "chargers are stored again: sending what was parked"
+AGAIN: Final = "the backend stores measurements again"
 
 
 class DeliveryLog:
@@ -69,7 +69,7 @@ class DeliveryLog:
             about = f"key of {portal_id}"
             self._write(Log.info(text, about=about, is_end=True, crowd=KEYS_TAKEN))
         if self._troubles or not self._has_stored:
-            text = AGAIN if self._troubles else "the backend takes measurements"
+            text = AGAIN if self._troubles else "the backend stores measurements"
             self._write(Log.info(text, about=_BACKEND, is_end=True))
         self._troubles.clear()
         self._has_stored = True
@@ -104,7 +104,7 @@ class DeliveryLog:
         """Logs devices that are stored again."""
         for serial in serials:
             if self._refused.pop((portal_id, serial), None) is not None:
-                text = f"the backend takes readings of {serial} again: sending what was parked"
+                text = f"the backend stores readings of {serial} again: sending what was parked"
                 about = f"{serial} of {portal_id}"
                 self._write(Log.info(text, about=about, is_end=True, crowd=FREED))
 

@@ -80,7 +80,7 @@ def run_loop(
         if isinstance(item, Stop):
             return
         if isinstance(item, ThreadDied):
-            raise ThreadFailed(f"the thread {item.name} has died: the lines above tell why")
+            raise ThreadFailed(f"the thread {item.name} has died: the lines above say why")
         if isinstance(item, Call):
             item.do()
             continue

@@ -62,7 +62,7 @@ def _status_text(status: OutboxStatus, hours: float, in_memory: int) -> str:
         f"size      {status.bytes / 1000:.1f} kB, room for {hours:.0f} more hours",
     ]
     if in_memory:
-        lines.append(f"memory    {in_memory} more, which the disk does not take: fix the disk")
+        lines.append(f"memory    {in_memory} more, which the disk refuses: fix the disk")
     lines += [
         f"parked    {p.count} of {p.serial}: {p.reason}: {p.remedy}"
         for p in parked_views(status.portals)

@@ -85,7 +85,7 @@ def texts(found: Liveness, now_s: float) -> list[str]:
     told += [f"stored    the newest {_ago(state.stored, now_s)}"]
     told += [f"owed      {owed.measurements} measurements, {owed.parked} reports parked"]
     told += [f"          the oldest of {oldest}"] if oldest else []
-    told += [f"          {owed.in_memory} of them in memory alone"] if owed.in_memory else []
+    told += [f"          {owed.in_memory} of them in memory only"] if owed.in_memory else []
     for name, problems in (("not well", state.problems), ("note", state.notes)):
         for problem in problems:
             told += [f"{name:8}  {problem.text}", f"          -> {problem.fix}"]

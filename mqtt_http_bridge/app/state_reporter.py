@@ -25,7 +25,7 @@ from mqtt_http_bridge.core.views import RelayView, StatusView
 
 LONGEST_SPACING_S: Final = 20.0
 """A third of the time for which the file is believed."""
-FAILED: Final = "the state file cannot be written: `check` and `status` cannot tell how it goes"
+FAILED: Final = "the state file cannot be written: `check` and `status` cannot see this service"
 
 WRITTEN: Final = "the state file is written again"
 

@@ -121,7 +121,7 @@ def _tell_end(outbox: Outbox) -> None:
     if not found.in_memory:
         log.info(text, waiting, outbox.directory)
         return
-    text += ", %d of them in memory alone: the disk has refused them: %s"
+    text += ", %d of them in memory only: the disk has refused them: %s"
     log.warning(text, waiting, outbox.directory, found.in_memory, found.fault or "no answer yet")
 
 

@@ -36,7 +36,7 @@ def whole_config(
     ]
     nameless = [c for c in chargers if c.serial is None]
     if nameless:
-        lines += ["device:", "  serials:   # these chargers do not tell theirs"]
+        lines += ["device:", "  serials:   # these chargers do not report theirs"]
         lines += [f'    {c.key}: "its serial"   # {visible(c.name)}' for c in nameless]
     return "\n".join(lines) + "\n"
 

@@ -117,7 +117,7 @@ class MeasurementsClient:
 
     def _trouble(self, error: Exception) -> Trouble:
         if self._deadline.is_over:
-            reason = f"no whole answer within {self._timeout_s * TOTAL_FACTOR:.0f} s"
+            reason = f"no complete answer within {self._timeout_s * TOTAL_FACTOR:.0f} s"
             return Trouble(
                 reason, "is the backend overloaded? If it is slow, raise backend.timeout"
             )

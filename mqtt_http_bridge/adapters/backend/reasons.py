@@ -21,7 +21,9 @@ EXPIRED: Final = 10
 TOO_SLOW: Final = (
     "it may pass by itself; if not, see why the backend is slow, or raise backend.timeout"
 )
-_NO_WAY: Final = "see that this machine has internet, that backend.url is right, and the backend up"
+_NO_WAY: Final = (
+    "check that this machine has internet, that backend.url is right, and that the backend is up"
+)
 _NOT_CONNECTED: Final = frozenset(
     {
         "ConnectTimeout",
@@ -67,20 +69,20 @@ def trouble_of(error: Exception, *, connect_s: float, read_s: float) -> Trouble:
         case requests.exceptions.Timeout() | urllib3.exceptions.ReadTimeoutError():
             return _late_trouble(error, read_s)
         case requests.exceptions.InvalidSchema() | requests.exceptions.InvalidProxyURL():
-            return Trouble("the proxy of the environment is none that speaks HTTP", _PROXY)
+            return Trouble("the proxy set in the environment does not speak HTTP", _PROXY)
     return _answer_trouble(error)
 
 
 def _answer_trouble(error: Exception) -> Trouble:
     if (line := _garbage(error)) is not None:
         if line.startswith(_ALERT):
-            return Trouble("TLS is spoken there", "set backend.url to https://", is_of_tls=True)
-        return Trouble("no answer that is HTTP", _IS_IT_UP)
+            return Trouble("that port uses TLS", "set backend.url to https://", is_of_tls=True)
+        return Trouble("an answer that is not HTTP", _IS_IT_UP)
     match error:
         case requests.exceptions.ConnectionError():
             return Trouble(f"no connection: {_system_reason(error)}", _IS_IT_UP)
         case urllib3.exceptions.HTTPError():
-            return Trouble(f"no whole answer: {_system_reason(error)}", _IS_IT_UP)
+            return Trouble(f"no complete answer: {_system_reason(error)}", _IS_IT_UP)
     return Trouble(f"no answer that can be used ({type(error).__name__})", _IS_IT_UP)
 
 
@@ -100,11 +102,11 @@ def _proxy_trouble(error: Exception) -> Trouble:
             # Only its code: the text is the proxy's own, and may repeat what it was sent.
             if found[1] == "407":
                 return Trouble(
-                    "the proxy of the environment wants a login (407)", PROXY_LOGIN_REMEDY
+                    "the proxy set in the environment wants a login (407)", PROXY_LOGIN_REMEDY
                 )
-            text = f"the proxy of the environment does not lead to the backend ({found[1]})"
+            text = f"the proxy set in the environment does not lead to the backend ({found[1]})"
             return Trouble(text, _PROXY)
-    return Trouble("the proxy of the environment cannot be reached", _PROXY)
+    return Trouble("the proxy set in the environment cannot be reached", _PROXY)
 
 
 def _tls_trouble(error: Exception) -> Trouble:
@@ -114,8 +116,8 @@ def _tls_trouble(error: Exception) -> Trouble:
             return Trouble(f"TLS: {reason}", remedy, is_of_tls=True)
         if isinstance(cause, ssl.SSLError) and any(word in str(cause) for word in _NO_TLS):
             remedy = "set backend.url to http://, or correct its port"
-            return Trouble("TLS: what answers there speaks none", remedy, is_of_tls=True)
-    reason = "TLS: the two sides found no common way to speak"
+            return Trouble("TLS: that port does not use it", remedy, is_of_tls=True)
+    reason = "TLS: no version or cipher in common"
     return Trouble(reason, _IS_IT_UP, is_of_tls=True)
 
 
@@ -130,7 +132,7 @@ def _distrust(error: ssl.SSLCertVerificationError) -> tuple[str, str]:
     """Returns why a certificate is not trusted, and what to do."""
     code, why = error.verify_code, error.verify_message or "no reason is told"
     if code == NOT_YET_VALID and _is_clock_behind():
-        text = "the clock of this machine is wrong: it shows a day before this program was made"
+        text = "the clock of this machine is wrong: it is before the release of this program"
         return f"{text} ({why})", "waiting for it to be set"
     reason = f"the certificate is not trusted: {why}"
     if code in (_EXPIRED, NOT_YET_VALID):

@@ -121,7 +121,7 @@ class ReceiveBatching:
             least = BATCH_BYTES if is_time else 1
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, least)
         except OSError as error:
-            log.warning("this system does not gather messages: reading each as it comes: %s", error)
+            log.warning("this system cannot collect messages: reading each as it comes: %s", error)
             self._longest_s = None
         else:
             self.is_on = is_time

@@ -21,9 +21,9 @@ LOSSES_EVERY_S: Final = 3600.0
 REFUSED: Final = "the outbox cannot use its disk"
 SLOW: Final = "the disk of the outbox is slow"
 _DISK: Final = "disk"
-_SLOW_REMEDY: Final = "see what else writes to it; a card that is worn out is slow, too"
+_SLOW_REMEDY: Final = "check what else writes to it; a worn-out card is slow, too"
 _LOSS_REMEDY: Final = (
-    "fix what keeps the backend away, make room on the disk, or raise outbox.max_bytes"
+    "find out why the backend did not store them, make room on the disk, or raise outbox.max_bytes"
 )
 SLOW_S: Final = 5.0
 """Seconds; a flush that takes longer is logged."""
@@ -83,7 +83,7 @@ class FaultLog:
             is_quick, self._flush_began_s = self._flush_took_s() <= SLOW_S, None
         if self._is_slow and is_quick:
             self._is_slow = False
-            _tell(Log.info("the disk of the outbox is quick again", about=SLOW, is_end=True))
+            _tell(Log.info("the disk of the outbox is fast again", about=SLOW, is_end=True))
 
     def look(self) -> None:
         """Logs a flush that is taking long; once, until the disk is fast again."""
@@ -102,7 +102,7 @@ class FaultLog:
         if found.damage:
             size = sum(bad.end - bad.offset for bad in found.damage)
             text = (
-                "the outbox is damaged in %d places, %d bytes: what can be kept is in %s/damaged;"
+                "the outbox is damaged in %d places, %d bytes: the damaged parts are in %s/damaged;"
                 " measurements may be missing: check the disk"
             )
             log.warning(text, len(found.damage), size, self._directory)
@@ -132,8 +132,8 @@ class FaultLog:
     def ended(self, rest: Sequence[Loss]) -> None:
         """Logs what was in memory only at the end: how many, and from when."""
         if rest:
-            text = "the disk refused the outbox until the end: lost are %s: %s"
-            log.error(text, reduce(Loss.merged, rest), "fix the disk: `check` tells more")
+            text = "the disk refused the outbox until the end; these are lost: %s: %s"
+            log.error(text, reduce(Loss.merged, rest), "fix the disk: `check` says more")
 
 
 def _with_remedy(error: Exception) -> str:

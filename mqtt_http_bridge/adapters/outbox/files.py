@@ -262,7 +262,7 @@ def write(descriptor: int, offset: int, data: bytes) -> None:
     while rest:
         written = os.pwrite(descriptor, rest, offset)
         if not written:
-            raise OSError(errno.EIO, "the disk takes nothing")
+            raise OSError(errno.EIO, "the disk accepts no data")
         rest, offset = rest[written:], offset + written
 
 

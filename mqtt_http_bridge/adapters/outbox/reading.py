@@ -24,7 +24,7 @@ _BREATH_S: Final = 5e-5
 
 def unreadable(segment: int) -> str:
     """Returns the reason for giving up the entries of a segment."""
-    return f"the disk does not give segment {segment} back"
+    return f"the disk cannot read segment {segment}"
 
 
 def breathe() -> None:

@@ -80,6 +80,6 @@ class Answers:
             answer = self.resources[path].answer()
         except Exception:
             log.debug("status page: no answer for %s", path, exc_info=True)
-            answer = (500, b"500: a defect of this program, please report it\n")
+            answer = (500, b"500: a bug in this program, please report it\n")
         ended_s = time.monotonic()
         return ended_s + max(KEPT_S, (ended_s - began_s) / SHARE), answer

@@ -61,7 +61,7 @@ class Gx:
         self.looked_at_s = NEVER
         """The time at which the plan looks at it again, if nothing happens before."""
         self.due_s = -NEVER
-        """The time at which its backlog goes on."""
+        """The time at which its backlog is continued."""
         self.failures = 0
         """Counts the exchanges in a row in which the backend failed and judged no device."""
         self.suspects = Suspects(evidence)
@@ -88,7 +88,7 @@ class Gx:
             newest = owed.newest(portal_id)
             if newest is not None and newest not in self.trials:
                 return newest
-        # In turn: a backlog of trials holds up the others no more than the others hold up it.
+        # By turns, so that retries hold up the others no more than the others hold up retries.
         self._is_trial_next = not self._is_trial_next
         if self._is_trial_next:
             return self._trial(now_s) or self._oldest()
@@ -133,7 +133,7 @@ class Gx:
         )
 
     def convict(self, serial: str, now_s: float) -> Refusal | None:
-        """Sets a device aside from now on if the backend fails on it, and on nobody else."""
+        """Sets a device aside from now on if the backend fails on it and on no other device."""
         refusal = self.suspects.convict(serial, now_s)
         if refusal is not None:
             self.parked.note_refused(serial, refusal, 0, now_s)
@@ -202,11 +202,11 @@ class Gx:
     # --- a try of what is parked -------------------------------------------------------------
 
     def begin_try(self, serials: Sequence[str]) -> Exchange:
-        """Begins to try a report that is parked, as it is."""
+        """Begins to retry a parked report, unchanged."""
         return Exchange(serials, is_whole=True)
 
     def settle_try(self, serial: str, exchange: Exchange, now_s: float) -> Settlement:
-        """Decides what is left of a parked report of `serial` after a try."""
+        """Decides what is left of a parked report of `serial` after a retry."""
         freed = self._free(exchange, is_try=True)
         if (exchange.is_answered or exchange.is_failed) and serial in self.parked:
             self.parked.note_try_failed(serial, exchange.refused.get(serial), now_s)

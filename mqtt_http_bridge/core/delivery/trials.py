@@ -19,7 +19,7 @@ MOST_REMEMBERED: Final = 100
 
 
 class Trials:
-    """Keeps the trials of one GX."""
+    """Keeps the entries of one GX that are retried later."""
 
     def __init__(self) -> None:
         self._due_s: dict[int, float] = {}

@@ -30,7 +30,7 @@ class Turns:
         self._tries: list[tuple[float, str, str]] = []
 
     def place(self, gx: Gx, now_s: float) -> None:
-        """Puts a GX where it belongs, behind those that are there."""
+        """Puts a GX into its queue, behind those that are there."""
         if gx.is_flying:
             return
         if gx.is_live:
@@ -41,7 +41,7 @@ class Turns:
             self._backlog[gx.portal_id] = None
 
     def look_at(self, gx: Gx, due_s: float) -> None:
-        """Has a GX placed again at `due_s`, unless that comes earlier anyway."""
+        """Makes a GX be placed again at `due_s`, unless that happens earlier anyway."""
         if due_s < gx.looked_at_s:
             gx.looked_at_s = due_s
             heapq.heappush(self._later, (due_s, gx.portal_id))
@@ -89,7 +89,7 @@ class Turns:
 
     @property
     def live_due_s(self) -> float:
-        """Returns when there is something live to send: at once, or never by itself."""
+        """Returns when there is something live to send: now, or infinity."""
         return -NEVER if self._live else NEVER
 
     @property

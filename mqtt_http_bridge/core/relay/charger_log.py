@@ -63,8 +63,8 @@ class ChargerLog:
         return f"{self._site_name}: charger {key}"
 
     def _farewell(self, key: ChargerKey) -> Log:
-        text = f"{self._charger(key)} is not reported any more: lost for too long, or moved"
-        return Log.info(text, about=self._charger(key), crowd="chargers are not reported any more")
+        text = f"{self._charger(key)} is no longer reported: lost for too long, or moved"
+        return Log.info(text, about=self._charger(key), crowd="chargers are no longer reported")
 
     def _standing(self, key: ChargerKey, found: DeviceReport | Omission) -> _Standing:
         charger = self._charger(key)

@@ -103,7 +103,7 @@ def _frozen(charger: Charger, now: Moment, after_s: float | None) -> Omission | 
 
 def standstill_words(now: Moment, since_s: float) -> str:
     """Says in words since when a charger has stood still."""
-    return f"stands still since {now.at(since_s).utc:%Y-%m-%d %H:%M} UTC: no value has changed"
+    return f"has been stuck since {now.at(since_s).utc:%Y-%m-%d %H:%M} UTC: no value changes"
 
 
 def _unix_s(now: Moment, monotonic_s: float) -> int:

@@ -233,10 +233,10 @@ class Chargers:
             yield Remark(charger_report.standstill_words(now, since_s))
         told = charger.told_serial
         if charger.configured_serial is not None and told not in (None, charger.configured_serial):
-            text = f"tells the serial {told}, device.serials calls it {charger.configured_serial}"
+            text = f"reports the serial {told}, but device.serials says {charger.configured_serial}"
             yield Remark(text, is_trouble=False)
         if why := self._serials.ambiguity(self._place(charger.key)):
-            yield Remark(f"tells its serial; {why}")
+            yield Remark(f"is reported by its own serial; {why}")
 
     def views(self, now: Moment) -> tuple[ChargerView, ...]:
         """Takes a snapshot of the chargers at `now`, for people."""

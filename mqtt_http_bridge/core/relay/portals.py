@@ -278,7 +278,7 @@ class Portals:
         return [command for site in replaced for command in self._forget(site)]
 
     def _forget(self, site: Site) -> Iterable[Command]:
-        text = f"{site.portal_id}: forgotten: this GX was silent for a day while another one spoke"
+        text = f"{site.portal_id}: forgotten: this GX was silent for a day while another was heard"
         crowd = "GX devices were forgotten: not heard for a day, while others were"
         return [Log.info(text, crowd=crowd), *self._remove(site)]
 

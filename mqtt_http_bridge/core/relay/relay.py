@@ -151,13 +151,13 @@ class Relay:
         if dropped.packets:
             commands += self._tell_once(
                 "the broker sends what no GX sends: packets over 1 MB, or answers that nobody asked"
-                " for: they are thrown away and counted"
+                " for: they are discarded and counted"
             )
         if dropped.messages:
             # Nobody knows what was in them, so nothing known is certain any more.
             commands += self._tell_once(
-                "messages come faster than they can be taken in: the surplus is thrown away and"
-                " counted, and all values are asked for again"
+                "messages come faster than they can be handled: the excess is discarded and"
+                " counted, and all values are requested again"
             )
             if self._connection.is_connected:
                 commands.append(Reconnect())

@@ -42,7 +42,7 @@ DARK_V: Final = 15.0
 """A PV input below this gives nothing: every charger needs more to wake up."""
 OFF_STATE: Final = 0
 ASLEEP: Final = "no sun: asleep"
-LOST_FIX: Final = "see that it has power, and that its cable to the GX is plugged in"
+LOST_FIX: Final = "check that it has power, and that its cable to the GX is plugged in"
 
 
 def document(status: StatusView, changes: Iterable[Change] = ()) -> dict[str, Any]:

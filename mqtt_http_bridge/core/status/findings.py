@@ -64,7 +64,7 @@ def wrong(step: str, text: str, fix: str) -> Finding:
 
 def unknown(step: str, because: str) -> Finding:
     """Makes a finding for something that could not be checked."""
-    return Finding(step, Mark.UNKNOWN, f"not looked at: {because}")
+    return Finding(step, Mark.UNKNOWN, f"not checked: {because}")
 
 
 def unproven(step: str, text: str, fix: str) -> Finding:
@@ -86,10 +86,10 @@ def secret_file(name: str) -> Finding:
 def damage(directory: str, places: int, unreadable: Sequence[str]) -> Iterator[Finding]:
     """Says which part of the outbox could not be read, for good or just now."""
     for text in unreadable:
-        yield wrong("outbox", text, "do as it says: nothing that is in there is sent before")
+        yield wrong("outbox", text, "do what it says: until then, nothing in there is sent")
     if places:
         fix = f"check the disk, look at {directory}/damaged, then remove that"
-        yield Finding("outbox", Mark.WARNING, f"{places} places of it were damaged", fix)
+        yield Finding("outbox", Mark.WARNING, f"damaged places: {places}", fix)
 
 
 # --- the GX ------------------------------------------------------------------------------------
@@ -126,7 +126,7 @@ def gx_login(settings: MqttSettings, failure: BrokerFailure | None, fix: str = "
 def shard(mqtt: MqttSettings, seen: Sequence[str]) -> Finding:
     """Returns how many of the GX devices that the broker tells of are in our shard."""
     ours = sum(map(mqtt.relays, seen))
-    text = f"{mqtt.shard}: {ours} of the {len(seen)} GX devices that the broker tells of are ours"
+    text = f"{mqtt.shard}: {ours} of the {len(seen)} GX devices that the broker announces are ours"
     return ok("shard", text)
 
 
@@ -137,18 +137,19 @@ def portal_ids(configured: Sequence[str], seen: Sequence[str], prefix_fix: str =
     """
     found = _listed(seen) or "none"
     if prefix_fix:
-        return wrong("portal id", "the broker tells none where they are looked for", prefix_fix)
+        return wrong("portal id", "the broker announces none below this prefix", prefix_fix)
     if not configured:
         if seen:
             each = ": each GX is relayed" * (len(seen) > 1)
-            return ok("portal id", f"{found}, told by the broker{each}")
+            return ok("portal id", f"{found}, announced by the broker{each}")
         fix = "wait if the GX is starting up; else set mqtt.host to a GX, or mqtt.portal_id"
-        return wrong("portal id", "the broker tells none", fix)
+        return wrong("portal id", "the broker announces none", fix)
     missing = [portal_id for portal_id in configured if portal_id not in seen]
     if not missing:
-        return ok("portal id", f"{', '.join(configured)}, as the broker tells")
+        return ok("portal id", f"{', '.join(configured)}, which the broker announces")
     fix = f"set mqtt.portal_id to auto, or to what the GX shows; {MENU_PORTAL}"
-    return wrong("portal id", f"{', '.join(missing)} is set, the broker tells {found}", fix)
+    text = f"{', '.join(missing)} is set, but the broker announces {found}"
+    return wrong("portal id", text, fix)
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,24 +182,23 @@ def keepalive(portal_id: str, answer: Answer, topic_prefix: str = "") -> Finding
         return Finding("keepalive", Mark.WARNING, text, fix)
     if not answer.is_answered and (answer.is_retained or topic_prefix):
         text = (
-            f"{portal_id} does not answer: {requests} does not get through to it, or it is off."
-            f" {UNTIL_LIVE}"
+            f"{portal_id} does not answer: {requests} does not reach it, or it is off. {UNTIL_LIVE}"
         )
         return wrong("keepalive", text, f"have the bridge pass {requests} on to the GX")
     if not answer.is_answered:
         fix = f"is {portal_id} the GX's own portal id ({MENU_PORTAL})? If so, restart the GX"
         return wrong("keepalive", f"{portal_id} does not answer: the GX is asleep or off", fix)
     if answer.is_old:
-        fix = "nothing is wrong with that; a newer Venus OS tells sooner when it falls silent"
+        fix = "nothing is wrong; with a newer Venus OS, the relay notices its silence sooner"
         return Finding("keepalive", Mark.WARNING, f"{portal_id} answered: {OLD_GX}", fix)
     if answer.has_heartbeat and not answer.is_completed:
         text = (
-            f"{portal_id} speaks, as somebody else keeps it awake, and does not answer: {requests}"
-            f" does not get through to it. {UNTIL_LIVE}"
+            f"{portal_id} publishes, as something else keeps it awake, but does not answer:"
+            f" {requests} does not reach it. {UNTIL_LIVE}"
         )
         fix = f"have the bridge pass {requests} on to the GX"
         return Finding("keepalive", Mark.WARNING, text, fix)
-    text = "everything was said" if answer.is_completed else "it speaks, but told no end of it"
+    text = "with all values" if answer.is_completed else "with values, but without an end message"
     return ok("keepalive", f"{portal_id} answered: {text}")
 
 
@@ -255,7 +255,7 @@ def _numbers(report: DeviceReport) -> str:
 def clock(step: str, whose: str, ahead_s: float | None, fix: str) -> Finding:
     """Compares another clock with ours; None: its time is not known."""
     if ahead_s is None:
-        return unknown(step, f"{whose} clock was not told")
+        return unknown(step, f"{whose} clock is not known")
     if abs(ahead_s) <= CLOCK_LIMIT_S:
         return ok(step, f"{whose} clock and this machine's agree to {abs(ahead_s):.0f} s")
     way = "ahead of" if ahead_s > 0 else "behind"
@@ -276,11 +276,11 @@ def service(directory: str, found: Liveness, version: str) -> Finding:
         return Finding("service", Mark.WARNING, f"{who}; this is {version}", fix)
     since = end_words(state)
     if found.is_locked and state is not None:
-        fix = "restart it; if it goes on, look into its log"
-        return wrong("service", f"it has the outbox {directory}, but stands still: {since}", fix)
+        fix = "restart it; if that does not help, look at its log"
+        return wrong("service", f"it has the outbox {directory}, but hangs: {since}", fix)
     if found.is_locked:
         fix = "wait some seconds if it is starting; else run check as the service's user"
-        text = f"running with the outbox {directory}; what it says of itself cannot be read"
+        text = f"running with the outbox {directory}; its state cannot be read"
         return Finding("service", Mark.WARNING, text, fix)
     fix = (
         "start it: svc -u /service/mqtt-http-bridge on a GX, systemctl start mqtt-http-bridge where"
@@ -330,7 +330,7 @@ def status_page(settings: StatusSettings, *, is_local: bool) -> Finding:
         return ok("status page", "off")
     where = f"{settings.listen[0]}:{settings.listen[1]}"
     if is_local:
-        return ok("status page", f"{where}, for this machine alone")
-    text = f"{where}: everybody who reaches this address sees it, without a login"
-    fix = "set status.listen to 127.0.0.1:8480 if that is not meant"
+        return ok("status page", f"{where}, for this machine only")
+    text = f"{where}: everybody who can reach this address can see it, without a login"
+    fix = "set status.listen to 127.0.0.1:8480 if you do not want that"
     return Finding("status page", Mark.WARNING, text, fix)

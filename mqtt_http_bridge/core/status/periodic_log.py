@@ -65,7 +65,7 @@ class PeriodicLog:
         named = [f"{r.name} {r.yield_total_kwh:.1f} kWh" for r in reports[:MOST_CHARGERS]]
         if len(reports) > MOST_CHARGERS:
             named.append(f"and {len(reports) - MOST_CHARGERS} more")
-        done = f"{made} measurements made since the last such line, {_settled(status)}"
+        done = f"{made} measurements since the last such line, {_settled(status)}"
         text = f"{done}: {', '.join(named) or NO_CHARGER}"
         if known:
             return Log.warning(
@@ -80,7 +80,7 @@ class PeriodicLog:
 
 def _settled(status: StatusView) -> str:
     waiting = status.outbox.waiting
-    return f"{waiting} on their way" if waiting else "none is owed"
+    return f"{waiting} on their way" if waiting else "nothing is waiting"
 
 
 def _listed(found: Sequence[Problem]) -> str:

@@ -157,7 +157,7 @@ def _no_connection(status: StatusView) -> Problem:
     if is_starting(status):
         return Problem(Kind.NO_CONNECTION, f"{head} yet: {JUST_STARTED}", WAIT_A_MINUTE)
     return Problem(
-        Kind.NO_CONNECTION, f"{head}: no answer yet", "see that the GX is on, and run: check"
+        Kind.NO_CONNECTION, f"{head}: no answer yet", "make sure that the GX is on, and run: check"
     )
 
 
@@ -169,9 +169,9 @@ def _nobody_heard(status: StatusView) -> Problem:
         names = named([site.name for site in relay.sites])
         return Problem(Kind.GX_SILENT, f"{names}: {SILENT}", IS_IT_ON)
     told = named(relay.unheard)
-    text = f"the GX is not heard that the broker tells of: {told}"
+    text = f"the GX that the broker announces is not heard: {told}"
     return Problem(
-        Kind.NO_PORTAL_ID, text if told else "the broker has told no portal id", SET_PORTAL
+        Kind.NO_PORTAL_ID, text if told else "the broker has not announced a portal id", SET_PORTAL
     )
 
 
