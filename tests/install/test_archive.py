@@ -1,4 +1,4 @@
-"""The archive for the GX: what is in it, and that it is the same each time."""
+"""Tests the archive for the GX: its contents, and that it is reproducible."""
 
 import re
 import subprocess

@@ -1,4 +1,4 @@
-"""Tests what may be typed after ./install.sh: each combination is done, or refused (status 2)."""
+"""Tests the arguments of ./install.sh: each combination is carried out, or refused (status 2)."""
 
 import shlex
 import subprocess

@@ -1,4 +1,4 @@
-"""./install.sh --demo and --local: on a bare machine, without a network, interrupted, twice."""
+"""Tests --demo and --local: on a bare machine, without a network, interrupted, run twice."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""The installer on a GX: a root that looks like one, real daemontools, no network.
+"""Tests the installer on a GX: a root that looks like one, real daemontools, no network.
 
 What runs here is what a person or Venus OS runs there; the chapters follow a GX's life.
 """

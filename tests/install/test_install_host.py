@@ -1,4 +1,4 @@
-"""The installer on a Linux host with systemd: files, a user, units that systemd itself judges."""
+"""Tests the installer on a Linux host with systemd: files, a user, units checked by systemd."""
 
 import os
 import re

@@ -1,4 +1,4 @@
-"""`--local` and `--demo`: the same packages as in the archive, and nothing left lying about."""
+"""Tests --local and --demo: they use the archive's packages and leave nothing behind."""
 
 import os
 import shutil

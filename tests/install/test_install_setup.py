@@ -1,4 +1,4 @@
-"""The installer on a Linux host ends in `setup`: nobody edits a config, nobody types an address."""
+"""Tests that the installer on a Linux host runs `setup`: nobody edits a config."""
 
 from collections.abc import Iterator
 from pathlib import Path

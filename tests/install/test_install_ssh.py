@@ -1,4 +1,4 @@
-"""The installer on a laptop: over ssh to a real sshd, and onto a USB stick."""
+"""Tests the installer on a laptop: over ssh to a real sshd, and onto a USB stick."""
 
 from pathlib import Path
 

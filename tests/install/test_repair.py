@@ -138,7 +138,7 @@ def test_a_first_config_that_is_wrong_is_not_kept(gx: LookAlike, place: str) -> 
 def test_a_first_version_that_does_not_start_gives_the_d_bus_bridge_back(
     gx: LookAlike, place: str
 ) -> None:
-    """It is retired for a service that runs, not for none."""
+    """It is retired only for a service that runs."""
     add_old_bridge(gx)
     break_archive(gx)
     before = gx.read("data/rc.local")

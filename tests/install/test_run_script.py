@@ -1,4 +1,4 @@
-"""./tests/run leaves nothing behind that keeps other services from starting, however it ends."""
+"""Tests that ./tests/run leaves no policy behind that keeps services from starting."""
 
 import os
 import shutil

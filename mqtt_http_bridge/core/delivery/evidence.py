@@ -20,8 +20,8 @@ class Evidence:
         self.moment = 0
         self._chance_s = -NEVER
         self._latest: dict[str, int] = {}
-        """The moments of the last two devices of which something was stored: enough to name one other
-        than any given one."""
+        """The moments at which something was last stored of a device, for the last two devices:
+        enough to name one other than any given one."""
 
     def note_stored(self, serial: str) -> None:
         """Notes that the backend has stored a report of this device."""
