@@ -42,7 +42,7 @@ class ClockCheck:
     def ask(self, backend: TellsTime, unheard: Callable[[Answer], None]) -> float | None:
         """Asks once; returns the seconds until the next try, or None if the clock is trusted.
 
-        `unheard` is told of a backend that cannot be asked: nothing could be sent to it either.
+        `unheard` is called if the backend cannot be asked: nothing could be sent to it either.
         """
         if not self._policy.is_trusted:
             self._ask(backend, unheard)

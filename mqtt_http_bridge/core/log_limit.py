@@ -3,7 +3,7 @@
 The GX keeps 100 kB of log for a service; a loose plug could fill that in an afternoon. So lines are
 counted by kind, not by text, as texts contain times, counts and quotations:
 
-    a line                                          is told
+    a line                                          is logged
     ----------------------------------------------  ------------------------------------------------
     the first of its kind that day                  always
     another one                                     if there were less than three of its kind that

@@ -10,8 +10,8 @@ Each GX makes one entry every 30 s. While the backend stores them, each is sent 
 an hour without the backend, 120 entries of each GX wait, and three simple rules all fail:
 
 - Oldest first: the present would arrive last, hours late.
-- As fast as possible: all relays come down at once on a backend that has just got up.
-- One queue: the first entry that the backend cannot store holds up all behind it, for ever.
+- As fast as possible: all relays would overload a backend that has just come back.
+- One queue: the first entry that the backend cannot store would block all others, for ever.
 
 So there are three kinds of job. The first that has something to do is chosen:
 
@@ -29,7 +29,7 @@ Rules
    entry in doubt, and every answer clearly belongs to one entry.
 2. A live measurement never waits for a backlog, its own or another's.
 3. A newer entry replaces one that is live and not sent yet: that one becomes backlog.
-4. What waits waits by itself, and holds up nothing else:
+4. Whatever has to wait does not delay anything else:
 
        what is held     why                                         known by
        ---------------  ------------------------------------------  -----------------------------

@@ -3,7 +3,7 @@
     UNCONFIRMED --says something live--> ON_BUS --zero-length payload, `/Connected` 0,
          ^                                 |        or missing from two full publishes--> LOST
          |                                 |                                               |
-         +---a connection made anew, or----+       ON_BUS <--says something, or, if it was-+
+         +---a new connection, or----------+       ON_BUS <--says something, or, if it was-+
              a GX that was asleep                            out of reach, `/Connected` 1
 
 What it says counts only while it is on the bus and within reach. A driver that has lost its charger
@@ -297,7 +297,7 @@ class Charger:
         return self._said_by_unit.has_several_trackers
 
     def still_since_s(self, now_s: float) -> float | None:
-        """Returns the time since which it has stood still in the sun; None if it does not."""
+        """Returns since when its values have not changed in the sun; None if they change."""
         since_s = self.standstill.since_s(now_s)
         if self.presence is not Presence.ON_BUS or now_s < since_s + STANDS_STILL_S:
             return None

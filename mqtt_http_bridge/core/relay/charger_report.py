@@ -102,7 +102,7 @@ def _frozen(charger: Charger, now: Moment, after_s: float | None) -> Omission | 
 
 
 def standstill_words(now: Moment, since_s: float) -> str:
-    """Says in words since when a charger has stood still."""
+    """Says in words since when a charger's values have not changed."""
     return f"has been stuck since {now.at(since_s).utc:%Y-%m-%d %H:%M} UTC: no value changes"
 
 

@@ -73,7 +73,7 @@ def unproven(step: str, text: str, fix: str) -> Finding:
 
 
 def all_hold(findings: Iterable[Finding]) -> bool:
-    """Tells whether nothing is wrong: what is unknown stands behind that, or is only unproven."""
+    """Tells whether nothing is wrong: something unknown follows from a fault, or is unproven."""
     return all(finding.mark is not Mark.WRONG for finding in findings)
 
 
@@ -124,7 +124,7 @@ def gx_login(settings: MqttSettings, failure: BrokerFailure | None, fix: str = "
 
 
 def shard(mqtt: MqttSettings, seen: Sequence[str]) -> Finding:
-    """Returns how many of the GX devices that the broker tells of are in our shard."""
+    """Says how many of the GX devices that the broker announces are in our shard."""
     ours = sum(map(mqtt.relays, seen))
     text = f"{mqtt.shard}: {ours} of the {len(seen)} GX devices that the broker announces are ours"
     return ok("shard", text)

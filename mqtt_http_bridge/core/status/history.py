@@ -5,7 +5,7 @@ plot has a shape after minutes; as time goes on, two spans become one, until a d
 much a charger's total has grown in each quarter of an hour, as midnight in every time zone ends
 one. Every charger takes about 2 kB.
 
-The times are those of the wall clock. If that is set back, or far ahead, everything starts afresh.
+The times are those of the wall clock. If that is set back, or far ahead, everything starts again.
 """
 
 from array import array
@@ -97,7 +97,7 @@ class HistoryView:
 
     span_s: int
     ends_s: int
-    """The end of the newest span: later than the moment, as a rule."""
+    """The end of the newest span, which is usually later than the moment."""
     quarters_end_s: int
     since_s: float
     """The time of the first measurement of all."""
