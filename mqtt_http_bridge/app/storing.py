@@ -49,7 +49,7 @@ class Storing:
     def trust_clock(self) -> None:
         """Queues that the clock is trusted; the outbox must handle it before the first POST.
 
-        Otherwise, after a kill right after a POST, the next process would correct what has been sent.
+        Otherwise, after a kill right after a POST, the next process would correct what was sent.
         """
         self._is_clock_trusted = True
         self._outbox.trust_clock()
