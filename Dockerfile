@@ -1,9 +1,10 @@
-# The relay as an image: docs/compose.yaml runs it, docs/install.md tells how. The image holds what the
-# archive for the GX holds: packages locked by hash, plain Python, the same on every processor.
+# The image of the relay; docs/install.md says how to run it with docs/compose.yaml. It contains the
+# same as the archive for the GX: packages locked by hash, in plain Python, so that it is the same on
+# every processor.
 #
 #   docker build -t mqtt-http-bridge .        podman build --format docker -t mqtt-http-bridge .
 #
-# Any base does that has python3 from 3.11 on, and pip or venv: --build-arg BASE=...
+# Any base with python3 from 3.11 on, and pip or venv, will do: --build-arg BASE=...
 ARG BASE=python:3.12-slim
 
 FROM ${BASE} AS build
@@ -12,7 +13,8 @@ COPY install.sh pyproject.toml config.yaml.example README.md LICENSE CHANGELOG.m
 COPY docs docs
 COPY service service
 COPY mqtt_http_bridge mqtt_http_bridge
-# Compiled here, as nothing can be written there; without times, which a copy may change.
+# Compiled here, because the container cannot write to its image; by hash, not by time of change,
+# which a copy may alter.
 RUN ./install.sh --bundle \
     && mkdir /release /data /data/outbox /config \
     && tar -xzf dist/mqtt-http-bridge.tar.gz --strip-components 1 --no-same-owner -C /release \
@@ -29,14 +31,15 @@ COPY --from=build /config /config
 COPY --from=build --chown=10001:10001 /data /data
 RUN ln -s /opt/mqtt-http-bridge/service/mqtt-http-bridge /usr/local/bin/mqtt-http-bridge
 ENV PYTHONDONTWRITEBYTECODE=1
-# A number, so that what runs it can tell that this is not root.
+# A number, so that Kubernetes can see that this is not root.
 USER 10001:10001
-# The config is found here, and where it names no other folder, the outbox is in the volume.
+# The config is found here. Unless it sets another folder, the outbox is in the volume, through the
+# link that was made above.
 WORKDIR /config
 VOLUME /data
 STOPSIGNAL SIGTERM
-# The threads make progress. A backend or a GX that is away is none of its business: to start this
-# afresh would not bring them back.
+# Checks that the threads make progress, and nothing else: a restart would not bring back a backend or
+# a GX that is down.
 HEALTHCHECK --interval=60s --timeout=20s --start-period=60s --retries=3 \
     CMD ["mqtt-http-bridge", "health", "--alive"]
 ENTRYPOINT ["mqtt-http-bridge"]

@@ -17,31 +17,32 @@ usage: ./install.sh root@GX      from a laptop, over ssh, onto a GX
        ./install.sh --usb        write venus-data.tar.gz, for a USB stick or SD card
        ./install.sh --bundle     write the archive for the GX to dist/
        ./install.sh --uninstall [--purge] [root@GX]
-                                 remove it; with --purge config and unsent measurements, too
+                                 remove it; --purge also removes config and unsent measurements
        ./install.sh --restore-old [root@GX]
-                                 have the D-Bus bridge run again; also with --uninstall
-       ./install.sh --local      make an environment in this checkout
+                                 switch the D-Bus bridge on again; also with --uninstall
+       ./install.sh --local      make a Python environment in this checkout
        ./install.sh --demo       the same, and run the demo
 
 to install:
-  --url URL, --api-key-file FILE  for the first config, which else asks for them
-  --config FILE                   use this as the first config
-  --gx ADDRESS                    on a Linux host: where the GX is, which else is searched for
-  --fingerprint SHA256            on a Linux host: trust the GX's broker by its certificate, unasked
-  --web-fingerprint SHA256        the same for its web server, to pair with it
+  --url URL, --api-key-file FILE  for the first config; if missing, you are asked
+  --config FILE                   use this file as the first config
+  --gx ADDRESS                    on a Linux host: the GX; if missing, it is searched for
+  --fingerprint SHA256            on a Linux host: trust this certificate of the GX without asking
+  --web-fingerprint SHA256        the same for the GX's web server, to pair with it
   --password-file FILE            on a Linux host: the GX's network password
-  --instance NAME                 on a Linux host: one of several services
-  --take-over, --keep-old         on a GX: use the settings of the D-Bus bridge and retire it, or not
+  --instance NAME                 on a Linux host: the name of one of several services
+  --take-over, --keep-old         on a GX: take over the D-Bus bridge's settings and retire it, or
+                                  leave it running
   --wait SECONDS                  how long to watch the service at the end (90)
 to uninstall:
-  --instance NAME                 on a Linux host: this one alone
-  --yes                           do not ask; without a terminal nobody is asked
+  --instance NAME                 on a Linux host: remove only this service
+  --yes                           do not ask; without a terminal it never asks
 for the demo:
   --hold                          keep its status page up until Ctrl+C
 
-A config that is there already is kept: what is given for the first one has to agree with it.
-What does not go together is refused before anything is touched, with exit status 2.
-SSH="ssh -p 2222" names another ssh, or gives it options.
+An existing config is kept; options for the first config must then agree with it.
+Options that cannot be combined are refused before anything is changed, with exit status 2.
+SSH="ssh -p 2222" sets another ssh command, or options for it.
 TEXT
 }
 
@@ -49,12 +50,12 @@ TEXT
 
 environment=$root/.venv/local
 
-# Has the environment hold what is in this checkout. Where it does already, nothing is fetched; what
-# an interruption has left is made anew.
+# Brings the environment up to date with this checkout. If it is already, nothing is downloaded; one
+# that is incomplete after an interruption is made again.
 need_environment() {
     if holds_checkout; then return; fi
     need_python
-    say "making an environment in .venv/local"
+    say "making a Python environment in .venv/local"
     make_environment "$environment"
     state_of_checkout >"$environment/made-from"
 }
@@ -64,14 +65,14 @@ holds_checkout() {
         "$environment/bin/mqtt-http-bridge" --version >/dev/null 2>&1
 }
 
-# One line that differs when anything of the package does.
+# Prints a checksum that changes when any file of the package does.
 state_of_checkout() {
     (cd "$root" && find pyproject.toml service/*requirements.txt mqtt_http_bridge -type f \
         ! -path '*/__pycache__/*' -exec cksum {} + | LC_ALL=C sort | cksum)
 }
 
-# As on a host: what the archive holds, with the packages of service/requirements.txt, and this
-# machine's Python.
+# The same as on a host: the files of the archive, which include the packages of
+# service/requirements.txt, and this machine's Python.
 make_environment() { # directory
     use_laptop
     unpack_archive
@@ -83,7 +84,8 @@ make_environment() { # directory
     ln -s ../service/mqtt-http-bridge "$1/bin/mqtt-http-bridge"
 }
 
-# Sets $python, with venv. Debian and its kin keep that apart; a bare one has no Python either.
+# Sets $python to one that has venv. On Debian and Ubuntu venv is a separate package, and a minimal
+# system has no Python either.
 need_python() {
     if python=$(find_python 2>/dev/null) && has_venv; then return; fi
     packages="python3 python3-venv"
@@ -115,9 +117,9 @@ apt() { # arguments of apt-get
         apt-get -y -q -o DPkg::Lock::Timeout=300 "$@" >"$scratch/apt" 2>&1
 }
 
-# --- what is asked for --------------------------------------------------------------------------
+# --- what to do ---------------------------------------------------------------------------------
 
-# What the parts fill in.
+# Set by the files that are sourced below.
 old_config='' outbox=''
 
 use_gx() {
@@ -136,7 +138,7 @@ use_host() {
     . "$root/service/host.sh"
 }
 
-# What kind of machine the action is done on.
+# Prints the kind of machine that the action is for.
 machine() {
     case $action in
     install | uninstall | restore-old)
@@ -153,18 +155,18 @@ case $action:$(machine):$target in
 demo:*)
     hold=
     if is_given --hold; then hold=--hold; fi
-    # The unpacked archive brings all that it needs, but Python.
+    # The unpacked archive has everything it needs, except Python.
     if is_archive; then
         find_python >/dev/null
         exec "$root/service/mqtt-http-bridge" demo $hold
     fi
     need_environment
-    on_exit # Nothing comes back from what follows.
+    on_exit # exec never returns, so the trap would not run.
     exec "$environment/bin/mqtt-http-bridge" demo $hold
     ;;
 local:*)
     if is_archive; then
-        refuse "--local: expected a checkout, found the archive: it runs as it is: service/mqtt-http-bridge"
+        refuse "--local: expected a checkout, found the archive: run it directly: service/mqtt-http-bridge"
     fi
     need_environment
     say "installed: .venv/local/bin/mqtt-http-bridge"

@@ -33,7 +33,7 @@ WRONG_USAGE: Final = 2
 
 SYSTEM_LOG: Final = "/dev/log"
 NO_OUTPUT: Final = (errno.ENOSPC, errno.EIO, errno.EBADF, errno.EDQUOT, errno.EFBIG)
-"""Errors by which stdout takes nothing, beside a reader that has gone."""
+"""Errors that mean that stdout accepts nothing, besides a reader that has gone."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -72,7 +72,7 @@ def _status_of(words: Sequence[str], arguments: Arguments) -> int:
         status = VERBS[arguments.verb](arguments)
         sys.stdout.flush()
     except BrokenPipeError:
-        return FAILED  # Whoever read our output has had enough.
+        return FAILED  # The reader of our output has had enough.
     except BridgeError as error:
         standard_streams.say(f"mqtt-http-bridge: {clean_line(str(error), arguments.redaction)}")
         return WRONG_USAGE if isinstance(error, ConfigError) else FAILED
@@ -85,8 +85,7 @@ def _status_of(words: Sequence[str], arguments: Arguments) -> int:
 
 
 # --- verbs -----------------------------------------------------------------------------------
-# What a verb needs is imported when it is asked for: `replay` has no use for MQTT, nor `--help`
-# for anything.
+# Import what a verb needs only when it runs: `replay` does not need MQTT, nor `--help` anything.
 
 
 def _run(arguments: Arguments) -> int:
@@ -111,13 +110,13 @@ def _tell_who_can_read(settings: Settings) -> None:
 
 @contextmanager
 def _told() -> Iterator[None]:
-    """Within this an error that nobody foresaw goes into the log, where secrets are taken out."""
+    """Logs an unforeseen error, with secrets removed."""
     try:
         yield
     except BridgeError:
         raise
     except Exception:
-        log.critical("ended by a defect of this program, please report it", exc_info=True)
+        log.critical("ended by a bug in this program, please report it", exc_info=True)
         raise SystemExit(FAILED) from None
 
 
@@ -161,7 +160,7 @@ def _setup(arguments: Arguments) -> int:
 
 
 def _through(verb: Callable[[Arguments], None]) -> Callable[[Arguments], int]:
-    """Makes a verb that fails by an error alone."""
+    """Makes a verb that fails only by an error."""
 
     def carry_out(arguments: Arguments) -> int:
         verb(arguments)
@@ -276,7 +275,7 @@ def _outbox_drain(arguments: Arguments) -> int:
 
 
 def _outbox_settings(arguments: Arguments) -> Settings:
-    """Reads the config: without one nobody knows where the outbox is."""
+    """Reads the config, which says where the outbox is."""
     arguments.config = _config(arguments)
     return _settings(arguments, needs_backend=False)
 
@@ -319,7 +318,7 @@ VERBS: Final[Mapping[str, Callable[[Arguments], int]]] = {
 
 
 def _settings(arguments: Arguments, *, needs_backend: bool) -> Settings:
-    """Reads the config file; a verb that can do without one gets the defaults if there is none."""
+    """Reads the config file; verbs that do not need one use defaults if there is none."""
     path = _config_if_any(arguments)
     if path is None and not needs_backend:
         return Settings(backend=None, outbox=OutboxSettings(directory="outbox"))
@@ -336,7 +335,7 @@ def _config(arguments: Arguments) -> Path:
 
 
 def _config_if_any(arguments: Arguments) -> Path | None:
-    """Returns the config to go by; one that was not named is said, so that nobody is misled."""
+    """Returns the config to use; if it was found and not named, prints that, to avoid surprises."""
     if arguments.config is not None:
         return arguments.config
     found = config_place.find_config()
@@ -346,7 +345,7 @@ def _config_if_any(arguments: Arguments) -> Path | None:
 
 
 def _at_host(settings: Settings, arguments: Arguments) -> Settings:
-    """The settings with the broker that the command line names, if it names one."""
+    """Returns the settings with the broker that the command line names, if it names one."""
     mqtt = settings.mqtt
     if arguments.host is not None:
         mqtt = replace(mqtt, hosts=(arguments.host,))

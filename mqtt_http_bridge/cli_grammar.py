@@ -1,4 +1,4 @@
-"""Defines the command line: the verbs, their options and arguments, and where each ends up."""
+"""Defines the command line: the verbs, their options and arguments, and where each is stored."""
 
 import argparse
 from collections.abc import Callable, Mapping, Sequence
@@ -66,7 +66,7 @@ class Arguments(argparse.Namespace):
 
 
 def parser(verb: str | None = None) -> argparse.ArgumentParser:
-    """The whole grammar, which fills in Arguments, or just the part for `verb` if that is a verb.
+    """Returns the whole grammar, which fills in Arguments, or only the part for `verb`.
 
     Building one part takes a tenth of the time, which saves about a twentieth of a start.
     """
@@ -227,7 +227,7 @@ def _add_config(verb: argparse.ArgumentParser, text: str = CONFIG_HELP) -> None:
 
 
 def _add_status(verbs: Any) -> None:
-    """The grammar of `status`."""
+    """Adds the grammar of `status`."""
     verb = verbs.add_parser(
         "status",
         help="how the service is doing",
@@ -243,7 +243,7 @@ def _add_status(verbs: Any) -> None:
 
 
 def _add_health(verbs: Any) -> None:
-    """The grammar of `health`."""
+    """Adds the grammar of `health`."""
     verb = verbs.add_parser(
         "health",
         help="whether all is well, as an exit status",
@@ -257,7 +257,7 @@ def _add_health(verbs: Any) -> None:
 
 
 def _add_check(verbs: Any) -> None:
-    """The grammar of `check`."""
+    """Adds the grammar of `check`."""
     verb = verbs.add_parser(
         "check",
         help="say what is wrong and how to fix it",

@@ -1,4 +1,4 @@
-"""The verbs that find a GX, trust it and get into it: arguments into calls."""
+"""Calls the verbs that find a GX, trust it and log in to it."""
 
 import os
 import sys
@@ -14,7 +14,7 @@ from mqtt_http_bridge.core.settings import Secret
 
 
 def setup(arguments: Arguments) -> tuple[bool, bool]:
-    """Returns whether all holds, and whether to start; the config is then that of `run`."""
+    """Returns whether all is well, and whether to start; the config is then that of `run`."""
     from mqtt_http_bridge.adapters import machine, terminal
     from mqtt_http_bridge.app import setup as app
     from mqtt_http_bridge.app.make_config import first_line
@@ -90,7 +90,7 @@ def pair(arguments: Arguments) -> None:
 
 
 def _password(arguments: Arguments) -> Secret | None:
-    """The GX's password; from then on no error text shows it."""
+    """Returns the GX's password, and makes sure that no error text shows it."""
     from mqtt_http_bridge.app.gx_password import password_from
 
     password = password_from(arguments.password_file, os.environ)

@@ -1,4 +1,4 @@
-"""Reads the values of options; each reader raises argparse's own error for what is none."""
+"""Reads the values of options; each reader raises argparse's own error for a wrong one."""
 
 import argparse
 from collections.abc import Callable
@@ -25,7 +25,7 @@ def port(text: str) -> int:
 
 def fingerprint(text: str) -> str:
     """Reads a SHA-256, as `core.fingerprint` spells it."""
-    from mqtt_http_bridge.core.fingerprint import fingerprint  # `run` has no use for it.
+    from mqtt_http_bridge.core.fingerprint import fingerprint  # `run` does not need it.
 
     return _checked(text, fingerprint, bool, "a SHA-256 fingerprint of 64 hex digits")
 

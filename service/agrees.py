@@ -1,9 +1,10 @@
-"""Says which of the options for a first config an existing config does not agree with, if any.
+"""Prints the options for a first config that contradict an existing config.
 
 usage: python3 agrees.py CONFIG [--url URL] [--gx ADDRESS] [--api-key-file FILE]
                          [--fingerprint SHA256] [--web-fingerprint SHA256]
 
-It needs PyYAML, which the archive brings. A config that it cannot read is for `config test`.
+It needs PyYAML, which is in the archive. If it cannot read the config, it prints nothing: that is
+reported by `config test`.
 """
 
 import argparse
@@ -17,7 +18,7 @@ import yaml
 
 
 def main() -> None:
-    """Prints the options, one a line."""
+    """Prints the options, one per line."""
     parser = argparse.ArgumentParser()
     parser.add_argument("config", type=Path)
     parser.add_argument("--url")
@@ -48,7 +49,7 @@ def main() -> None:
 
 
 def is_pinned(fingerprint: str | None, path: Path | None) -> bool:
-    """Tells whether the certificate in a file has this fingerprint; None always fits."""
+    """Tells whether the certificate in a file has this fingerprint; true if it is None."""
     if fingerprint is None:
         return True
     try:
@@ -59,20 +60,20 @@ def is_pinned(fingerprint: str | None, path: Path | None) -> bool:
 
 
 def value(config: dict[Any, Any], section: str, key: str) -> str | None:
-    """A value of the config, as text."""
+    """Returns a value of the config as text."""
     found = config.get(section)
     said = found.get(key) if isinstance(found, dict) else None
     return None if said is None else str(said)
 
 
 def key_of(config: dict[Any, Any], directory: Path) -> str | None:
-    """The API key that the config holds, or the file that it names."""
+    """Returns the API key in the config, or in the file that the config names."""
     file = value(config, "backend", "api_key_file")
     return key_in(directory / file) if file else value(config, "backend", "api_key")
 
 
 def key_in(path: Path) -> str | None:
-    """The first line of a file."""
+    """Returns the first line of a file."""
     try:
         return path.read_text(encoding="utf-8").splitlines()[0].strip()
     except (OSError, UnicodeDecodeError, IndexError):

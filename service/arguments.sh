@@ -1,6 +1,6 @@
 # shellcheck shell=sh disable=SC2034
-# What may be typed after ./install.sh: each combination is done, or refused before anything is
-# touched, with exit status 2.
+# Reads the arguments of ./install.sh. Each combination is either carried out, or refused with exit
+# status 2 before anything is changed.
 
 action=install target='' given=''
 url='' api_key_file='' config='' gx_host='' instance='' old='' wait_s=90
@@ -11,7 +11,7 @@ refuse() {
     exit 2
 }
 
-# What an action takes, on the machine where it is done; `gx` is also what is reached over ssh.
+# Prints the options that an action takes on a kind of machine; `gx` is also a GX reached over ssh.
 taken_by() { # action:machine
     case $1 in
     install:gx) echo --url --api-key-file --config --take-over --keep-old --wait ;;
@@ -24,10 +24,10 @@ taken_by() { # action:machine
     esac
 }
 
-# What lets `setup` get into a GX where nobody can be asked.
+# With these, `setup` can get into a GX without asking anybody.
 trust_options='--fingerprint --web-fingerprint --password-file'
 
-# Pairs of which one makes the other meaningless.
+# Pairs of options that contradict each other.
 contradictions='--config:--url --config:--api-key-file --config:--gx --take-over:--keep-old
     --config:--fingerprint --config:--web-fingerprint --config:--password-file'
 
@@ -48,7 +48,7 @@ read_arguments() {
             read_value "$1" "$2"
             shift
             ;;
-        -*) refuse "$1: expected an option that there is, found another: see ./install.sh --help" ;;
+        -*) refuse "$1: no such option: see ./install.sh --help" ;;
         *) note_target "$1" ;;
         esac
         shift
@@ -61,7 +61,7 @@ is_given() { # option
 }
 
 note_action() { # action
-    [ "$action" = install ] || refuse "--$1: expected one thing to do, found --$action as well"
+    [ "$action" = install ] || refuse "--$1: expected one action, found --$action as well"
     action=$1
 }
 
@@ -83,11 +83,11 @@ note_target() { # word
 }
 
 is_file() { # option file
-    if ! [ -f "$2" ] || ! [ -r "$2" ]; then refuse "$1: expected a file to read, found none at '$2'"; fi
+    if ! [ -f "$2" ] || ! [ -r "$2" ]; then refuse "$1: expected a readable file, found none at '$2'"; fi
 }
 
 read_value() { # option value
-    [ -n "$2" ] || refuse "$1: expected a value after it, found nothing in it"
+    [ -n "$2" ] || refuse "$1: expected a value after it, found an empty one"
     case $1 in
     --url) url=$2 ;;
     --api-key-file) is_file "$1" "$2" && api_key_file=$2 ;;
@@ -104,18 +104,19 @@ read_value() { # option value
     esac
 }
 
-# The names of an instance's files are made of it, and lie beside those of the service without one.
+# Reads the name of an instance. Its files are named after it, beside those of the service without a
+# name, hence the two reserved names.
 read_instance() { # name
     case $1 in
     [!A-Za-z0-9]* | *[!A-Za-z0-9_-]* | ?????????????????????????????????*)
         refuse "--instance: expected up to 32 letters, digits, - and _, found '$1'"
         ;;
-    config | outbox) refuse "--instance: expected a name that is not ours, found '$1': take another" ;;
+    config | outbox) refuse "--instance: expected a name that is not reserved, found '$1': use another" ;;
     esac
     instance=$1
 }
 
-# Refuses what the action does not take, on this kind of machine.
+# Refuses options that the action does not take on this kind of machine.
 check_arguments() { # gx, host or none
     case $action in
     install | uninstall | restore-old) ;;
@@ -127,7 +128,7 @@ check_arguments() { # gx, host or none
     done
     for pair in $contradictions; do
         if is_given "${pair%%:*}" && is_given "${pair##*:}"; then
-            refuse "${pair##*:}: expected it without ${pair%%:*}, found both: one makes the other meaningless"
+            refuse "${pair##*:}: cannot be combined with ${pair%%:*}: leave one of them out"
         fi
     done
 }
@@ -138,7 +139,7 @@ unfit_words() { # option machine
     *)
         case $action in install) what="installing" ;; *) what="--$action" ;; esac
         case $2 in gx) where=" on a GX" ;; host) where=" on a Linux host" ;; *) where= ;; esac
-        echo "is not taken by $what$where: see ./install.sh --help"
+        echo "not an option for $what$where: see ./install.sh --help"
         ;;
     esac
 }

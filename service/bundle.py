@@ -1,7 +1,7 @@
-"""Makes the archive for the GX: this package and all it needs, as plain Python.
+"""Makes the archive for the GX: this package and everything it needs, as plain Python.
 
-What is in the package is what its wheel holds, and nothing else is said of it here. The same
-sources make the same archive, byte for byte.
+The package's files are taken from its wheel, so they are not listed here. The same sources always
+give the same archive, byte for byte.
 
 usage: python bundle.py CHECKOUT WHEELS ARCHIVE
 """
@@ -38,7 +38,7 @@ def main() -> None:
 
 
 def version(files: Files) -> str:
-    """The version that the package bears."""
+    """Reads the version of the package."""
     text = files[OURS].decode() if OURS in files else ""
     found = re.search(r'^__version__ = "([^"]+)"', text, re.MULTILINE)
     if not found:
@@ -47,14 +47,14 @@ def version(files: Files) -> str:
 
 
 def from_checkout(checkout: Path) -> Files:
-    """Collects what installs the package, and its words."""
+    """Collects the installer and the documents."""
     files = {name: (checkout / name).read_bytes() for name in FROM_CHECKOUT}
     scripts = [
         path
         for path in (checkout / "service").rglob("*")
         if path.is_file() and path.name not in NOT_ON_THE_GX and path.suffix != ".pyc"
     ]
-    # To be read without internet; the pictures would take more room than all the texts.
+    # The documents can be read without internet; the pictures would be larger than all the texts.
     pages = [
         path
         for path in (checkout / "docs").rglob("*")
@@ -66,7 +66,7 @@ def from_checkout(checkout: Path) -> Files:
 
 
 def from_wheels(directory: Path) -> Files:
-    """All that every wheel would install, and its licence; of the rest nothing is needed to run."""
+    """Collects the files that each wheel would install, and its licence; nothing else is needed."""
     files: Files = {}
     for wheel in directory.glob("*.whl"):
         with zipfile.ZipFile(wheel) as members:
@@ -78,8 +78,8 @@ def from_wheels(directory: Path) -> Files:
 
 
 def place_of(name: str) -> str | None:
-    """Returns where a member of a wheel goes; None: nowhere."""
-    # PyYAML's compiled part: yaml looks for it and does without.
+    """Returns where a member of a wheel goes, or None if it is left out."""
+    # Leave out PyYAML's compiled part: yaml works without it.
     if name.endswith("/") or name.startswith(("_yaml/", "yaml/_yaml.")):
         return None
     project, is_about, member = name.partition(".dist-info/")
@@ -98,13 +98,13 @@ def refuse_compiled(files: Files) -> None:
 
 
 def digest(files: Files) -> str:
-    """A short name for this content, and no other."""
+    """Returns a short hash of all files, for the name of the build."""
     names = "".join(f"{name} {hashlib.sha256(files[name]).hexdigest()}\n" for name in sorted(files))
     return hashlib.sha256(names.encode()).hexdigest()[:8]
 
 
 def packed(files: Files) -> bytes:
-    """A tar.gz of the files, with nothing in it of when, where and by whom it was made."""
+    """Packs the files into a tar.gz that does not depend on when, where or by whom it is made."""
     top = "mqtt-http-bridge-" + files["BUILD"].decode().strip()
     tar = io.BytesIO()
     with tarfile.open(fileobj=tar, mode="w", format=tarfile.USTAR_FORMAT) as archive:
@@ -113,7 +113,7 @@ def packed(files: Files) -> bytes:
             member.size = len(files[name])
             member.mode = 0o755 if EXECUTABLE.match(files[name]) else 0o644
             archive.addfile(member, io.BytesIO(files[name]))
-    # Not gzip.compress, whose header is another one from Python 3.13 on.
+    # Not gzip.compress, whose header changed in Python 3.13.
     made = io.BytesIO()
     with gzip.GzipFile(filename="", mode="wb", fileobj=made, mtime=0) as file:
         file.write(tar.getvalue())

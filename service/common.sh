@@ -1,9 +1,9 @@
 # shellcheck shell=sh
-# What all parts of install.sh use. They find in $root where install.sh stands.
+# Functions that all parts of install.sh use. $root is the folder that install.sh is in.
 
 umask 022
 scratch=
-# What takes back what was done, if it ends before all is done.
+# The function that undoes an installation, while one is under way.
 undo=
 on_exit() {
     if [ -n "$undo" ]; then
@@ -11,7 +11,7 @@ on_exit() {
         set +e
         undone=$($undo 2>&1)
         if [ -n "$undone" ]; then
-            say "not installed; what was done is taken back:" "
+            say "not installed; this was undone:" "
 $undone" >&2
         else
             say "not installed; nothing was changed" >&2
@@ -29,7 +29,7 @@ die() {
     exit 1
 }
 
-# A directory for passing things, which only its owner can read.
+# Makes a directory for temporary files, which only its owner can read.
 need_scratch() {
     [ -n "$scratch" ] || scratch=$(mktemp -d "${TMPDIR:-/tmp}/mqtt-http-bridge.XXXXXX") ||
         die "cannot make a temporary directory: free some space in ${TMPDIR:-/tmp}"
@@ -39,7 +39,7 @@ is_archive() { [ -f "$root/BUILD" ]; }
 is_gx() { [ -d /data ] && [ -d /service ] && command -v svc >/dev/null; }
 has_terminal() { [ -t 0 ]; }
 
-# The newest Python from 3.11 on, by its command.
+# Prints the command of a Python from 3.11 on: $PYTHON, python3, or the newest.
 find_python() {
     for candidate in "${PYTHON:-python3}" python3.14 python3.13 python3.12 python3.11 python3; do
         if "$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
@@ -48,7 +48,7 @@ find_python() {
         fi
     done
     found=$(python3 --version 2>/dev/null) || found="no python3"
-    die "expected Python 3.11 or newer, found $found: install it, or name one with PYTHON=..."
+    die "expected Python 3.11 or newer, found $found: install one, or set PYTHON=... to its command"
 }
 
 # --- questions --------------------------------------------------------------------------------
@@ -73,29 +73,29 @@ is_yes() { # question
 
 # --- config -----------------------------------------------------------------------------------
 
-# Refuses what is given for a first config where there is one that says something else: it is kept.
+# Refuses options for the first config if there is a config that says something else: that is kept.
 must_agree() { # config, directory of an archive
     [ -e "$1" ] || return 0
     if [ -n "$config" ]; then
-        cmp -s "$config" "$1" || refuse "--config: expected no config yet, or this one, found another" \
-            "in $1: leave the option out to keep it, or edit it"
+        cmp -s "$config" "$1" || refuse "--config: expected no config yet, or the same, found another" \
+            "in $1: leave the option out to keep that one, or edit it"
     fi
     [ -n "$url$gx_host$api_key_file$fingerprint$web_fingerprint" ] || return 0
     wrong=$(PYTHONDONTWRITEBYTECODE=1 PYTHONPATH=$2/lib "${python:-python3}" "$2/service/agrees.py" "$1" \
         ${url:+--url "$url"} ${gx_host:+--gx "$gx_host"} ${fingerprint:+--fingerprint "$fingerprint"} \
         ${web_fingerprint:+--web-fingerprint "$web_fingerprint"} \
         ${api_key_file:+--api-key-file "$api_key_file"}) || die "$1: cannot compare it, see above"
-    [ -z "$wrong" ] || refuse "$wrong: expected what $1 says already, found something else: leave" \
-        "it out to keep the config, or edit that"
+    [ -z "$wrong" ] || refuse "$wrong: expected the same as in $1, found something else: leave" \
+        "the option out to keep the config, or edit that file"
 }
 
-# Makes the first config and sees that it will do, before it has its name. Sets $made_config.
+# Makes the first config, and checks it before it gets its name. Sets $made_config.
 make_first_config() { # file, command
     draft=${1%/*}/.first-${1##*/}
     rm -f "$draft"
     made_draft=$draft
     make_config "$draft" "$2"
-    "$2" config test -c "$draft" || die "no config was made: fix what is said above"
+    "$2" config test -c "$draft" || die "no config was made: fix the error above"
     mv "$draft" "$1" || die "$1: cannot write it: is the disk full or read-only?"
     made_draft='' made_config=$1
 }
@@ -123,44 +123,44 @@ make_config() { # file, command and further arguments of `config make`
     fi
     "$@" config make -o "$file" ${url:+--url "$url"} ${gx_host:+--gx "$gx_host"} \
         ${api_key_file:+--api-key-file "$api_key_file"} ${outbox:+--outbox "$outbox"} \
-        ${old_config:+--old-config "$old_config"} || die "no config was made: fix what is said above"
+        ${old_config:+--old-config "$old_config"} || die "no config was made: fix the error above"
 }
 
-# Runs the check of the chain, where the installed version has one.
+# Runs `check`, if the installed version has it.
 run_check() { # command file
     if "$1" check --help >/dev/null 2>&1; then
         say "checking:"
         "$1" check --no-post -c "$2" ||
-            say "the check found the above; the service keeps trying until it is fixed"
+            say "the check found the problems above; the service keeps trying until they are fixed"
     fi
 }
 
 # --- before anything is removed -----------------------------------------------------------------
 
-# What waits in the outbox of a config, in the words of `outbox status`.
+# Says what is unsent in the outbox of a config, by `outbox status`.
 tell_unsent() { # command, config
     [ -f "$2" ] || return 0
     if [ -x "$1" ]; then
         "$1" outbox status -c "$2" 2>&1 | sed 's/^mqtt-http-bridge: //; s/^/    /'
     else
-        say "    how much is unsent cannot be told, as the program is gone"
+        say "    how much is unsent is not known, as the program is gone"
     fi
 }
 
-# Asks at a terminal; elsewhere there is nobody to ask, and what was typed counts.
+# Asks, if there is a terminal. Without one there is nobody to ask: the command line is enough.
 confirm() {
     if is_given --yes || ! has_terminal; then return 0; fi
     is_yes "go on?" || die "nothing was removed"
 }
 
 # --- releases ---------------------------------------------------------------------------------
-# A release is a directory of its own below $home, complete from the moment it has its name;
-# `current` is a link to the one in use. A damaged one in use is replaced by one of another name,
-# with a + behind it: there is no moment without.
+# Each release is a directory below $home, which gets its name only when it is complete; `current` is
+# a link to the one in use. If that one is damaged, its replacement gets the same name with a + at
+# the end, so that there is a release at every moment.
 
 made_release='' made_config='' made_draft=''
 
-# Points a link elsewhere in one step: there is no moment without it.
+# Changes where a link points in one step, so that it exists at every moment.
 point() { # link target
     "${python:-python3}" -c '
 import os, sys
@@ -178,7 +178,7 @@ about_release() { # arguments of release.py
     "${python:-python3}" "$root/service/release.py" "$@"
 }
 
-# Copies the archive to $home/$release_name, and sees that it can run there; nothing where it is there.
+# Copies the archive to $home/$release_name and checks that it runs there. Does nothing if it is there.
 add_release() {
     build=$(cat "$root/BUILD")
     rm -rf "$home"/.new.*
@@ -201,11 +201,11 @@ add_release() {
     die "$release: cannot put the new version there, see above"
 }
 
-# Whether a release is as it is in the archive, and runs; else says what is wrong with it.
+# Checks that a release is the same as in the archive, and runs; if not, says what is wrong with it.
 is_whole() { # directory
     difference=$(about_release differs "$root" "$1") || difference="cannot be read"
     if [ -z "$difference" ]; then
-        # What is compiled may be damaged, where its source is not.
+        # A compiled file may be damaged although its source is not.
         about_release compile-again "$1"
         "$1/service/mqtt-http-bridge" --version >/dev/null 2>&1 || difference="does not run"
     fi
@@ -223,7 +223,7 @@ copy_release() { # directory
     "$1/service/mqtt-http-bridge" --version >/dev/null || return 1
 }
 
-# Nothing on a GX; a host adds its interpreter.
+# Does nothing on a GX. On a host, host.sh defines another one, which adds the interpreter.
 add_environment() { # directory
     :
 }
@@ -243,9 +243,9 @@ remove_releases() {
     remove_old_releases
 }
 
-# Takes back what add_release and make_first_config did.
+# Undoes what add_release and make_first_config did.
 undo_files() {
-    if [ -f "$made_config" ]; then rm -f "$made_config" && say "  $made_config is removed again"; fi
+    if [ -f "$made_config" ]; then rm -f "$made_config" && say "  $made_config was removed"; fi
     [ -z "$made_draft" ] || rm -f "$made_draft"
-    if [ -n "$made_release" ]; then rm -rf "$made_release" && say "  $made_release is removed again"; fi
+    if [ -n "$made_release" ]; then rm -rf "$made_release" && say "  $made_release was removed"; fi
 }

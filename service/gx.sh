@@ -1,5 +1,5 @@
 # shellcheck shell=sh disable=SC2015
-# On a GX: everything under /data, which firmware updates leave alone, run by daemontools.
+# Installs on a GX: everything goes to /data, which firmware updates leave alone; daemontools runs it.
 
 home=/data/mqtt-http-bridge
 config_file=$home/config.yaml
@@ -19,7 +19,7 @@ START_S=40 # a slow GX takes 10 s
 # shellcheck source=service/watch.sh
 . "$root/service/watch.sh"
 
-# What was done so far, for gx_undo.
+# Notes what has been done so far, for gx_undo.
 previous='' made_service='' made_lines='' switched='' retired='' usb_before=''
 
 must_be_root() {
@@ -27,8 +27,8 @@ must_be_root() {
 }
 
 gx_install() {
-    is_archive || die "expected the unpacked archive, found a checkout: run ./install.sh --bundle" \
-        "on another machine, or there ./install.sh root@<this GX>"
+    is_archive || die "expected the unpacked archive, found a checkout: on another machine, run" \
+        "./install.sh root@<this GX>, or ./install.sh --bundle to make the archive"
     sh "$root/service/gx/preflight" >/dev/null || exit 1
     must_agree "$config_file" "$root"
     decide_about_old_bridge
@@ -42,14 +42,14 @@ gx_install() {
     watch_service
 }
 
-# Everything that can fail for want of space or a right config comes before the switch.
+# Does everything that can fail because of a full disk or a wrong config before it switches versions.
 gx_put_in_place() {
     previous=$(previous_release)
     add_release
     if [ -e "$config_file" ]; then
         say "kept $config_file"
         "$release/service/mqtt-http-bridge" config test -c "$config_file" ||
-            die "$config_file: expected a config that $build takes, see above: fix it, and install again"
+            die "$config_file: expected a config that $build accepts, see above: fix it, then install again"
     else
         make_first_config "$config_file" "$release/service/mqtt-http-bridge"
     fi
@@ -70,7 +70,7 @@ gx_make_service_directory() {
         point "$home/mqtt-http-bridge" current/service/mqtt-http-bridge
 }
 
-# Takes back what an installation did that did not come to its end, and says so.
+# Undoes an installation that did not finish, and says what it undid.
 gx_undo() {
     if [ -n "$switched" ] && [ -n "$previous" ] && [ -d "$home/$previous" ]; then
         if [ "$(previous_release)" != "$previous" ]; then
@@ -79,19 +79,19 @@ gx_undo() {
         fi
         say "  $previous runs again"
     elif [ -n "$switched" ]; then
-        gx_end_service && rm -f "$home/current" && say "  the service is ended"
+        gx_end_service && rm -f "$home/current" && say "  the service was stopped"
         gx_forget_empty_outbox
     fi
-    if [ -n "$made_lines" ]; then remove_boot_lines && say "  its line in rc.local is removed again"; fi
+    if [ -n "$made_lines" ]; then remove_boot_lines && say "  its line in rc.local was removed"; fi
     if [ -n "$made_service" ]; then rm -rf "$service" "$command" "$log_directory"; fi
     undo_files
-    if [ -n "$usb_before" ]; then mv "$usb_before" "$config_file" && say "  the config before is back"; fi
+    if [ -n "$usb_before" ]; then mv "$usb_before" "$config_file" && say "  the previous config is back"; fi
     if [ -n "$retired" ]; then restore_old_bridge | sed 's/^/  /'; fi
     rmdir "$home" 2>/dev/null
-    if [ -n "$made_service" ] && [ -d "$home/outbox" ]; then say "  kept: $home/outbox, with measurements"; fi
+    if [ -n "$made_service" ] && [ -d "$home/outbox" ]; then say "  kept: $home/outbox, which has measurements in it"; fi
 }
 
-# Removes the outbox of a service that never measured.
+# Removes the outbox of a first installation, unless measurements wait in it.
 gx_forget_empty_outbox() {
     [ -n "$made_config" ] && [ -d "$home/outbox" ] || return 0
     held=$(find "$home/outbox" -type f ! -name client-id ! -name running)
@@ -101,13 +101,13 @@ gx_forget_empty_outbox() {
     fi
 }
 
-# Notes where the log ends now: what comes after is new.
+# Notes where the log ends now; the lines after that are new.
 note_log() { last_stamp=$(tail -n 1 "$log_directory/current" 2>/dev/null | cut -d ' ' -f 1); }
 
-# The lines since then, without their time stamps.
+# Prints the new lines, without their time stamps.
 new_lines() {
     [ -f "$log_directory/current" ] || return 0
-    # multilog may have begun a new file meanwhile: then all of it is new.
+    # If multilog has started a new file since, all of it is new.
     if [ -n "$last_stamp" ] && grep -q "^$last_stamp" "$log_directory/current"; then
         sed "1,/^$last_stamp/d" "$log_directory/current"
     else
@@ -130,7 +130,7 @@ gx_has_started() {
     while [ $seconds -lt $START_S ]; do
         look
         if is_new; then return 0; fi
-        # Where no state file can be written, who holds the outbox long enough has started.
+        # If no state file can be written, a process that holds the outbox for long enough has started.
         if [ $seconds -ge 8 ] && [ "$(value locked)" = yes ] && gx_is_steady; then return 0; fi
         if gx_dies_again; then return 1; fi
         sleep 1
@@ -139,7 +139,7 @@ gx_has_started() {
     return 1
 }
 
-# Whether it has been up for 8 s, so that a process that dies at once is not taken for a service.
+# Checks that the service has been up for 8 s, so that a process that dies at once does not count.
 gx_is_steady() {
     said=$(svstat "$service" 2>/dev/null)
     case $said in
@@ -150,15 +150,15 @@ gx_is_steady() {
     [ "${seconds_up%% *}" -ge 8 ]
 }
 
-# Whether it has ended and pauses, or one process after the other has come and gone, the one before
-# the switch among them.
+# Checks whether the service has ended and pauses before its next start, or has started again and
+# again: four processes were seen. The one before the switch may be among them.
 gx_dies_again() {
     said=$(svstat "$service" 2>/dev/null)
     case $said in
     *": up (pid "*)
         pid=${said#*(pid }
         pid=${pid%%)*}
-        # A pause is a `sleep`: see `run --pause`, and give_up in gx/run.
+        # During a pause the process is a `sleep`: see `run --pause`, and give_up in gx/run.
         if [ "$(cat "/proc/$pid/comm" 2>/dev/null)" = sleep ]; then return 0; fi
         case " $pids " in *" $pid "*) ;; *) pids="$pids $pid" ;; esac
         ;;
@@ -169,7 +169,7 @@ gx_dies_again() {
 }
 
 gx_go_back() {
-    sleep 1 # A traceback is written line by line.
+    sleep 1 # Wait for the rest of a traceback: it is written line by line.
     new_lines >&2
     die "$build did not start, see above"
 }
@@ -187,7 +187,7 @@ gx_uninstall() {
     confirm
     outside=$(gx_outbox_outside)
     gx_end_service || die "$service: expected its processes to end, found them running: restart the GX"
-    # What is large goes first: on a full disk the rest may need the room.
+    # Remove the large things first: on a full disk, the rest may need the space.
     remove_releases
     rm -rf "$log_directory" "$usb_incoming" "$home/.upload" /run/mqtt-http-bridge
     remove_boot_lines
@@ -199,11 +199,11 @@ gx_uninstall() {
     else
         say "uninstalled: nothing is left"
     fi
-    [ -z "$outside" ] || say "left as it is: the outbox in $outside, which is not in $home"
+    [ -z "$outside" ] || say "not removed: the outbox in $outside, which is outside $home"
     if is_given --restore-old; then gx_restore_old; else tell_retired; fi
 }
 
-# Whether there is anything that an uninstallation would remove.
+# Checks whether there is anything to uninstall.
 gx_has_something() {
     if is_given --purge && [ -d "$home" ]; then return 0; fi
     [ -e "$home/current" ] || [ -L "$home/current" ] || [ -d "$service" ] || [ -L "$link" ] ||
@@ -213,14 +213,14 @@ gx_has_something() {
 gx_tell_removal() {
     say "this removes from this GX: the service, its log, and $home/$(previous_release)"
     if is_given --purge; then
-        say "and for good: $config_file, and the outbox with"
+        say "and for good: $config_file, and this outbox:"
     else
-        say "it keeps: $config_file, and the outbox with"
+        say "it keeps: $config_file, and this outbox:"
     fi
     tell_unsent "$command" "$config_file"
 }
 
-# Where the config has the outbox, if that is not below $home.
+# Prints the directory of the outbox, if the config puts it outside $home.
 gx_outbox_outside() {
     is_given --purge || return 0
     directory=$(tell_unsent "$command" "$config_file" | sed -n 's/^ *outbox  *//p')
@@ -232,7 +232,7 @@ gx_end_service() {
     [ ! -d "$service" ] || end_supervise "$service"
 }
 
-# Ends a service, its log and what supervises them; its entry in /service must be gone.
+# Ends a service, its log and their supervise processes. Remove its entry in /service first.
 end_supervise() { # directory
     for directory in "$1" "$1/log"; do
         svok "$directory" 2>/dev/null || continue
@@ -249,7 +249,7 @@ end_supervise() { # directory
 
 # --- at boot, from a USB stick or SD card ------------------------------------------------------
 
-# Venus OS unpacks the medium at every boot while it is in: only what is new is installed.
+# Venus OS unpacks the stick at every boot while it is in the GX. Only something new is installed.
 gx_install_from_usb() {
     if [ "$(cat "$usb_stamp" 2>/dev/null)" != "$(cat "$usb_incoming/ID")" ]; then
         sh "$root/service/gx/preflight" --usb >/dev/null || exit 1
@@ -262,7 +262,7 @@ gx_install_from_usb() {
         cat "$usb_incoming/ID" >"$usb_stamp"
         undo=
         remove_old_releases
-        say "installed $build from the medium: it can be removed"
+        say "installed $build from the USB stick or SD card: it can be taken out"
     fi
     rm -rf "$usb_incoming"
 }
@@ -275,12 +275,12 @@ gx_take_usb_config() {
     elif ! cmp -s "$config_file" "$usb_incoming/config.yaml"; then
         usb_before=$home/config.yaml.before-usb
         mv "$config_file" "$usb_before"
-        say "the config before is kept as $usb_before"
+        say "the previous config is kept as $usb_before"
     fi
     (umask 077 && cp "$usb_incoming/config.yaml" "$config_file")
 }
 
-# Nothing may hold up the boot: neither a question nor a wait.
+# Starts the service without a question or a wait, which would hold up the boot.
 gx_start_at_boot() {
     retire_old_bridge
     if svok "$service" 2>/dev/null; then svc -u -t "$service"; fi

@@ -1,5 +1,6 @@
 # shellcheck shell=sh disable=SC2015
-# On a Linux host with systemd: /opt, /etc, /var/lib and a unit; --instance NAME for one of several.
+# Installs on a Linux host with systemd: into /opt, /etc and /var/lib, with a unit. --instance NAME
+# is for one of several services.
 
 home=/opt/mqtt-http-bridge
 etc=/etc/mqtt-http-bridge
@@ -42,11 +43,11 @@ host_check() {
         die "expected systemd, found no systemctl: use ./install.sh --local, or pipx install ."
 }
 
-# Takes back what an installation did that did not come to its end, and says so.
+# Undoes an installation that did not finish, and says what it undid.
 host_undo() {
-    if [ -n "$enabled" ]; then systemctl disable -q "$unit" && say "  $unit is not enabled"; fi
+    if [ -n "$enabled" ]; then systemctl disable -q "$unit" && say "  $unit was disabled"; fi
     if [ -n "$made_units" ]; then
-        rm -f "$units"/mqtt-http-bridge.service* "$units"/mqtt-http-bridge@.service* && say "  the units are removed again"
+        rm -f "$units"/mqtt-http-bridge.service* "$units"/mqtt-http-bridge@.service* && say "  the units were removed"
     fi
     if [ -n "$switched" ] && [ -n "$previous" ]; then
         point "$home/current" "$previous" && say "  $previous is in use again"
@@ -56,7 +57,7 @@ host_undo() {
     if [ -n "$made_command" ]; then rm -f "$command"; fi
     undo_files
     [ -z "$made_beside" ] || for_each_beside rm -f
-    if [ -n "$made_user" ]; then userdel "$user" && say "  the user $user is removed again"; fi
+    if [ -n "$made_user" ]; then userdel "$user" && say "  the user $user was removed"; fi
     rmdir "$etc" "$home" 2>/dev/null
 }
 
@@ -76,8 +77,8 @@ add_user() {
     made_user=yes
 }
 
-# A private environment: this interpreter, and the packages of the archive, compiled: the service may
-# not write there, and would compile them at each start.
+# Makes an environment of this interpreter and the packages of the archive. It compiles them, because
+# the service may not write there and would have to compile them at each start.
 add_environment() { # directory
     "$python" -m venv --without-pip "$1/venv" || return 1
     for packages in "$1"/venv/lib/python3*/site-packages; do
@@ -91,20 +92,20 @@ host_config() {
     if [ -e "$config_file" ]; then
         say "kept $config_file"
         "$release/service/mqtt-http-bridge" config test -c "$config_file" ||
-            die "$config_file: expected a config that $build takes, see above: fix it, and install again"
+            die "$config_file: expected a config that $build accepts, see above: fix it, then install again"
     elif [ -z "$config" ] && { has_terminal || [ -n "$fingerprint" ]; }; then
         host_setup
     else
         [ -n "$gx_host$config" ] ||
-            die "$config_file: expected to be told the GX: add --gx ADDRESS"
+            die "$config_file: expected the address of the GX, found none: add --gx ADDRESS"
         make_first_config "$config_file" "$release/service/mqtt-http-bridge"
     fi
-    # The service reads them, and only root changes them.
+    # The service may read them; only root may change them.
     may_read "$config_file"
     for_each_beside may_read
 }
 
-# Finds the GX and gets into it, asking what it cannot know; it checks what it wrote.
+# Runs `setup`, which finds the GX, asks for what it cannot find out, and checks the config it wrote.
 host_setup() {
     made_config=$config_file made_beside=yes
     "$release/service/mqtt-http-bridge" setup -c "$config_file" --outbox "$outbox" --no-start \
@@ -113,7 +114,7 @@ host_setup() {
         ${web_fingerprint:+--web-fingerprint "$web_fingerprint"} \
         ${password_file:+--password-file "$password_file"} || {
         [ -f "$config_file" ] || die "no config was made: see above"
-        say "the check found the above; the service keeps trying until it is fixed"
+        say "the check found the problems above; the service keeps trying until they are fixed"
     }
     is_checked=yes
 }
@@ -122,7 +123,7 @@ may_read() { # file
     chgrp "$user" "$1" && chmod 640 "$1"
 }
 
-# Does something with each file that `setup` leaves beside the config, if it is there.
+# Runs a command on each file that `setup` writes beside the config, if it is there.
 for_each_beside() { # command
     for name in gx.pem gx_web.pem gx_token.txt gx_password.txt api_key.txt; do
         [ ! -f "$etc/${instance:+$instance.}$name" ] || "$@" "$etc/${instance:+$instance.}$name"
@@ -143,7 +144,7 @@ is_systemd_running() { [ -d /run/systemd/system ]; }
 enable_unit() {
     [ -L "$wants/$unit" ] || enabled=yes
     systemctl enable -q "$unit" || die "$unit: could not be enabled, see above"
-    undo= # All is there: what comes now is told, and not a reason to take it away.
+    undo= # Everything is installed. If the service fails now, say so, but do not undo.
 }
 
 host_start() {
@@ -153,18 +154,18 @@ host_start() {
         since=$(date '+%Y-%m-%d %H:%M:%S')
         log_place="journalctl -u $unit"
         note_service
-        # Without waiting for it to be ready: its state tells why, should it not be.
+        # Do not wait until it is ready: if it never is, its state says why.
         systemctl restart --no-block "$unit"
-        # The other instances run the version that is about to be removed.
+        # The other instances still run the version that is about to be removed.
         systemctl try-restart --no-block 'mqtt-http-bridge*.service'
         watch_service
     else
         enable_unit
-        say "systemd does not run here: the service starts with the next boot"
+        say "systemd is not running here: the service starts at the next boot"
     fi
 }
 
-# The service's lines since its start, for watch_log.
+# Prints the lines that the service has logged since its start, for watch_service.
 new_lines() { journalctl -q -o cat -u "$unit" --since "$since" | sed 's/^/ /'; }
 
 # --- the end ----------------------------------------------------------------------------------
@@ -175,7 +176,7 @@ host_uninstall() {
     if [ -n "$instance" ]; then
         case "$newline$here$newline" in
         *"$newline$instance$newline"*) ;;
-        *) die "--instance $instance: expected one that is here, found: $(listed "$here")" ;;
+        *) die "--instance $instance: expected an installed instance, found: $(listed "$here")" ;;
         esac
     fi
     if ! host_has_something "$here"; then
@@ -186,7 +187,7 @@ host_uninstall() {
     confirm
     if [ -n "$instance" ] && [ "$here" != "$instance" ]; then
         remove_instance "$instance"
-        say "uninstalled: $unit; $(listed "$(instances)") goes on"
+        say "uninstalled: $unit; still installed: $(listed "$(instances)")"
         return
     fi
     remove_everything
@@ -195,7 +196,8 @@ host_uninstall() {
 newline='
 '
 
-# The names of those that are here, one a line: that of the unit or the config; - is the one without.
+# Prints the names of the installed instances, one per line, found by their units and configs; - is
+# the service without a name.
 instances() {
     {
         for file in "$wants"/mqtt-http-bridge.service "$etc/config.yaml"; do
@@ -225,13 +227,13 @@ host_has_something() { # instances
     [ -d "$home" ] || [ -e "$units/mqtt-http-bridge.service" ] || ls "$wants"/mqtt-http-bridge* >/dev/null 2>&1
 }
 
-# Says what goes and what is unsent, for the one that is meant, or for all.
+# Says what will be removed and what is unsent, for one instance or for all.
 host_tell_removal() {
     if is_given --purge; then fate="removed for good"; else fate="kept"; fi
-    say "this removes the service of:"
+    say "this removes:"
     for name in ${instance:-$here}; do
         instance_names "$name"
-        say "  $unit; $fate: $config_file, and the outbox with"
+        say "  $unit; $fate: $config_file, and this outbox:"
         tell_unsent "$command" "$config_file"
     done
 }

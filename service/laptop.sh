@@ -1,9 +1,9 @@
 # shellcheck shell=sh
-# On a laptop: make the archive, bring it to a GX over ssh, or put it on a USB stick.
+# Runs on a laptop: makes the archive, installs it on a GX over ssh, or packs it for a USB stick.
 
 # --- the archive ------------------------------------------------------------------------------
 
-# Sets $archive: made from a checkout, or packed again where this is an unpacked one.
+# Makes the archive from a checkout, or packs an unpacked one again. Sets $archive.
 make_archive() { # directory
     if is_archive; then
         archive=$1/mqtt-http-bridge-$(cat "$root/BUILD").tar.gz
@@ -20,13 +20,13 @@ make_archive() { # directory
     is_small "$archive"
 }
 
-# The wheels for the GX, whatever this machine is.
+# Downloads the wheels for the GX, whatever kind of machine this is.
 fetch_wheels() { # directory
     "$python" -m pip --version >/dev/null 2>&1 || make_pip
     pip download --no-deps --require-hashes \
         --only-binary :all: --platform manylinux2014_x86_64 --implementation cp \
         --python-version 3.12 --abi cp312 -d "$1" -r "$root/service/requirements.txt" ||
-        die "could not fetch what the archive carries: is this machine online? $(pip_said)"
+        die "could not download the packages for the archive: is this machine online? $(pip_said)"
 }
 
 pip() { # arguments
@@ -35,11 +35,12 @@ pip() { # arguments
 }
 pip_said() { echo "pip said: $(grep -v '^ *$' "$scratch/pip" | tail -n 1)"; }
 
-# The wheel of this checkout, from a copy: what a build leaves in a checkout, the next one packs.
+# Builds the wheel of this checkout, from a copy: a build leaves files in a checkout that the next
+# build would pack.
 build_wheel() { # directory
     pip install --no-deps --require-hashes \
         --only-binary :all: --target "$scratch/build" -r "$root/service/build-requirements.txt" ||
-        die "could not fetch what builds the package: is this machine online? $(pip_said)"
+        die "could not download the build tools: is this machine online? $(pip_said)"
     mkdir "$scratch/source"
     for member in mqtt_http_bridge config.yaml.example pyproject.toml README.md LICENSE; do
         cp -R "$root/$member" "$scratch/source/$member" || die "$root/$member: cannot copy it"
@@ -64,7 +65,7 @@ bundle() {
     say "made dist/${archive##*/}: $(($(wc -c <"$archive") / 1000)) kB"
 }
 
-# Unpacks a fresh archive into $scratch/archive: for what needs one and was started in a checkout.
+# Makes an archive and unpacks it into $scratch/archive, for an installation from a checkout.
 unpack_archive() {
     need_scratch
     make_archive "$scratch"
@@ -84,15 +85,15 @@ usb() {
     make_config "$incoming/config.yaml" run_from "$incoming"
     run_from "$incoming" config test -c "$incoming/config.yaml" || exit 1
     { cat "$incoming/BUILD" && cksum <"$incoming/config.yaml"; } >"$incoming/ID"
-    # Nobody can be asked at boot, and with both bridges everything is posted twice.
+    # Nobody can be asked at boot, and with both bridges everything would be posted twice.
     echo "${old:-take-over}" >"$incoming/OLD"
     cp "$incoming/service/post-hook.sh" "$scratch/usb/rc/post-hook.sh"
     chmod 755 "$scratch/usb/rc/post-hook.sh"
     (umask 077 && COPYFILE_DISABLE=1 tar -cf - -C "$scratch/usb" mqtt-http-bridge-usb rc | gzip -n \
         >venus-data.tar.gz)
-    say "made venus-data.tar.gz; your API key is in it. Copy it to the root of a USB stick or SD"
-    say "card, put that into the GX and restart it. Then take it out: the GX unpacks it at every"
-    say "boot. What was done stands in /data/mqtt-http-bridge/usb.log on the GX."
+    say "made venus-data.tar.gz; your API key is in it. Copy it to a USB stick or SD card, not into a"
+    say "folder. Put that into the GX, restart the GX, then take it out: the GX unpacks it at every"
+    say "boot. The GX logs what it did in /data/mqtt-http-bridge/usb.log."
 }
 
 run_from() { # directory of an archive, arguments of the command
@@ -105,7 +106,8 @@ run_from() { # directory of an archive, arguments of the command
 
 upload=/data/mqtt-http-bridge/.upload
 
-# One connection for all of it, so that a password is asked for once. $SSH may bear options.
+# Runs a command over ssh. All share one connection, so that the password is asked for only once.
+# $SSH may contain options.
 remote() { # ssh options, command
     # shellcheck disable=SC2086 # a command and its options
     ${SSH:-ssh} -o ControlMaster=auto -o ControlPath="$scratch/s" -o ControlPersist=60 \
@@ -137,8 +139,8 @@ ssh_install() {
         sh ./install.sh $(remote_options)"
 }
 
-# By the installer that is here, not by the one there: that may be gone, or damaged. It is some
-# kilobytes, and goes to memory, as /data may be full.
+# Copies this installer over and runs it: the one on the GX may be gone or damaged. It is a few
+# kilobytes, and goes to /tmp, which is in memory, because /data may be full.
 ssh_remove() {
     reach --remove
     # shellcheck disable=SC2016 # it is for the shell over there
@@ -166,7 +168,7 @@ send() { # file or nothing, name there
         die "$1: could not copy it to $target, see above"
 }
 
-# Sees whether there is a GX, and whether it can run the service.
+# Checks that the target is a GX, and that it can run the service.
 reach() { # option of preflight
     status=0
     # shellcheck disable=SC2086 # no option, or one
@@ -179,7 +181,7 @@ reach() { # option of preflight
     *resolve*) die "$target: expected a name that resolves, found none: use the IP address" \
         "that the GX shows under its network settings" ;;
     *"ermission denied"*) die "$target: expected to log in, was refused: set a root password in" \
-        "the GX's settings, or add your key" ;;
+        "the GX's settings, or add your ssh key" ;;
     *) die "$target: expected an ssh server, could not reach one: switch on SSH in the GX's" \
         "settings, or use ./install.sh --usb" ;;
     esac

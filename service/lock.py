@@ -1,7 +1,7 @@
 """Renews requirements.txt: the newest versions that pyproject.toml allows, locked by hash.
 
-Taken are wheels that fit every machine, and where there is none, that of Linux on x86-64 with the
-GX's Python: bundle.py leaves its compiled part out.
+It takes the wheel for every kind of machine, or, if there is none, the one for Linux on x86-64 and
+the GX's Python: bundle.py leaves out its compiled part.
 
 usage: python service/lock.py
 """
@@ -17,19 +17,19 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 TARGET = HERE / "requirements.txt"
 PYTHON = "3.12"
-"""That of the GX; none of the packages needs a newer one than 3.11."""
+"""The GX's version of Python; all the packages also run on 3.11."""
 ANYWHERE = ("--platform", "any", "--implementation", "py", "--abi", "none")
 ON_X86_64 = ("--platform", "manylinux2014_x86_64", "--implementation", "cp", "--abi", "cp312")
 HEAD = """\
-# What is installed, everywhere and by every way, locked by hash. Renew it with
+# The packages that install.sh and the image install, locked by hash. Update them with
 #   python service/lock.py
-# Every wheel is pure Python but PyYAML's: its compiled part is left out, and PyYAML does without.
-# These are for Python 3.12; bundle.py refuses an archive with a compiled file in it.
+# All wheels are pure Python except PyYAML's: its compiled part is left out, and it works without.
+# The wheels are for Python 3.12; bundle.py refuses to put a compiled file into the archive.
 """
 
 
 def main() -> None:
-    """Writes the file anew, and says what has changed."""
+    """Writes the file again, and says what has changed."""
     before = set(_requirements(TARGET.read_text(encoding="utf-8"))) if TARGET.exists() else set()
     text = HEAD + "".join(_locked(requirement) for requirement in _resolved())
     TARGET.write_text(text, encoding="utf-8")
@@ -40,12 +40,12 @@ def main() -> None:
 
 
 def _requirements(text: str) -> list[str]:
-    """The names and versions in a file as this one is."""
+    """Finds the names and versions in the text of a requirements file."""
     return [line.split()[0] for line in text.splitlines() if "==" in line]
 
 
 def _resolved() -> list[str]:
-    """Resolves what is needed, with versions."""
+    """Resolves the dependencies to names and versions."""
     project = tomllib.loads((HERE.parent / "pyproject.toml").read_text(encoding="utf-8"))
     report = _pip(
         *("install", "--dry-run", "--ignore-installed", "--report", "-", "--target", "unused"),
@@ -57,7 +57,7 @@ def _resolved() -> list[str]:
 
 
 def _locked(requirement: str) -> str:
-    """The line for one package."""
+    """Returns the line for one package."""
     with tempfile.TemporaryDirectory() as directory:
         for machine in (ANYWHERE, ON_X86_64):
             if _is_downloaded(requirement, directory, machine):
@@ -68,7 +68,7 @@ def _locked(requirement: str) -> str:
 
 
 def _is_downloaded(requirement: str, directory: str, machine: tuple[str, ...]) -> bool:
-    """Gets the wheel for these machines, if there is one."""
+    """Downloads the wheel for these machines; returns False if there is none."""
     options = ("--no-deps", "--only-binary", ":all:", "--python-version", PYTHON, "-d", directory)
     try:
         _pip("download", *options, *machine, requirement)

@@ -1,23 +1,23 @@
 # shellcheck shell=sh disable=SC2015,SC2094
-# The one line in /data/rc.local that starts the service after each boot.
+# Adds and removes the one line in /data/rc.local that starts the service at each boot.
 
 rc_local=/data/rc.local
 rc_disabled=/data/rc.local.disabled
 rc_mark='# mqtt-http-bridge'
 rc_boot=$home/current/service/gx/boot
-# Right in a script with `set -e`, and when this program is gone.
+# Also works in a script with `set -e`, and after this program has been deleted.
 rc_line="[ ! -x $rc_boot ] || $rc_boot $rc_mark"
 rc_created=$home/service/created-rc.local
-# For a file that is not executable: what stands in it is switched off, and has to stay so.
+# For a file that is not executable. Its lines did not run before, and must not run now.
 rc_end="exit 0 # what follows was switched off before mqtt-http-bridge came $rc_mark"
 
 add_boot_line() {
     if [ -e "$rc_local" ]; then
         write_boot_line "$rc_local"
     elif [ -e "$rc_disabled" ]; then
-        say "start-up scripts are disabled on this GX: $rc_local has become $rc_disabled."
-        say "  The service runs now, and ends with the next restart of the GX. Its line is in"
-        say "  $rc_disabled: enable start-up scripts in the GX's settings to have it back."
+        say "start-up scripts are disabled on this GX: $rc_local was renamed to $rc_disabled."
+        say "  The service runs now, but will not start after the next restart of the GX, until you"
+        say "  enable start-up scripts in the GX's settings."
         write_boot_line "$rc_disabled"
     else
         : >"$rc_created"
@@ -25,7 +25,7 @@ add_boot_line() {
     fi
 }
 
-# Our line comes first, so that neither an `exit 0` nor a line that fails keeps it from running.
+# Writes our line first, so that neither an `exit 0` nor a line that fails keeps it from running.
 write_boot_line() { # file
     first=$(head -n 1 "$1" | tr -d '\r')
     case $first in
@@ -42,7 +42,7 @@ write_boot_line() { # file
     } | replace_rc "$1" 755
 }
 
-# Whether the lines of others do not run at boot.
+# Checks whether the other lines in the file are switched off.
 is_switched_off() { # file
     [ "$1" = "$rc_local" ] || return 1
     ! [ -x "$1" ] || grep -qxF "$rc_end" "$1"
@@ -67,7 +67,7 @@ remove_boot_lines() {
     done
 }
 
-# Replaces the file with the standard input in one step; its mode stays unless there is another.
+# Replaces a file with the standard input in one step. Keeps its mode, unless another one is given.
 replace_rc() { # file mode
     target_file=$(readlink -f "$1")
     if [ -e "$target_file" ]; then cp -p "$target_file" "$target_file.new"; else : >"$target_file.new"; fi &&

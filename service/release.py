@@ -1,8 +1,8 @@
-"""Compares an installed release with the archive it came from, and compiles what is in it.
+"""Compares an installed release with the archive it came from, and compiles its modules.
 
-usage: python3 release.py differs ARCHIVE RELEASE    a line for the first difference; none: the same
-       python3 release.py compile RELEASE            so that no start compiles anything
-       python3 release.py compile-again RELEASE      what is compiled, as it may be damaged, too
+usage: python3 release.py differs ARCHIVE RELEASE    prints the first difference, if there is one
+       python3 release.py compile RELEASE            compiles all modules, so that no start has to
+       python3 release.py compile-again RELEASE      replaces compiled files: they may be damaged
 """
 
 import hashlib
@@ -17,7 +17,7 @@ DIRECTORIES = ("docs", "service", "lib", "licenses")
 
 
 def differs(archive: Path, release: Path) -> None:
-    """Prints the first file that is not as it is in the archive."""
+    """Prints the first file that is not the same as in the archive."""
     wanted, found = contents(archive), contents(release)
     for name in sorted(wanted | found):
         if wanted.get(name) != found.get(name):
@@ -27,7 +27,7 @@ def differs(archive: Path, release: Path) -> None:
 
 
 def contents(top: Path) -> dict[str, str]:
-    """A digest of each file by its name; one that cannot be read has none that fits."""
+    """Returns the digest of each file by its name; one that cannot be read never matches."""
     paths = [top / name for name in MEMBERS]
     for name in DIRECTORIES:
         paths += (top / name).rglob("*")
@@ -39,7 +39,7 @@ def contents(top: Path) -> dict[str, str]:
 
 
 def digest(path: Path) -> str:
-    """Returns a digest that tells one content from another."""
+    """Returns the SHA-256 of a file, or a text with the error if it cannot be read."""
     try:
         return hashlib.sha256(path.read_bytes()).hexdigest()
     except OSError as error:
@@ -47,7 +47,7 @@ def digest(path: Path) -> str:
 
 
 def compile_all(release: Path, *, again_only: bool) -> None:
-    """Compiles every module in it, or those alone that are compiled already."""
+    """Compiles every module of a release, or only those that were compiled before."""
     sys.dont_write_bytecode = False
     for source in (release / "lib").rglob("*.py"):
         cache = Path(cache_from_source(str(source)))

@@ -1,12 +1,12 @@
 #!/bin/sh
-# Notes for two weeks how the service does on this machine, in figures alone: no address, no key, no
-# serial, no name, no portal id. Who runs it and sends the file back shows what no test can: how the
-# relay does on a real GX. See docs/field-test.md.
+# Records for two weeks how the service is doing on this machine. It records only figures: no address,
+# key, serial, name or portal id. If you send us the file, you show what no test can: how the relay
+# does on a real GX. See docs/field-test.md.
 #
 # usage: sh soak.sh [--days 14] [--every SECONDS] [--output FILE] [-c CONFIG]
 #        sh soak.sh --report [--output FILE]
 #
-# It changes nothing, and goes on in the same file when it is started again.
+# It changes nothing else. Started again, it continues in the same file.
 set -u
 
 days=14 every_s=600 output='' config='' report=''
@@ -32,10 +32,10 @@ files switches written_kb load memory_kb disk_kb"
 status_lines() { "$here/mqtt-http-bridge" status --lines ${config:+-c "$config"} 2>/dev/null; }
 value() { printf '%s\n' "$said" | sed -n "s/^$1=//p"; }
 
-# How many there are in a list: what they are called is nobody's business.
+# Counts the items of a list; their names are not recorded.
 count() { printf '%s' "$1" | awk -F, 'END { print NF }'; }
 
-# What the kernel tells of the process: seconds of the processor, kB, counts. Nothing if it is gone.
+# Reads what the kernel knows about the process: CPU seconds, kB, counts. Empty if it is gone.
 of_process() { # pid
     ticks=$(getconf CLK_TCK 2>/dev/null || echo 100)
     cpu_s=$(sed 's/.*) //' "/proc/$1/stat" 2>/dev/null | awk -v ticks="$ticks" '{ print ($12 + $13) / ticks }')
@@ -83,7 +83,7 @@ watch() {
     done
 }
 
-# A few lines to look at before the file is sent.
+# Prints a summary.
 summary() {
     grep '^#' "$output"
     awk -F '\t' '
@@ -106,20 +106,20 @@ summary() {
             switches_before = $15; written_before = $16
         }
         END {
-            if (!samples) { print "nothing noted yet"; exit 1 }
-            printf "noted     %d times in %.1f days; longest gap %d s\n", samples, (last - first) / 86400, gap
+            if (!samples) { print "nothing recorded yet"; exit 1 }
+            printf "recorded  %d times in %.1f days; longest gap %d s\n", samples, (last - first) / 86400, gap
             printf "running   at %d of them; %d processes, %d restarts of the machine\n", running, starts, boots
             if (seconds) printf "processor %.2f %% of one core, %.1f switches a second\n", 100 * cpu / seconds, switches / seconds
             printf "memory    %d kB at first, %d kB at last, %d kB at most\n", rss_first, rss_last, peak
             printf "threads   %d at most, %d open files at most\n", threads, files
             if (seconds) printf "written   %.1f MB a day\n", written / 1024 / seconds * 86400
-            printf "owed      %d at most; something was wrong at %d of them\n", owed, troubled
-            printf "disk      %d kB free at least\n", free
+            printf "unsent    %d at most; something was wrong %d times\n", owed, troubled
+            printf "disk      at least %d kB free\n", free
         }' "$output"
 }
 
 if [ -n "$report" ]; then
-    [ -s "$output" ] || { echo "$output: expected what soak.sh has noted, found nothing" >&2 && exit 1; }
+    [ -s "$output" ] || { echo "$output: expected a file written by soak.sh, found none" >&2 && exit 1; }
     summary
 else
     watch

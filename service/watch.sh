@@ -1,8 +1,8 @@
 # shellcheck shell=sh
-# What becomes of the service: from `mqtt-http-bridge status`. Its log is shown to people, not read:
-# whoever sources this has new_lines, which prints the lines since the start.
+# Watches the service after its start, with `mqtt-http-bridge status`. Its log is only shown, not
+# parsed: the file that sources this defines new_lines, which prints the lines since the start.
 
-# Sets $state to what the service says of itself now.
+# Sets $state to what the service reports about itself now.
 look() {
     state=$("$command" status --lines -c "$config_file" 2>/dev/null) || :
 }
@@ -11,21 +11,21 @@ value() { # name
     printf '%s\n' "$state" | sed -n "s/^$1=//p"
 }
 
-# Notes which process runs now: the next one is another.
+# Notes which process runs now, to recognize a new one.
 note_service() {
     state=
     [ ! -x "$command" ] || look
     process_before=$(value process)
 }
 
-# Whether a process runs that was not there before.
+# Checks whether a new process is running.
 is_new() {
     [ "$(value running)" = yes ] && [ "$(value process)" != "$process_before" ]
 }
 
 # Shows what the service says until a measurement is stored, or $wait_s have passed.
 watch_service() {
-    say "watching the service for up to $wait_s s; Ctrl+C ends the watching, not the service:"
+    say "watching the service for up to $wait_s s; Ctrl+C stops watching, not the service:"
     shown=0 seconds=0
     while :; do
         lines=$(new_lines)
@@ -44,11 +44,11 @@ sum_up() {
     is_new || state=
     gx=$(value gx) chargers=$(value chargers) stored=$(value stored)
     say
-    say "portal id:  ${gx:-not yet: is it a GX that runs, and reachable?}"
+    say "portal id:  ${gx:-not yet: is this a GX, is it running, and can it be reached?}"
     say "chargers:   ${chargers:-0} measured"
     if [ -n "$stored" ]; then
         say "first POST: stored at the backend"
     else
-        say "first POST: not yet: see the lines above; they go on in $log_place"
+        say "first POST: not yet: see the lines above; more will be in $log_place"
     fi
 }

@@ -1,4 +1,4 @@
-"""Whatever comes from outside: nothing is raised but what is promised, and nothing hangs.
+"""Tests any input from outside: only the promised errors are raised, and nothing hangs.
 
 `./tests/run slow` looks for longer, and at other examples each time. Frames are fuzzed in
 tests/adapters/test_bulk_reader.py, against stock paho.

@@ -1,7 +1,7 @@
-"""Holds docstrings to one rule: each begins by saying what its thing does, or what it holds.
+"""Tests that each docstring begins by saying what its thing does, or what it holds.
 
-"What the log is told of a GX" leaves its reader to guess the rest of the sentence. "Tells the log
-of a GX" does not.
+"What the log is told of a GX" leaves its reader to guess the rest of the sentence. "Logs changes of
+a GX" does not.
 """
 
 import ast

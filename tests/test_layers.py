@@ -1,4 +1,4 @@
-"""The shape of the package: who may import whom, and what the core must not know.
+"""Tests the structure of the package: who may import whom, and what the core must not use.
 
 A new module needs a row here: the test fails for one that has none.
 """

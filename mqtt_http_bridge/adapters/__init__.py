@@ -1,1 +1,1 @@
-"""The outside world: each module touches one thing, and none imports another."""
+"""Talks to the outside world: each module handles one thing, and none imports another."""

@@ -1,7 +1,6 @@
-"""The API keys: the one in the config, and those of single GX devices, each in its own file.
+"""Holds the API keys: the one in the config, and those of single GX devices, each in its own file.
 
-A key file is read again when the backend refuses its key, so a key that was changed needs no
-restart.
+A key file is read again when the backend refuses its key, so a changed key needs no restart.
 """
 
 import logging
@@ -15,7 +14,7 @@ from mqtt_http_bridge.core.settings import BackendSettings, Secret
 log = logging.getLogger(__name__)
 
 LONGEST: Final = 4096
-"""Bytes of a key file that are read."""
+"""The most bytes of a key file to read."""
 
 
 class ApiKeys:
@@ -31,15 +30,15 @@ class ApiKeys:
             self._keys[path] = _read(path)
 
     def name_of(self, portal_id: str) -> str:
-        """Names the key that goes with the measurements of a GX."""
+        """Returns the name of the key for the measurements of a GX."""
         return self._files.get(portal_id, self.default)
 
     def key(self, portal_id: str) -> Secret:
-        """Gives the key that goes with the measurements of a GX."""
+        """Returns the key for the measurements of a GX."""
         return self._keys[self.name_of(portal_id)]
 
     def of_name(self, name: str) -> Secret:
-        """Gives a key by its name."""
+        """Returns a key by its name."""
         return self._keys[name]
 
     def read_again(self, name: str) -> bool:

@@ -1,4 +1,4 @@
-"""The clocks of this machine, read in one place."""
+"""Reads the clocks of this machine, in one place."""
 
 import time
 from datetime import UTC, datetime, timedelta
@@ -10,21 +10,21 @@ from mqtt_http_bridge.core.events import Moment
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
 _BOOT_CLOCK: Final[int | None] = getattr(time, "CLOCK_BOOTTIME", None)
-"""None where there is none: on that system, sleep stops all clocks but UTC."""
+"""None if there is none: on such a system, sleep stops every clock except UTC."""
 _STEP_US: Final = 50_000
-"""A wall clock that is off by more has been set; less comes from NTP slewing and our own reading.
-"""
+"""A wall clock that is off by more was set; less comes from NTP slewing, or from reading two
+clocks."""
 
 
 class SystemClock:
-    """Moments on whole microseconds whose two clocks keep their distance until one is set.
+    """Returns moments in whole microseconds; their two clocks keep their distance until one is set.
 
-    Two moments are therefore as far apart in UTC as they are on the monotonic clock, which makes
-    a recording, that has one time per event, good for both. Any thread may call `now`.
+    So two moments are as far apart in UTC as they are on the monotonic clock, and a recording,
+    which has one time per event, is right for both. Any thread may call `now`.
 
-    The monotonic clock is one that also runs while the machine sleeps, as UTC does: a night in
-    suspend makes what was heard before as old as it is, and sets no clock. Waits run on another
-    one, which stands still meanwhile: that is what `events.LONGEST_WAIT_S` is for.
+    The monotonic clock also runs while the machine sleeps, as UTC does: after a night in suspend,
+    what was heard before is a night older, and no clock has been set. Waits use another clock,
+    which stops meanwhile; `events.LONGEST_WAIT_S` is there for that.
     """
 
     def __init__(self) -> None:
@@ -32,15 +32,15 @@ class SystemClock:
 
     @property
     def distance_s(self) -> float:
-        """Seconds by which the wall clock is ahead of the monotonic one."""
+        """Returns the wall clock minus the monotonic clock, in seconds."""
         return self._distance_us / 1_000_000
 
     def now(self) -> Moment:
-        """The present moment, in UTC to within 50 ms of what the wall clock shows."""
+        """Returns the present moment, in UTC to within 50 ms of the wall clock."""
         monotonic_us = _monotonic_us()
         distance_us = _distance_us(monotonic_us)
         if abs(distance_us - self._distance_us) > _STEP_US:
-            # Or the thread was held up between the two readings: the next two will tell.
+            # Or the thread was held up between the two readings; the next two will show which.
             distance_us = _distance_us(_monotonic_us())
             if abs(distance_us - self._distance_us) > _STEP_US:
                 self._distance_us = distance_us

@@ -1,4 +1,4 @@
-"""The config file: YAML on disk, secrets from their own files or the environment, checked."""
+"""Reads and checks the config, a YAML file; secrets may be in other files or the environment."""
 
 import os
 import re
@@ -21,21 +21,21 @@ _SECRETS: Final = {
     "backend.api_key": ("backend.api_key_file", "MQTT_HTTP_BRIDGE_API_KEY"),
     "mqtt.password": ("mqtt.password_file", "MQTT_HTTP_BRIDGE_MQTT_PASSWORD"),
 }
-"""For each secret the key that names a file with it, and the variable, which comes first."""
+"""For each secret, the key that names its file, and the environment variable, which wins."""
 SHARD_VARIABLE: Final = "MQTT_HTTP_BRIDGE_SHARD"
-"""It comes before the config: one config serves all relays of a fleet."""
+"""It wins over the config, so that one config serves all relays of a fleet."""
 MOST_NESTED: Final = 20
-"""Brackets within brackets."""
+"""The most brackets within brackets."""
 MOST_CERTIFICATE_BYTES: Final = 4_194_304
 """All authorities of a system together have 250,000."""
 _MUST_EXIST: Final = ("backend.ca_file", "mqtt.ca_file", "mqtt.pinned_certificate")
 
 
 def load(path: Path, environment: Mapping[str, str], *, needs_backend: bool = True) -> Settings:
-    """The settings in the file at `path`; names of files in it are taken relative to it.
+    """Reads the settings in the file at `path`; file names in it are relative to it.
 
-    Without `needs_backend` the backend may be left out, and is. Raises ConfigError, whose text is
-    one line: file, key, what was expected, what was found, what to do.
+    Without `needs_backend`, the backend may be missing, and is left out. Raises ConfigError, whose
+    text is one line: file, key, what was expected, what was found, what to do.
     """
     try:
         values = schema.read_document(_parse(path))
@@ -56,14 +56,14 @@ def load(path: Path, environment: Mapping[str, str], *, needs_backend: bool = Tr
 
 
 def _secret_files(path: Path, values: schema.Values, *, is_inline: bool) -> tuple[str, ...]:
-    """The files with secrets: the config itself, if one stands in there, and those it names."""
+    """Lists the files with secrets: those that the config names, and itself if it holds one."""
     named = [values[file_key] for file_key, _ in _SECRETS.values() if file_key in values]
     named += dict.fromkeys(values.get("backend.api_keys", {}).values())
     return (*([str(path.absolute())] if is_inline else []), *named)
 
 
 def readable_by_others(settings: Settings) -> list[str]:
-    """The files with secrets that any user of this machine can read."""
+    """Lists the files with secrets that any user of this machine can read."""
     return [name for name in settings.secret_files if _is_readable_by_others(Path(name))]
 
 
@@ -103,7 +103,7 @@ def _parse(path: Path) -> object:
         raise ConfigError(
             f"line {line}: expected YAML, found this: {_without_text(error.problem)}: {todo}"
         ) from error
-    # PyYAML's own readers of numbers, times and tags let these out.
+    # PyYAML's own readers of numbers, times and tags raise these.
     except (
         yaml.YAMLError,
         ArithmeticError,
@@ -117,7 +117,7 @@ def _parse(path: Path) -> object:
 
 
 def _without_text(problem: str | None) -> str:
-    """PyYAML's complaint without the text it quotes: a bare password may begin with `!` or `*`.
+    """Removes the quoted text from PyYAML's complaint: a password may begin with `!` or `*`.
 
     Left are single characters, and the names that PyYAML has for parts, such as '<stream end>'.
     """
@@ -131,12 +131,12 @@ def _without_text(problem: str | None) -> str:
 class _Loader(yaml.SafeLoader):
     """Refuses what a config does not need: duplicate keys and aliases.
 
-    YAML forbids the first, and PyYAML lets it pass. With the second, a few lines stand for more
-    than any memory holds.
+    YAML forbids duplicate keys, but PyYAML accepts them. With aliases, a few lines can expand to
+    more than any memory holds.
     """
 
     def fetch_flow_collection_start(self, token_class: Any) -> None:
-        # With each bracket more, PyYAML looks at all those before once more.
+        # For each further bracket, PyYAML looks at all earlier ones again.
         if self.flow_level > MOST_NESTED:
             raise RecursionError
         super().fetch_flow_collection_start(token_class)
@@ -166,7 +166,7 @@ class _Loader(yaml.SafeLoader):
 
 
 def _resolve_files(values: schema.Values, directory: Path) -> tuple[Secret, ...]:
-    """Completes the names of files; returns the keys of single GX devices, which are in some."""
+    """Completes file names; returns the keys of single GX devices, some of which are in files."""
     values.setdefault("outbox.directory", "outbox")
     for name in schema.FILE_KEYS:
         if name in values:
@@ -210,7 +210,7 @@ def _resolve_secret(
 
 
 def _resolve_shard(values: schema.Values, from_environment: str | None) -> None:
-    """Puts in the shard of the environment, and for `auto` that of this host."""
+    """Sets the shard from the environment; `auto` becomes that of this host."""
     if from_environment:
         try:
             values["mqtt.shard"] = schema.read_value("mqtt.shard", from_environment)

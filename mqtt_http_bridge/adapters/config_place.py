@@ -1,4 +1,4 @@
-"""Finds the config of this machine for a person who names none."""
+"""Finds the config of this machine if the command names none."""
 
 from pathlib import Path
 from typing import Final
@@ -12,9 +12,9 @@ ON_A_HOST: Final = Path("/etc/mqtt-http-bridge")
 
 
 def find_config() -> Path | None:
-    """Returns the config in this folder, else that of the installed service; None without any.
+    """Returns the config in this folder, or that of the installed service; None without any.
 
-    Raises ConfigError if there are several services here: nobody can tell which one is meant.
+    Raises ConfigError if there are several services, because it cannot know which one is meant.
     """
     if HERE.exists():
         return HERE

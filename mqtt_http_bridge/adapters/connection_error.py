@@ -9,11 +9,11 @@ from mqtt_http_bridge.core.broker_failure import BrokerFailure, Cause, failure_a
 from mqtt_http_bridge.core.settings import MqttSettings
 
 _OUT_OF_DATE: Final = (9, 10)
-"""OpenSSL's codes for a certificate that is not valid yet, or not any more."""
+"""OpenSSL's codes for a certificate that is not valid yet, or no longer."""
 
 
 def failure_of(error: OSError, settings: MqttSettings, timeout_s: float) -> BrokerFailure:
-    """Tells why there is no connection; `timeout_s` is how long each step was given."""
+    """Says why there is no connection; `timeout_s` is the limit that each step had."""
     if isinstance(error, ssl.SSLCertVerificationError):
         return failure_at(settings, *_certificate_cause(error))
     if isinstance(error, TimeoutError):

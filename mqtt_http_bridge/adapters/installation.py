@@ -1,7 +1,7 @@
-"""This installation: its name at the broker, and a lock so that only one process uses that name.
+"""Gives this installation its client id, and a lock so that only one process uses it.
 
-Both go with the directory of its outbox. Two clients with one name would throw each other off the
-broker for ever: so the name is random, and a second process ends before it connects.
+Both belong to the directory of its outbox. Two clients with the same id would disconnect each other
+for ever. So the id is random, and a second process ends before it connects.
 """
 
 import fcntl
@@ -24,10 +24,10 @@ _CLIENT_ID: Final = re.compile(r"[!-~]{1,200}")
 
 @contextmanager
 def only_process(directory: Path) -> Iterator[None]:
-    """Within this, no other process can enter it for this directory.
+    """Holds the lock of this directory, so that no other process can do the same.
 
-    Raises OutboxBusy if one is. A disk on which nothing can be locked is accepted: whatever needs
-    it next reports what is wrong.
+    Raises OutboxBusy if another process holds it. A disk on which nothing can be locked is
+    accepted: whatever needs the disk next reports what is wrong.
     """
     descriptor = None
     try:
@@ -42,7 +42,7 @@ def only_process(directory: Path) -> Iterator[None]:
 
 
 def _open(directory: Path) -> int:
-    """A file to lock, or the directory itself where none can be made; NFS locks files alone."""
+    """Opens a file to lock, or the directory if none can be made; NFS can only lock files."""
     try:
         return os.open(directory / "running", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError:
@@ -57,9 +57,9 @@ def _lock(descriptor: int, directory: Path) -> None:
 
 
 def client_id(directory: Path) -> str:
-    """Gives the MQTT client id of this installation, made at its first start and kept there.
+    """Returns the MQTT client id of this installation, made at its first start and kept there.
 
-    On a disk that does not keep it, it is good until the end of this process.
+    If the disk cannot keep it, it is valid until the end of this process.
     """
     path = directory / "client-id"
     with suppress(OSError, ValueError):
@@ -69,9 +69,9 @@ def client_id(directory: Path) -> str:
     made = f"mqtt-http-bridge-{os.urandom(4).hex()}"
     try:
         make_directory(directory, 0o700)
-        path.write_text(made + "\n", encoding="ascii")  # Not flushed: it can be drawn anew.
+        path.write_text(made + "\n", encoding="ascii")  # Not flushed: a new one would do.
     except OSError as error:
-        from mqtt_http_bridge.core.disk_remedy import disk_remedy  # It is hardly ever wanted.
+        from mqtt_http_bridge.core.disk_remedy import disk_remedy  # It is rarely needed.
 
         log.warning(
             "%s: cannot keep the MQTT client id there: %s: each start uses a new one: %s",

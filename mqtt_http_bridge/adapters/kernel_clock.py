@@ -1,4 +1,4 @@
-"""Asks the kernel whether something keeps its clock synchronised: NTP, as a rule."""
+"""Asks the kernel whether something, usually NTP, keeps its clock synchronised."""
 
 import ctypes
 from typing import Final
@@ -10,7 +10,7 @@ _STRUCT_BYTES: Final = 512
 
 
 def is_synchronised() -> bool:
-    """Tells whether the kernel says so; where it cannot be asked, it does not."""
+    """Tells whether the kernel's clock is synchronised; False if the kernel cannot be asked."""
     try:
         adjtimex = ctypes.CDLL(None, use_errno=True).adjtimex
     except (OSError, AttributeError):

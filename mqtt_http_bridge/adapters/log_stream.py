@@ -1,8 +1,8 @@
-"""Writes lines to a stream that may be slow, full or gone, without making anybody wait.
+"""Writes lines to a stream that may be slow, full or gone, and never makes the caller wait.
 
-A pipe holds 64 KiB. Once nobody reads it, the writer blocks: that used to be the main thread, so a
-log could stop all measuring. Here threads only leave their lines, and one thread writes them. What
-does not fit is dropped and counted, and the count is told as soon as it can be.
+A pipe holds 64 KiB. If nobody reads it, the writer blocks. In the main thread, that would stop all
+measuring. So threads only queue their lines here, and one thread writes them. What does not fit is
+dropped and counted, and the count is logged as soon as possible.
 """
 
 import os
@@ -13,19 +13,19 @@ from io import UnsupportedOperation
 from typing import Final, TextIO
 
 MOST_WAITING: Final = 1000
-"""Lines, each of which has 1,000 characters at most: in the worst case some MB."""
+"""The most lines to queue. A line has at most 1,000 characters, so this is a few MB at worst."""
 LONGEST_IDLE_WAIT_S: Final = 60.0
 _RETRY_S: Final = 0.2
-"""Seconds until a stream that is full and does not block is tried again."""
+"""Seconds until a non-blocking stream that is full is tried again."""
 
 
 class LineWriter:
-    """Owns a thread that writes to one stream. Any thread may call its methods."""
+    """Writes to one stream with its own thread. Any thread may call its methods."""
 
     def __init__(
         self, stream: TextIO, *, gap: Callable[[int], str] | None = None, most: int = MOST_WAITING
     ) -> None:
-        """Starts the thread. `gap` makes the line that tells how many were dropped before it."""
+        """Starts the thread. `gap` makes the line that says how many were dropped before it."""
         self._write_out = _writer(stream)
         self._encoding = stream.encoding or "utf-8"
         self._gap = gap
@@ -35,12 +35,12 @@ class LineWriter:
         self._lost = 0
         self._is_closing = False
         self.is_broken = False
-        """True while the stream takes nothing: its reader is gone, or the disk is full."""
+        """True while nothing can be written: the reader is gone, or the disk is full."""
         self._thread = threading.Thread(target=self._run, name="log", daemon=True)
         self._thread.start()
 
     def put(self, line: str) -> None:
-        """Leaves a line to be written, or drops it. Never waits for the stream."""
+        """Queues a line, or drops it. Never waits for the stream."""
         with self._changed:
             if len(self._lines) < self._most and not self._is_closing:
                 self._lines.append(line)
@@ -49,7 +49,7 @@ class LineWriter:
                 self._lost += 1
 
     def close(self, limit_s: float | None) -> None:
-        """Waits until everything is written, at most `limit_s`, and gives up the rest."""
+        """Waits until everything is written, at most `limit_s`, and drops the rest."""
         with self._changed:
             self._is_closing = True
             self._changed.notify()
@@ -63,7 +63,7 @@ class LineWriter:
                 self._write(line)
 
     def _next_batch(self) -> list[str]:
-        """Waits for lines to write, and returns them; empty if nothing will come any more."""
+        """Waits for lines and returns them; empty if no more will come."""
         with self._changed:
             while not self._lines and not self._is_closing:
                 self._changed.wait(LONGEST_IDLE_WAIT_S)
@@ -90,7 +90,7 @@ class LineWriter:
 
 
 def _writer(stream: TextIO) -> Callable[[bytes], None]:
-    """Returns what writes to `stream` past its buffer, which would be flushed at the very end."""
+    """Returns a writer to `stream` that bypasses its buffer, which is flushed only at exit."""
     try:
         descriptor = stream.fileno()
     except (UnsupportedOperation, AttributeError):
@@ -109,5 +109,5 @@ def _write_all(descriptor: int, data: bytes) -> None:
         try:
             data = data[os.write(descriptor, data) :]
         except BlockingIOError:
-            # Somebody who shares it made it so.
+            # Another process that shares the stream may have made it non-blocking.
             threading.Event().wait(_RETRY_S)

@@ -51,10 +51,10 @@ def host_names() -> list[str]:
 
 
 def on_its_own_gx(settings: Settings) -> Settings:
-    """`settings` with the portal id of this machine, where it is a GX that asks its own broker.
+    """Returns `settings` with this machine's portal id, if it is a GX that uses its own broker.
 
-    Whatever else is told of on that broker is none of ours; a list in the config is kept. That of a
-    GX has no prefix before its topics.
+    Other GX devices on that broker are not relayed. A list in the config is kept. A GX's own broker
+    has no prefix before its topics.
     """
     mqtt = settings.mqtt
     hosts = [each.host for each in mqtt.each()]

@@ -1,4 +1,4 @@
-"""Looks at a host from outside: name, port, certificate, protocol. Sends no secret."""
+"""Looks at a host from outside: its name, ports, certificate and protocol. Sends no secret."""
 
 import hashlib
 import socket
@@ -18,11 +18,11 @@ CONNECT_S: Final = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Certificate:
-    """The certificate that a server showed."""
+    """Holds the certificate that a server showed."""
 
     pem: str
     sha256: str
-    """As people compare it: pairs of hex digits with colons."""
+    """The fingerprint as people compare it: pairs of hex digits with colons."""
     subject: str
 
     def __str__(self) -> str:
@@ -45,7 +45,7 @@ def name_failure(mqtt: MqttSettings) -> BrokerFailure | None:
 
 
 def port_failure(mqtt: MqttSettings) -> BrokerFailure | None:
-    """Says why nothing can be reached at the broker's address; None if something can."""
+    """Says why the broker's address cannot be reached; None if it can."""
     try:
         socket.create_connection((mqtt.host, mqtt.port), CONNECT_S).close()
     except OSError as error:
@@ -55,13 +55,13 @@ def port_failure(mqtt: MqttSettings) -> BrokerFailure | None:
 
 
 def open_ports(host: str, ports: Iterable[int]) -> set[int]:
-    """Returns those of the ports on which somebody listens."""
+    """Returns those of the ports that accept connections."""
     every = MqttSettings(hosts=(host,))
     return {port for port in ports if port_failure(replace(every, port=port)) is None}
 
 
 def certificate(host: str, port: int) -> Certificate:
-    """The certificate that a server shows, whoever it is. Raises OSError."""
+    """Returns the certificate that a server shows, whoever it is. Raises OSError."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
@@ -72,7 +72,7 @@ def certificate(host: str, port: int) -> Certificate:
 
 
 def _subject(host: str, port: int, pem: str) -> str:
-    """The subject of a certificate: Python tells it only of one it trusts, so this one is."""
+    """Returns the subject of a certificate, which is trusted here: else Python does not say it."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
@@ -90,12 +90,12 @@ _SHORT: Final = {"commonName": "CN", "organizationName": "O", "countryName": "C"
 
 
 def fingerprint(der: bytes) -> str:
-    """The SHA-256 of a certificate."""
+    """Returns the SHA-256 of a certificate."""
     return hashlib.sha256(der).digest().hex(":").upper()
 
 
 def trust_error(host: str, port: int, ca_file: str | None) -> str:
-    """Returns why neither the system's authorities nor `ca_file` vouch for a server; or empty."""
+    """Returns why neither the system's authorities nor `ca_file` trust a server; or empty."""
     try:
         with _tls(host, port, tls.verifying(ca_file)):
             return ""
@@ -106,7 +106,7 @@ def trust_error(host: str, port: int, ca_file: str | None) -> str:
 
 
 def shown_certificate(host: str, port: int) -> str:
-    """The certificate that a server shows, in words; empty if none is to be had."""
+    """Describes the certificate that a server shows; empty if it shows none."""
     try:
         return str(certificate(host, port))
     except (OSError, ValueError):
@@ -119,7 +119,7 @@ def speaks_tls(host: str, port: int) -> bool:
 
 
 def speaks_http(host: str, port: int) -> bool:
-    """Tells whether a server answers to HTTP without TLS."""
+    """Tells whether a server answers HTTP without TLS."""
     try:
         with socket.create_connection((host, port), CONNECT_S) as connection:
             connection.sendall(f"HEAD / HTTP/1.0\r\nHost: {host}\r\n\r\n".encode())
@@ -129,7 +129,7 @@ def speaks_http(host: str, port: int) -> bool:
 
 
 def words(error: Exception) -> str:
-    """Returns the words of an error of the network; never empty."""
+    """Returns the text of a network error; never empty."""
     return getattr(error, "strerror", None) or str(error) or type(error).__name__
 
 

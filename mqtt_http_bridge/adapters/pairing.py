@@ -13,22 +13,22 @@ from mqtt_http_bridge.core.venus import pairing
 from mqtt_http_bridge.core.venus.pairing import NoToken, Token
 
 USER: Final = "remoteconsole"
-"""The GX takes any; this is what its own pages send."""
+"""The GX accepts any name; its own pages send this one."""
 TIMEOUT_S: Final = 15.0
 MAX_ANSWER_BYTES: Final = 10_000
 
 
 class NotAsked(LocalFault):
-    """There was no answer that could be trusted."""
+    """Raised if there was no answer that could be trusted."""
 
 
 def request_token(
     host: str, port: int, *, certificate: Path, device_id: str, password: Secret | None
 ) -> Token:
-    """Asks for a token, with the GX's password or, without one, in its pairing mode.
+    """Requests a token, with the GX's password or, without one, in its pairing mode.
 
-    `certificate` is that of the GX's web server: nothing is sent to anybody who has another key.
-    Raises NoToken, and NotAsked; no text of them holds a secret.
+    `certificate` is that of the GX's web server: nothing is sent to anybody with a different key.
+    Raises NoToken, and NotAsked; their texts hold no secret.
     """
     where = f"https://{host}:{port}{pairing.PATH}"
     headers = {"Content-Type": "application/x-www-form-urlencoded", "Accept": "application/json"}
@@ -71,16 +71,16 @@ def _context(certificate: Path) -> ssl.SSLContext:
 
 
 def is_offered(host: str, port: int) -> bool:
-    """Tells whether a GX seems to know of pairing. Sends no secret, and trusts nobody.
+    """Tells whether a GX seems to support pairing. Sends no secret, and trusts nobody.
 
-    Raises nothing: what does not answer offers nothing.
+    It raises nothing: a server that does not answer offers nothing.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
     connection = http.client.HTTPSConnection(host, port, timeout=5.0, context=context)
     try:
-        # The GX takes POST alone there, and says so.
+        # The GX only accepts POST there, and says so.
         connection.request("GET", pairing.PATH)
         return connection.getresponse().status in (400, 401, 403, 405)
     except (OSError, http.client.HTTPException):

@@ -1,4 +1,4 @@
-"""Writes files that only their owner may read: secrets, and what stands beside them."""
+"""Writes files that only their owner may read: secrets, and the files beside them."""
 
 import os
 from pathlib import Path
@@ -7,7 +7,7 @@ from mqtt_http_bridge.core.errors import LocalFault
 
 
 def write_private(path: Path, text: str) -> None:
-    """Writes `text` for the owner alone, in place of an older file, or not at all.
+    """Writes `text` to a file that only its owner may read; replaces an older file, or fails.
 
     Raises LocalFault.
     """

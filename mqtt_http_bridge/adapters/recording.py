@@ -34,20 +34,21 @@ from mqtt_http_bridge.core.events import (
 
 _VERSION: Final = 1
 LONGEST_S: Final = 366 * 86400.0
-"""A year; the relay goes through a recording interval by interval."""
+"""A year; the relay goes through a recording one interval after the other."""
 LONGEST_LINE: Final = 1_500_000
-"""Bytes of a line: that of a message of 1 MB, the largest that is taken from a broker."""
+"""The most bytes of a line: enough for a message of 1 MB, the largest accepted from a broker."""
 MOST_UNPACKED: Final = 100
-"""Times its size that a gzipped recording may have unpacked, up to any line; real ones have 16."""
+"""The most that a gzipped recording may expand, as a multiple of its size; real ones expand 16
+times."""
 _SMALL: Final = 1_000_000
-"""Bytes up to which what is unpacked is not counted: a few lines that are alike may shrink more."""
+"""Up to this many bytes, expansion is not checked: a few similar lines may compress better."""
 AS_RECORDED: Final = BrokerFailure(Cause.LOST, detail="as recorded")
-"""A recording tells that a connection ended, and not why."""
+"""A recording says that a connection ended, but not why."""
 _GZIP_MAGIC: Final = b"\x1f\x8b"
 
 
 class RecordingWriter:
-    """Writes events as they come. One thread at a time may use it; `close` makes the file whole."""
+    """Writes events as they come. One thread at a time may use it; call `close` at the end."""
 
     def __init__(self, path: Path, started: Moment) -> None:
         """Starts the file at `path`, which must not exist. Raises LocalFault if it cannot."""
@@ -62,12 +63,12 @@ class RecordingWriter:
         self._write({"recording": _VERSION, "started_at": started.utc.isoformat()})
 
     def write(self, event: Event) -> None:
-        """Appends `event`, if a recording has such. Raises LocalFault if the disk refuses."""
+        """Appends `event`, if it is of a kind to record. Raises LocalFault if the disk refuses."""
         if not isinstance(event, Tick | Dropped | SubscriptionRefused):
             self._write({"t": self._t(event.moment.monotonic_s)} | self._members(event))
 
     def close(self) -> None:
-        """Ends the file. Raises LocalFault if the disk refuses."""
+        """Completes the file. Raises LocalFault if the disk refuses."""
         try:
             self._stream.close()
         except OSError as error:
@@ -89,10 +90,11 @@ class RecordingWriter:
 
     def _write(self, members: dict[str, object]) -> None:
         line = json.dumps(members, ensure_ascii=False, separators=(",", ":"))
-        # A topic may hold what UTF-8 cannot; paho hands it on, and here it must not stop us.
+        # A topic may hold what UTF-8 cannot. paho passes it on; recording must not stop because of
+        # it.
         data = line.encode(errors="replace") + b"\n"
         if len(data) > LONGEST_LINE:
-            return  # No reader would take it, nor anything after it; no GX says so much.
+            return  # No reader would accept it, or anything after it. No GX sends that much.
         try:
             self._stream.write(data)
         except OSError as error:
@@ -114,11 +116,11 @@ def _payload_member(payload: bytes) -> dict[str, object]:
 
 
 def read_recording(path: Path) -> Iterator[Event]:
-    """The events of the recording at `path`, with the recorded moments.
+    """Yields the events of the recording at `path`, with the recorded moments.
 
     Monotonic time counts from the start of the recording. Raises LocalFault if the file cannot be
-    read, and MalformedRecording, which names the line, where it breaks the format; what stands
-    before has been given out by then.
+    read. At the first line that breaks the format, it raises MalformedRecording, which names the
+    line; the events before have been yielded by then.
     """
     number = 0
     try:
@@ -156,7 +158,7 @@ def read_recording(path: Path) -> Iterator[Event]:
 
 
 def _opened(file: BufferedReader) -> tuple[gzip.GzipFile | BufferedReader, "_Packed | None"]:
-    """Returns what to read lines from, and, where they are gzipped, what counts their size."""
+    """Returns an iterable of lines and, if they are gzipped, a counter of their size."""
     if file.peek(2)[:2] != _GZIP_MAGIC:
         return file, None
     packed: Any = _Packed(file)
@@ -164,9 +166,9 @@ def _opened(file: BufferedReader) -> tuple[gzip.GzipFile | BufferedReader, "_Pac
 
 
 def _lines(stream: gzip.GzipFile | BufferedReader, packed: "_Packed | None") -> Iterator[bytes]:
-    """The lines of a recording; an empty one for one that is too long for it, and for memory.
+    """Yields the lines of a recording; an empty line in place of one that is too long.
 
-    A file of a few kB may be unpacked to any number of GB.
+    A file of a few kB may unpack to any number of GB.
     """
     while line := stream.readline(LONGEST_LINE + 1):
         if packed and stream.tell() > max(packed.taken * MOST_UNPACKED, _SMALL):
@@ -175,21 +177,21 @@ def _lines(stream: gzip.GzipFile | BufferedReader, packed: "_Packed | None") -> 
 
 
 class _Packed:
-    """A gzipped file that is taken bit by bit, so that it is known how much has been unpacked."""
+    """Reads a gzipped file in pieces, so that it is known how much has been unpacked."""
 
     def __init__(self, file: BufferedReader) -> None:
         self._file = file
         self.taken = 0
 
     def read(self, size: int) -> bytes:
-        """Up to `size` bytes, and never many."""
+        """Returns up to `size` bytes, and never many."""
         data = self._file.read(min(size, 4096))
         self.taken += len(data)
         return data
 
 
 class _Bomb(Exception):
-    """A gzipped file is unpacked to far more than a recording would be."""
+    """Raised if a gzipped file unpacks to far more than a recording would."""
 
 
 def _expectation(number: int) -> str:

@@ -1,4 +1,4 @@
-"""Reads files that a person names: they are small, or they are the wrong files."""
+"""Reads files that a person has named. They are small, or they are the wrong files."""
 
 from pathlib import Path
 from typing import Final
@@ -8,11 +8,11 @@ MOST_BYTES: Final = 65_536
 
 
 class TooLarge(ValueError):
-    """A file has more than MOST_BYTES."""
+    """Raised if a file has more than MOST_BYTES."""
 
 
 def read_bytes(path: Path) -> bytes:
-    """All of a file. Raises OSError, and TooLarge before it has taken up memory."""
+    """Reads a whole file. Raises OSError, and TooLarge before it takes up memory."""
     with path.open("rb") as file:
         content = file.read(MOST_BYTES + 1)
     if len(content) > MOST_BYTES:
@@ -21,5 +21,5 @@ def read_bytes(path: Path) -> bytes:
 
 
 def read_text(path: Path) -> str:
-    """All of a text file. Raises OSError, TooLarge and UnicodeDecodeError."""
+    """Reads a whole text file. Raises OSError, TooLarge and UnicodeDecodeError."""
     return read_bytes(path).decode()

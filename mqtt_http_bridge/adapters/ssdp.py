@@ -33,16 +33,16 @@ GROUP: Final = "239.255.255.250"
 PORT: Final = 1900
 SEARCH_S: Final = 3.0
 ASKED_AT_S: Final = (0.0, 0.8)
-"""The seconds after which each question is sent: a datagram may get lost."""
+"""Seconds after the start at which each question is sent: a datagram may get lost."""
 SPREAD_S: Final = 1
-"""The time over which devices are to spread their answers."""
+"""Seconds over which devices should spread their answers."""
 FETCH_S: Final = 2.0
-"""The longest that all of a description may take."""
+"""The longest time for a whole description."""
 MOST_INTERFACES: Final = 64
 MOST_ANSWERS: Final = 1000
 MOST_DESCRIPTIONS: Final = 64
 MOST_FROM_ONE: Final = 4
-"""Descriptions of one machine that are fetched."""
+"""The most descriptions to fetch from one machine."""
 MOST_REMARKS: Final = 5
 FETCHERS: Final = 16
 MOST_RESPONSE_BYTES: Final = MOST_XML_BYTES + 8192
@@ -55,9 +55,9 @@ def search(
     interfaces: Sequence[str] | None = None,
     search_s: float = SEARCH_S,
 ) -> Found:
-    """Asks on `interfaces`, or on all there are, and listens for `search_s`.
+    """Asks on `interfaces`, or on all, and listens for `search_s`.
 
-    It ends within FETCH_S after that, whatever answers. Raises nothing: where nothing can be sent,
+    It ends within FETCH_S after that, whatever answers. It raises nothing: if nothing can be sent,
     nothing is found.
     """
     ends_s = time.monotonic() + search_s
@@ -75,7 +75,7 @@ def search(
 
 
 def _sockets(interfaces: Sequence[str] | None) -> Iterator[socket.socket]:
-    """Gives a socket for each interface, which sends there and nowhere else."""
+    """Returns a socket for each interface, which sends only there."""
     try:
         known = socket.if_nameindex()[:MOST_INTERFACES]
     except OSError:
@@ -113,7 +113,7 @@ def _listen(
 def _ask(sender: object, to: tuple[str, int]) -> None:
     if isinstance(sender, socket.socket):
         for target in TARGETS:
-            # An interface that is down, or has no IPv4 address.
+            # The interface is down, or has no IPv4 address.
             with suppress(OSError):
                 sender.sendto(search_request(target, *to, SPREAD_S), to)
 
@@ -126,7 +126,7 @@ def _take(receiver: object, harvest: "_Harvest") -> None:
 
 
 class _Harvest:
-    """The answers to one search, and what they lead to. For one thread."""
+    """Collects the answers to one search, and what they lead to. For one thread."""
 
     def __init__(self, fetchers: ThreadPoolExecutor, ends_s: float) -> None:
         self._fetchers = fetchers
@@ -166,7 +166,7 @@ def _place(announcement: Announcement) -> tuple[bytes, str]:
 
 
 def _describe(location: Location, ends_s: float) -> Announcement | None:
-    """Fetches what a device says of itself; None if it is no GX, or does not say it in time."""
+    """Fetches a device's description; None if it is no GX, or is too slow."""
     try:
         response = _fetch(location, min(ends_s, time.monotonic() + FETCH_S))
         return announcement_in(response, location.address)
@@ -175,7 +175,7 @@ def _describe(location: Location, ends_s: float) -> Announcement | None:
 
 
 def _fetch(location: Location, ends_s: float) -> bytes:
-    """Reads until the other side is through, or MOST_RESPONSE_BYTES have come. Raises OSError."""
+    """Reads until the other side has finished, or MOST_RESPONSE_BYTES have come. Raises OSError."""
     response = b""
     to = (location.address, location.port)
     with socket.create_connection(to, _left_s(ends_s)) as connection:
@@ -191,7 +191,7 @@ def _fetch(location: Location, ends_s: float) -> bytes:
 
 
 def _left_s(ends_s: float) -> float:
-    """Returns how long there is yet. Raises TimeoutError at the end of it."""
+    """Returns how much time is left. Raises TimeoutError if none is."""
     left_s = ends_s - time.monotonic()
     if left_s <= 0.0:
         raise TimeoutError("no time left")

@@ -1,4 +1,4 @@
-"""stdin, stdout and stderr, whatever a shell, a supervisor or a terminal has made of them."""
+"""Makes stdin, stdout and stderr usable, whatever a shell or a supervisor has done to them."""
 
 import os
 import select
@@ -12,16 +12,16 @@ SAY_S: Final = 1.0
 
 
 def make_usable() -> None:
-    """Opens those that are closed, on nothing, and lets the others show what they cannot encode.
+    """Opens closed streams on /dev/null; makes the others escape what they cannot encode.
 
-    A descriptor left closed would be given to the next file opened, and what is printed would end
-    up in there.
+    If a descriptor stayed closed, the next file opened would get it, and printed text would go
+    into that file.
     """
     for descriptor in (0, 1, 2):
         try:
             os.fstat(descriptor)
         except OSError:
-            os.open(os.devnull, os.O_RDWR)  # The lowest that is free: this one.
+            os.open(os.devnull, os.O_RDWR)  # It gets the lowest free descriptor: this one.
     for descriptor, name in ((0, "stdin"), (1, "stdout"), (2, "stderr")):
         stream = getattr(sys, name)
         if stream is None:
@@ -44,7 +44,7 @@ def say(line: str) -> None:
 
 
 def give_up_output() -> None:
-    """Keeps the interpreter, as it ends, from flushing to where nothing can be written."""
+    """Keeps the interpreter from flushing at exit to where nothing can be written."""
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()

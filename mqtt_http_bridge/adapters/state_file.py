@@ -1,7 +1,7 @@
-"""The state file on disk: small, often replaced, and worth nothing after a power cut.
+"""Keeps the state file on disk. It is small, often replaced, and of no use after a power cut.
 
-So it is kept in memory if we may write there, otherwise beside the outbox, and is never flushed. It
-is renamed into place, so that nobody reads half of one.
+So it is in memory (/run) if we may write there, otherwise beside the outbox, and it is never
+flushed. It is renamed into place, so that nobody reads half a file.
 """
 
 import hashlib
@@ -13,11 +13,11 @@ from typing import Final
 
 RUN_DIRECTORY: Final = Path("/run/mqtt-http-bridge")
 MOST_BYTES: Final = 4_000_000
-"""More than that is no state file: a thousand GX devices take a tenth of it."""
+"""A larger file is no state file: with a thousand GX devices it takes a tenth of this."""
 
 
 class StateFile:
-    """The state file of the service that has one outbox. For one writer; anybody may read."""
+    """Reads and writes the state file of one outbox's service. One writer; anybody may read."""
 
     def __init__(
         self, outbox: Path, run_directory: Path = RUN_DIRECTORY, *, what: str = "state"
@@ -31,7 +31,7 @@ class StateFile:
         self._places = (run_directory / f"{name}{more}.json", outbox / f"{what}.json")
 
     def write(self, text: bytes) -> None:
-        """Replaces the file, in the first place that takes it. Raises OSError where none does."""
+        """Replaces the file, in the first place that accepts it. Raises OSError if none does."""
         first, second = self._places
         try:
             first.parent.mkdir(mode=0o700, exist_ok=True)
@@ -66,10 +66,10 @@ def _replace(path: Path, text: bytes) -> None:
 
 
 def _overwrite(path: Path, text: bytes, reason: OSError) -> None:
-    """Writes into the file that is there: a full disk has no room for another one beside it.
+    """Overwrites the existing file: a full disk has no room for another one beside it.
 
-    Who reads meanwhile may find half of each; that is no state, and the next look finds a whole.
-    Raises `reason` if there is none.
+    A reader may then find half of each; that is not valid, and the next look finds a whole one.
+    Raises `reason` if there is no file.
     """
     flags = os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC
     try:
@@ -81,7 +81,7 @@ def _overwrite(path: Path, text: bytes, reason: OSError) -> None:
 
 
 def _read(path: Path) -> bytes:
-    """Reads a file that others may have put there: a pipe or a device would hold us up."""
+    """Reads a file that others may have put there: a pipe or a device would make us wait."""
     flags = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
     with open(os.open(path, flags), "rb") as file:  # noqa: PTH123 - a descriptor
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
@@ -93,7 +93,7 @@ def _read(path: Path) -> bytes:
 
 
 def start_ticks() -> int:
-    """Returns the start of this process, in ticks of the kernel; 0 where nothing tells it."""
+    """Returns the start of this process in kernel ticks; 0 if it is not known."""
     try:
         fields = Path("/proc/self/stat").read_text(encoding="ascii").rpartition(")")[2].split()
         return int(fields[19])

@@ -1,6 +1,6 @@
-"""The system's log: the log of `run` once more, to /dev/log, under a name of ours.
+"""Copies the log of `run` to the system's log, /dev/log, under our own name.
 
-The thread that logs a line sends it as a datagram, without waiting: a system log that is full or
+The thread that logs a line sends it as a datagram, without waiting. A system log that is full or
 gone loses lines, and gets their number once it is back.
 """
 
@@ -11,12 +11,12 @@ SOCKET: Final = "/dev/log"
 NAME: Final = "mqtt-http-bridge"
 _DAEMON: Final = 3 << 3
 _SEVERITIES: Final = ((50, 2), (40, 3), (30, 4), (20, 6))
-"""Python's levels, highest first, and their syslog severities."""
+"""Python's levels, highest first, and the syslog severity of each."""
 _DEBUG: Final = 7
 
 
 class SystemLog:
-    """A connection to the system's log. Its caller sees to it that threads take turns."""
+    """Holds a connection to the system's log. The caller makes sure that threads take turns."""
 
     def __init__(self, path: str = SOCKET) -> None:
         """Connects to nothing yet."""
@@ -25,14 +25,14 @@ class SystemLog:
         self._lost = 0
 
     def send(self, level: int, line: str) -> None:
-        """Sends a line, or loses it. Never waits, and raises nothing."""
+        """Sends a line, or drops it. Never waits, and raises nothing."""
         if self._lost and self._is_sent(30, f"WARNING {self._lost} lines were lost here"):
             self._lost = 0
         if not self._is_sent(level, line):
             self._lost += 1
 
     def close(self) -> None:
-        """Gives the connection up."""
+        """Closes the connection."""
         if self._socket is not None:
             self._socket.close()
             self._socket = None
@@ -40,7 +40,7 @@ class SystemLog:
     def _is_sent(self, level: int, line: str) -> bool:
         severity = next((number for least, number in _SEVERITIES if level >= least), _DEBUG)
         data = f"<{_DAEMON | severity}>{NAME}: {line}".encode(errors="backslashreplace")
-        # Twice: a system log that was restarted has another socket of the same name.
+        # Twice, because a restarted system log has a new socket with the same name.
         for _ in range(2):
             try:
                 self._connected().send(data)

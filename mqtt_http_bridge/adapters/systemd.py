@@ -1,4 +1,4 @@
-"""Tells systemd how the service is, where systemd asked for it (`Type=notify`, `WatchdogSec=`)."""
+"""Reports to systemd how the service is, if systemd asks for it (`Type=notify`, `WatchdogSec=`)."""
 
 import os
 import socket
@@ -12,7 +12,7 @@ _VARIABLE: Final = "NOTIFY_SOCKET"
 
 
 def notify(state: str) -> None:
-    """Sends one datagram, if somebody waits for it. Never waits, and raises nothing."""
+    """Sends one datagram, if systemd listens. Never waits, and raises nothing."""
     address = os.environ.get(_VARIABLE, "")
     if not address.startswith(("/", "@")):
         return

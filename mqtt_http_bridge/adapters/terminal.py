@@ -1,4 +1,4 @@
-"""Asks a person at the terminal; what is secret is not shown while it is typed."""
+"""Asks a person at the terminal; secrets are not shown while they are typed."""
 
 import sys
 from collections.abc import Iterator
@@ -13,10 +13,10 @@ def has_person() -> bool:
 
 
 def ask(question: str, *, is_secret: bool = False) -> str:
-    """Returns the line that is typed, without its end. Raises LocalFault where no line comes."""
+    """Returns the line that is typed, without its end. Raises LocalFault if no line comes."""
     if not is_secret:
         return _answer_to(question)
-    # Turned off before the question, so that what is typed ahead is not shown either.
+    # Switch it off before the question, so that anything typed earlier is not shown either.
     with _unseen():
         try:
             return _answer_to(question)
@@ -34,7 +34,7 @@ def _answer_to(question: str) -> str:
 
 @contextmanager
 def _unseen() -> Iterator[None]:
-    """Within this the terminal does not show what is typed."""
+    """Switches the echo of the terminal off, and on again at the end."""
     import termios
 
     terminal = sys.stdin.fileno()

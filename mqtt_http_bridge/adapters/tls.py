@@ -1,4 +1,4 @@
-"""Decides which server is trusted: the one answer for `run`, `check`, `pin` and `pair`.
+"""Decides which server is trusted, in the same way for `run`, `check`, `pin` and `pair`.
 
 Authorities work as usual. A pinned certificate is compared by its public key: a server proves in
 the handshake that it has the private key. So the name in the certificate, its dates and its signer
@@ -20,21 +20,21 @@ _CERTIFICATE: Final = re.compile(
 
 
 class NotPinned(ssl.SSLCertVerificationError):
-    """The server's key is in none of the pinned certificates."""
+    """Raised if the server's key is in none of the pinned certificates."""
 
     verify_message = "another certificate than the pinned one"
 
 
 class NoCertificate(ValueError):
-    """A file holds no certificate in PEM."""
+    """Raised if a file holds no certificate in PEM format."""
 
 
 def verifying(ca_file: str | None) -> ssl.SSLContext:
-    """Trusts the system's authorities, or those in a file, on every Python alike.
+    """Trusts the system's authorities, or those in a file, in the same way on every Python.
 
-    The host's name has to be right. From Python 3.13 on the default refuses certificates that are
-    not to the letter of RFC 5280, and takes an authority that is none of its own, if it is in the
-    file. Raises OSError for a file that cannot be read or holds no certificate.
+    The host's name has to match. From Python 3.13 on, the default refuses certificates that do not
+    follow RFC 5280 to the letter, and accepts an intermediate authority if it is in the file.
+    Raises OSError for a file that cannot be read or holds no certificate.
     """
     context = ssl.create_default_context(cafile=ca_file)
     context.verify_flags &= ~ssl.VERIFY_X509_STRICT
@@ -43,9 +43,9 @@ def verifying(ca_file: str | None) -> ssl.SSLContext:
 
 
 def pinning(path: str | Path) -> ssl.SSLContext:
-    """Trusts whoever has the key of a certificate in the file at `path`, and nobody else.
+    """Trusts only a server that has the key of a certificate in the file at `path`.
 
-    A handshake with somebody else raises NotPinned. Raises NoCertificate.
+    A handshake with any other server raises NotPinned. Raises NoCertificate.
     """
     return _PinningContext(_keys_in(path))
 
@@ -56,7 +56,7 @@ def is_pinned(pem: str, path: str | Path) -> bool:
 
 
 def certificates_in(path: str | Path) -> list[bytes]:
-    """All certificates in a PEM file, whatever else is in there; none if it cannot be read."""
+    """Returns all certificates in a PEM file, whatever else is in it; none if it cannot be read."""
     try:
         text = read_bytes(Path(path)).decode(errors="replace")
         return [ssl.PEM_cert_to_DER_cert(found) for found in _CERTIFICATE.findall(text)]
@@ -84,7 +84,7 @@ class _PinnedSocket(ssl.SSLSocket):
             if self._key() not in context.keys:
                 raise NotPinned(1, NotPinned.verify_message)
         except OSError:
-            self.close()  # paho leaves it to the garbage collector.
+            self.close()  # paho leaves closing to the garbage collector.
             raise
 
     def _key(self) -> bytes:
@@ -95,7 +95,7 @@ class _PinnedSocket(ssl.SSLSocket):
 
 
 class _PinningContext(ssl.SSLContext):
-    """Verifies by itself, in the handshake; what it makes no use of is switched off."""
+    """Verifies the key itself, in the handshake; checks that it does not use are off."""
 
     sslsocket_class = _PinnedSocket
     keys: Sequence[bytes]
@@ -117,12 +117,12 @@ _BEFORE_KEY: Final = 5
 
 
 def public_key(der: bytes) -> bytes:
-    """The public key in a certificate, with its algorithm, as it stands there.
+    """Returns the public key in a certificate, with its algorithm, as raw bytes.
 
-    Raises ValueError if that is no certificate.
+    Raises ValueError if this is no certificate.
     """
     start, _ = _inside(der, 0)  # The certificate.
-    at, _ = _inside(der, start)  # What of it is signed.
+    at, _ = _inside(der, start)  # Its signed part.
     if der[at : at + 1] == bytes([_VERSION]):
         at = _end(der, at)
     for _ in range(_BEFORE_KEY):

@@ -22,10 +22,10 @@ from mqtt_http_bridge.core.views import (
 )
 
 MOST_SERIALS: Final = 256
-"""For one GX: far more chargers than any has. It limits what a GX with ever new serials can fill.
-"""
+"""The most serials to keep for one GX, in case a GX reports ever new serials."""
 MOST_GXS: Final = 2_000
-"""Twice as many as one process relays, as some may have left their measurements behind."""
+"""The most GX devices to keep: twice as many as one process relays, as some may have left
+measurements behind."""
 
 
 class BackendObserver:
@@ -40,11 +40,11 @@ class BackendObserver:
         self._last = BackendView()
         self._results: Counter[str] = Counter()
         self._gx: dict[str, GxDelivery] = {}
-        """The one whose entry was sent last comes last."""
+        """In the order of sending: the last one sent is at the end."""
 
     @property
     def latest(self) -> BackendView:
-        """Tells what has been seen up to now."""
+        """Returns what has been seen up to now."""
         with self._mutex:
             return replace(
                 self._last,
@@ -53,7 +53,7 @@ class BackendObserver:
             )
 
     def note(self, answer: Answer, verdict: Verdict) -> None:
-        """Takes in what came of one POST."""
+        """Notes the result of one POST."""
         is_answering = verdict.condition is BackendCondition.ANSWERING
         result = "stored" if verdict.is_done else "partly" if is_answering else "failed"
         with self._mutex:
@@ -66,7 +66,7 @@ class BackendObserver:
             )
 
     def note_entry(self, job: Job, exchange: Exchange, timestamp: str) -> None:
-        """Takes in what came of sending one entry, which was measured at `timestamp`."""
+        """Notes the result of sending one entry, which was measured at `timestamp`."""
         if not (exchange.sent or exchange.refused):
             return
         now = self._now()
@@ -80,7 +80,7 @@ class BackendObserver:
 def _with(
     known: GxDelivery, job: Job, exchange: Exchange, timestamp: str, now: Moment
 ) -> GxDelivery:
-    """Makes what is known of a GX once one more of its entries was sent."""
+    """Returns what is known of a GX after one more of its entries was sent."""
     results = {serial: _result(fate, exchange) for serial, fate in exchange.fates.items()}
     counted = Counter(known.reports)
     counted.update(results[serial] for serial in exchange.sent)
@@ -134,7 +134,7 @@ def _devices(
     results: Mapping[str, DeviceResult],
     now: Moment,
 ) -> Mapping[str, DeviceVerdict]:
-    """Makes the last verdict on each device, of those that were judged last."""
+    """Returns the last verdict on each device, limited to those judged last."""
     devices = dict(known)
     for serial in {*exchange.sent, *exchange.refused}:
         before = devices.pop(serial, None)

@@ -25,7 +25,7 @@ STOPPED: Final = "the service was stopped"
 
 
 class ChangeLog(logging.Handler):
-    """Takes in what changes. Any thread may call anything."""
+    """Collects changes. Any thread may call anything."""
 
     def __init__(
         self, now: Callable[[], Moment], redaction: Redaction, file: StateFile | None = None
@@ -41,7 +41,7 @@ class ChangeLog(logging.Handler):
         self._is_saved = True
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Takes in a line that names its subject, and any line that calls for action."""
+        """Adds a line that names its subject, and any line that calls for action."""
         line = getattr(record, "line", None)
         if isinstance(line, Log):
             self.take(line)
@@ -49,7 +49,7 @@ class ChangeLog(logging.Handler):
             self._add(record.getMessage(), Tone.WARNING, str(record.msg))
 
     def take(self, line: Log) -> None:
-        """Takes in a line, unless it is a regular one."""
+        """Adds a line, unless it is a regular one."""
         tone = Tone.GOOD if line.is_end else Tone.INFO
         if line.level != "INFO":
             tone = Tone.WARNING
@@ -57,7 +57,7 @@ class ChangeLog(logging.Handler):
             self._add(line.text, tone, line.kind)
 
     def note(self, text: str, kind: str = "") -> None:
-        """Takes in a change that is not logged."""
+        """Adds a change that is not logged."""
         self._add(text, Tone.INFO, kind)
 
     def _add(self, text: str, tone: Tone, kind: str) -> None:
@@ -74,7 +74,7 @@ class ChangeLog(logging.Handler):
 
     @contextmanager
     def listening(self, version: str) -> Iterator[None]:
-        """Within this, it receives our log lines, and the start and the end."""
+        """Receives our log lines, and the start and the end, while this is open."""
         ours = logging.getLogger(OURS)
         self.note(f"{STARTED}, version {version}", STARTED)
         ours.addHandler(self)

@@ -34,7 +34,7 @@ MARKS: Final = {
     Mark.UNKNOWN: ("  ? ", "2"),
 }
 LIMIT_S: Final = 120.0
-"""Seconds that all of it may take, not counting the wait for the service's next measurement."""
+"""The most seconds for all of it, not counting the wait for the service's next measurement."""
 
 
 def check(
@@ -58,10 +58,10 @@ def check(
 
 
 def within(limit_s: float, walked: Iterator[Finding]) -> Iterator[Finding]:
-    """Gives what is found while there is time, and says so when the time is up.
+    """Yields what is found while there is time, and says so when the time is up.
 
-    Each look has a limit of its own, but the system's own, such as that for a name, may be long. So
-    the looking is done in a thread that nobody waits for.
+    Each check has its own limit, but limits of the system, such as for a name look-up, may be long.
+    So the checks run in a thread that nobody waits for.
     """
     items: queue.SimpleQueue[Finding | Exception | None] = queue.SimpleQueue()
     looking = threading.Thread(target=_look, args=[walked, items], name="check", daemon=True)
@@ -109,7 +109,7 @@ def _print(finding: Finding, out: TextIO, *, has_colour: bool) -> None:
 def walk(
     path: Path, environment: Mapping[str, str], posting: Posting = Posting.MADE_UP
 ) -> Iterator[Finding]:
-    """Everything there is to find, in order; a fault does not end it."""
+    """Yields everything there is to find, in order; a fault does not end it."""
     settings, finding = _load(path, environment)
     yield finding
     if settings is None:

@@ -47,7 +47,7 @@ from mqtt_http_bridge.core.status.state_file import State
 from mqtt_http_bridge.core.views import DeviceResult
 
 LONGEST_ANSWER_S: Final = 30.0
-"""The longest time for an answer here, whatever `backend.timeout` says."""
+"""The longest time to wait for an answer here, whatever `backend.timeout` says."""
 CLOCK_FIX: Final = "set the clock of this machine: is NTP on?"
 
 
@@ -56,7 +56,7 @@ class Posting(Enum):
 
     NONE = auto()
     MADE_UP = auto()
-    """A report that no backend stores, where no service runs."""
+    """A report that no backend stores, if no service is running."""
     REAL = auto()
     """Measurements."""
 
@@ -70,12 +70,12 @@ class _Posted:
 
 
 class BackendCheck:
-    """Looks at the backend of one config. For one thread, and one time."""
+    """Checks the backend of one config. For one thread, once."""
 
     def __init__(
         self, settings: Settings, backend: BackendSettings, heard: Heard, posting: Posting
     ) -> None:
-        """Asks nobody yet. Raises ConfigError for a key file that has no key."""
+        """Does not ask anybody yet. Raises ConfigError for a key file without a key."""
         self._settings = settings
         self._backend = backend
         self._heard = heard
@@ -94,7 +94,7 @@ class BackendCheck:
         """The serials that the service should have posted but has not."""
 
     def findings(self) -> Iterator[Finding]:
-        """Everything there is to find, in order."""
+        """Yields everything there is to find, in order."""
         proxy = self._poster.proxy
         yield from self._names(proxy)
         began = SystemClock().now()
@@ -187,7 +187,7 @@ class BackendCheck:
         yield backend_findings.stored_by_service(state, now)
 
     def _awaited(self) -> set[str]:
-        """The serials expected in the service's next measurement."""
+        """Returns the serials expected in the service's next measurement."""
         found = {c.serial for _, c in self._chargers if c.report is not None and c.serial}
         left_out = (s for s, refusal in self._refusals.items() if refusal.scope is Scope.POISON)
         return found - set(left_out)
@@ -206,7 +206,7 @@ class BackendCheck:
         }
 
     def _post_made_up(self) -> Finding:
-        """Posts with each key, until one time there is no answer."""
+        """Posts with each key, until one gets no answer."""
         now = SystemClock().now().utc
         portal_id = next(iter(self._heard.gxs), NO_PORTAL)
         body = DIALECT.body(Measurement(now, portal_id, (made_up(int(now.timestamp())),)))
@@ -268,7 +268,7 @@ class BackendCheck:
             )
 
     def _key_names(self) -> list[str]:
-        """The names of the keys that are used, that of the config first."""
+        """Returns the names of the keys that are used, that of the config first."""
         portal_ids = self._settings.mqtt.portal_ids
         own = self._backend.api_key_files
         names = list(dict.fromkeys(own.values()))
@@ -311,7 +311,7 @@ def look_at_backend(settings: Settings, heard: Heard, posting: Posting) -> Itera
 
 
 def name(step: str, host: str, fix: str) -> Finding:
-    """Tells what a name stands for."""
+    """Says what a name stands for."""
     try:
         return ok(step, f"{host} is {', '.join(network.addresses(host))}")
     except (OSError, UnicodeError) as error:

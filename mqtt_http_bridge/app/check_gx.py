@@ -1,6 +1,6 @@
-"""The part of `check` that looks at the GX: the connection to it, and what it says.
+"""Checks the GX for `check`: the connection to it, and what it says.
 
-Of several addresses each is looked at. It is not a fault if one is down while another is up: any
+Of several addresses, each is checked. It is not a fault if one is down while another is up: any
 node of a cluster will do.
 """
 
@@ -22,7 +22,7 @@ from mqtt_http_bridge.core.words import MENU_TIME
 
 
 def look_at_gx(settings: Settings) -> Generator[Finding, None, Heard]:
-    """Gives a finding for each thing looked at; returns what was heard, if anything was."""
+    """Yields a finding for each thing checked; returns what was heard, if anything was."""
     mqtt = settings.mqtt
     is_alone = len(mqtt.hosts) == 1
     ways: dict[str, list[Finding]] = {}
@@ -30,7 +30,7 @@ def look_at_gx(settings: Settings) -> Generator[Finding, None, Heard]:
         ways[host] = []
         for finding in _way(one):
             ways[host].append(finding)
-            if is_alone:  # Nothing can change any more how it is taken.
+            if is_alone:  # Nothing that comes later can change the result.
                 yield finding
     good = [host for host, found in ways.items() if all(f.mark is Mark.OK for f in found)]
     if not is_alone:
@@ -104,7 +104,7 @@ def tls_finding(mqtt: MqttSettings) -> Finding:
 
 
 def _own_connection(outbox: OutboxSettings, heard: Heard) -> Iterator[Finding]:
-    """Tells what the service says of its own connection, which a second one cannot see."""
+    """Returns what the service says about its own connection, which a second one cannot see."""
     found = service_state(outbox)
     if found.state is not None and found.is_running and heard.is_connected:
         for problem in found.state.problems:
@@ -145,7 +145,7 @@ def _gx_heard(
     settings: Settings, portal_id: str, gx: GxHeard, heard: Heard, *, is_one_of_several: bool
 ) -> Iterator[Finding]:
     if not gx.is_answered and portal_id not in heard.seen:
-        # That it is asleep, or off, nobody can say of a GX that may be none.
+        # Nobody can say of something that may not be a GX that it is asleep or off.
         yield unknown("keepalive", "the portal id comes first")
         return
     yield keepalive(settings.mqtt, portal_id, gx, is_one_of_several=is_one_of_several)

@@ -29,7 +29,7 @@ LOOK_EVERY_S: Final = 0.25
 
 
 def longest_wait_s(settings: Settings) -> float:
-    """Tells how long the next measurement of a service may be waited for.
+    """Returns how long the next measurement of a service may be waited for.
 
     It comes within an interval, and is written down within another one.
     """
@@ -45,7 +45,7 @@ def relayed(heard: Heard, settings: Settings) -> Iterator[tuple[str, ChargerView
 
 
 def measurements(heard: Heard, settings: Settings) -> Iterator[tuple[str, Measurement]]:
-    """Makes what the service would post from what was heard of each GX, with its portal id."""
+    """Returns what the service would post from what was heard of each GX, with its portal id."""
     if heard.ended is None:
         return
     names = settings.device.cerbo_serial
@@ -89,9 +89,9 @@ def parked_refusals(outbox: OutboxSettings) -> dict[str, Refusal]:
 
 
 def await_verdicts(settings: Settings, serials: Collection[str], since: float) -> State | None:
-    """Waits until the service has written down what came of each of `serials` after `since`.
+    """Waits until the service has written the results for `serials` since `since`.
 
-    Returns what it has written by then, or when the time is up, or it has ended.
+    Returns what it has written by then, or when the time is up, or the service has ended.
     """
     longest_s = longest_wait_s(settings)
     ends_s = time.monotonic() + longest_s

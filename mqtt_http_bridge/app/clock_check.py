@@ -40,9 +40,9 @@ class ClockCheck:
         self._policy = ClockTrust()
 
     def ask(self, backend: TellsTime, unheard: Callable[[Answer], None]) -> float | None:
-        """Asks once; returns after how long to ask again, or None if the clock is trusted.
+        """Asks once; returns the seconds until the next try, or None if the clock is trusted.
 
-        `unheard` is told of a backend that cannot be asked: nothing could be sent to it either.
+        `unheard` is called if the backend cannot be asked: nothing could be sent to it either.
         """
         if not self._policy.is_trusted:
             self._ask(backend, unheard)
@@ -68,10 +68,10 @@ class ClockCheck:
 def trusting(
     inbox: Inbox, now: Callable[[], Moment], storing: Storing, outbox: Outbox
 ) -> Callable[[], bool]:
-    """Makes what has the clock trusted, by the main thread, and the outbox know of it.
+    """Returns a function that makes the main thread and the outbox trust the clock.
 
-    The step that made the clock right may have been read a moment ago: the main thread hears of
-    it first, by a Tick, and only then trusts the clock. What it stores before that is put right.
+    The step that corrected the clock may have been read a moment ago. The main thread hears of it
+    first, by a Tick, and only then trusts the clock, so that what it stored before is corrected.
     """
 
     def trust() -> bool:

@@ -1,4 +1,4 @@
-"""The verb `config test`: finds what is wrong with a config beyond its form, before `run` does."""
+"""Implements `config test`: finds what is wrong with a config, beyond its syntax, before `run`."""
 
 import os
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Logs how delivery goes: each change once, and its end."""
+"""Logs how delivery is going: each change once, and its end."""
 
 import logging
 from collections.abc import Iterable, Mapping
@@ -13,10 +13,10 @@ log = logging.getLogger(__name__)
 
 _BACKEND: Final = "backend"
 KEYS_REFUSED: Final = "GX devices whose key is refused"
-KEYS_TAKEN: Final = "GX devices whose key is taken again"
+KEYS_TAKEN: Final = "GX devices whose key is accepted again"
 PARKED: Final = "chargers are parked until fixed: see `outbox status`"
-FREED: Final = "chargers are taken again: sending what was parked"
-AGAIN: Final = "the backend takes measurements again"
+FREED: Final = "chargers are stored again: sending what was parked"
+AGAIN: Final = "the backend stores measurements again"
 
 
 class DeliveryLog:
@@ -26,17 +26,17 @@ class DeliveryLog:
         self._troubles: set[str] = set()
         """The kinds of trouble that were logged since something was last stored."""
         self._keys_refused: set[str] = set()
-        """The GX devices whose key was refused, and told of."""
+        """The GX devices whose refused key has been logged."""
         self._has_stored = False
         self._refused: dict[tuple[str, str], Refusal] = {}
         """By GX and device."""
 
     def remember(self, portal_id: str, serial: str, refusal: Refusal) -> None:
-        """Takes in what the previous process logged."""
+        """Notes what the previous process logged."""
         self._refused[portal_id, serial] = refusal
 
     def note(self, portal_id: str, exchange: Exchange) -> None:
-        """Tells what came of an exchange of what a GX has measured."""
+        """Logs the result of an exchange for one GX, if it is news."""
         if exchange.last is None:
             return
         if exchange.stored:
@@ -55,7 +55,7 @@ class DeliveryLog:
         self._warn(kind, verdict)
 
     def _note_key_refused(self, portal_id: str, verdict: Verdict) -> None:
-        """Logs it for the GX: others may have a key that works."""
+        """Logs it for this GX only: others may have a key that works."""
         if portal_id not in self._keys_refused:
             self._keys_refused.add(portal_id)
             text = f"not delivered, kept in the outbox: {verdict.reason}, for the GX {portal_id}"
@@ -69,7 +69,7 @@ class DeliveryLog:
             about = f"key of {portal_id}"
             self._write(Log.info(text, about=about, is_end=True, crowd=KEYS_TAKEN))
         if self._troubles or not self._has_stored:
-            text = AGAIN if self._troubles else "the backend takes measurements"
+            text = AGAIN if self._troubles else "the backend stores measurements"
             self._write(Log.info(text, about=_BACKEND, is_end=True))
         self._troubles.clear()
         self._has_stored = True
@@ -104,7 +104,7 @@ class DeliveryLog:
         """Logs devices that are stored again."""
         for serial in serials:
             if self._refused.pop((portal_id, serial), None) is not None:
-                text = f"the backend takes readings of {serial} again: sending what was parked"
+                text = f"the backend stores readings of {serial} again: sending what was parked"
                 about = f"{serial} of {portal_id}"
                 self._write(Log.info(text, about=about, is_end=True, crowd=FREED))
 

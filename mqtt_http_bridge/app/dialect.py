@@ -1,4 +1,4 @@
-"""Chooses the backend whose API is spoken: the one place that names it."""
+"""Chooses the backend whose API is used: the only place that names it."""
 
 from typing import Final
 

@@ -23,11 +23,11 @@ from mqtt_http_bridge.core.errors import MalformedMeasurement
 from mqtt_http_bridge.core.settings import Secret
 
 LONGEST_WAIT_S: Final = 10.0
-"""Waits stand still while the machine sleeps, and what is due does not."""
+"""Waits stop while the machine sleeps, but deadlines do not."""
 LOOK_EVERY_S: Final = 60.0
 """The time between two checks of all GX devices, and of the files of refused keys."""
 AT_REST_S: Final = 0.5
-"""A wait that is longer is for another try; a shorter one only keeps the pace."""
+"""A longer wait is for a retry; a shorter one only keeps the rate."""
 NO_SERIAL: Final = "unreadable"
 """Stands for the device of an entry in which no serial was found."""
 
@@ -52,7 +52,7 @@ class Keys(Protocol):
         """Names the key of a GX."""
 
     def key(self, portal_id: str) -> Secret:
-        """Gives the key of a GX."""
+        """Returns the key of a GX."""
 
     def read_again(self, name: str) -> bool:
         """Reads a key again; returns whether it has changed."""
@@ -95,9 +95,9 @@ class Dispatcher:
         self._plan = Plan(outbox, max_rate_per_s=max_rate_per_s, draw=draw, key_of=keys.name_of)
         self._told = DeliveryLog()
         self._news: deque[str] = deque()
-        """Portal ids that something is stored of: what an append adds needs no lock."""
+        """Portal ids with new entries; appending needs no lock."""
         self._expected: set[str] = set()
-        """Those of which the outbox has not shown anything new yet."""
+        """Those of which the outbox has shown no new entry yet."""
         self._seen = -1
         self._retries = outbox.retry_requests
         self._look_due_s = self._keys_due_s = -float("inf")
@@ -110,18 +110,18 @@ class Dispatcher:
                 self._told.remember(portal.portal_id, parked.serial, refusal)
 
     def expect(self, portal_id: str) -> None:
-        """Takes in that something from this GX is about to be in the outbox. Never waits."""
+        """Notes that something from this GX is about to be in the outbox. Never waits."""
         self._news.append(portal_id)
 
     def note_unheard(self, answer: Answer) -> None:
-        """Takes in that the backend could not even be asked for its time."""
+        """Notes that the backend could not even be asked for its time."""
         verdict = self._dialect.judge(answer, ())
         with self._mutex:
             self._told.note_unheard(verdict)
             self._on_verdict(answer, verdict)
 
     def abandon(self) -> None:
-        """Takes in that the outbox is about to be closed: what comes now comes too late."""
+        """Notes that the outbox is about to be closed: results that come now are too late."""
         with self._mutex:
             self._is_abandoned = True
 
@@ -153,12 +153,12 @@ class Dispatcher:
         self.wake()
 
     def wanted_connections(self, most: int) -> int:
-        """Tells how many threads there is work for."""
+        """Returns how many threads there is work for."""
         with self._mutex:
             return max(1, min(most, self._plan.gx_count))
 
     def use_connections(self, count: int) -> None:
-        """Takes in how many threads there are."""
+        """Notes how many threads there are."""
         with self._mutex:
             self._plan.connections = count
 
@@ -193,7 +193,7 @@ class Dispatcher:
     def send(
         self, job: Job, poster: Poster, before_post: Callable[[], None] = lambda: None
     ) -> None:
-        """Sends an entry, in as many POSTs as it takes, and has the outbox know what came of it."""
+        """Sends an entry in as many POSTs as it takes, and passes the result to the outbox."""
         entry = self._outbox.take(job.portal_id, job.number)
         serials = self._serials_of(entry) if entry is not None else None
         refused: dict[str, Refusal] = {}
@@ -287,7 +287,7 @@ class Dispatcher:
     # --- keys --------------------------------------------------------------------------------
 
     def _read_held_keys(self) -> None:
-        """Looks whether one of the keys that were refused has been changed."""
+        """Checks whether a refused key has been changed."""
         if self._now_s() >= self._keys_due_s:
             self._keys_due_s = self._now_s() + LOOK_EVERY_S
             with self._mutex:

@@ -1,4 +1,4 @@
-"""The verb `outbox drain`: sends what is owed, and ends; nothing is measured."""
+"""The verb `outbox drain`: sends what is owed and ends, without measuring."""
 
 import time
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Finds the GX devices of this network: by SSDP, and by name where none answers."""
+"""Finds the GX devices of this network: by SSDP, or by name if none answers."""
 
 import queue
 import threading
@@ -9,13 +9,13 @@ from mqtt_http_bridge.adapters import machine, network, ssdp
 from mqtt_http_bridge.core.venus.announcement import Found
 
 NAME_S: Final = 2.0
-"""The time that a name server may take beyond the search."""
+"""The seconds that a name server may take after the search."""
 
 
 def find_gx() -> Found:
     """Searches for ssdp.SEARCH_S; the name is looked up meanwhile."""
     names = queue.SimpleQueue[str]()
-    # Nobody waits for the thread: how long a name takes is up to the system.
+    # Nobody waits for this thread: the system decides how long a name look-up takes.
     threading.Thread(target=_look_up, args=[names], name="name", daemon=True).start()
     found = ssdp.search()
     if found.announcements:

@@ -12,7 +12,7 @@ PASSWORD_VARIABLE: Final = "MQTT_HTTP_BRIDGE_MQTT_PASSWORD"  # noqa: S105 - the 
 
 
 def password_from(file: Path | None, environment: Mapping[str, str]) -> Secret | None:
-    """The GX's password: from the environment, or from the first line of a file; else None."""
+    """Returns the GX's password from the environment or the first line of a file; else None."""
     if from_environment := environment.get(PASSWORD_VARIABLE):
         return Secret(from_environment)
     if file is None:

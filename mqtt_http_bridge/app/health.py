@@ -16,7 +16,7 @@ from mqtt_http_bridge.core.words import visible
 def is_alive(outbox: OutboxSettings) -> bool:
     """Tells whether the service makes progress; prints it if it does not.
 
-    The service writes its state every interval, and ends itself when a thread stands still.
+    The service writes its state at every interval, and ends itself if a thread hangs.
     """
     found = service_state(outbox)
     if not found.is_running:

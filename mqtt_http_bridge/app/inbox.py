@@ -15,7 +15,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """Somebody asked for the end."""
+    """Asks the main loop to end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +27,7 @@ class ThreadDied:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """Asks the main thread to do something once it has dealt with all that came before."""
+    """Asks the main thread to run something once it has handled everything before it."""
 
     do: Callable[[], None]
 
@@ -36,23 +36,23 @@ Item = Event | Stop | ThreadDied | Call
 
 
 MOST_BYTES: Final = 25_165_824
-"""The most bytes of waiting messages, roughly: the rest is dropped, and the relay is told."""
+"""The most bytes of waiting messages, roughly: more are dropped, and the relay is told."""
 FLOOD_BYTES: Final = 1_048_576
 """Seconds of work for a small machine."""
 MESSAGE_BYTES: Final = 150
-"""Bytes that a message takes beside its payload."""
+"""Bytes that a message takes besides its payload."""
 
 
 class Inbox:
-    """Any thread may put; one thread gets.
+    """Queues items; any thread may put, one thread gets.
 
-    Messages come from one thread. When more wait than MOST_BYTES, they are dropped until the relay
-    has made a new connection: what they said is not known.
+    Messages come from one thread. If more than MOST_BYTES wait, they are dropped until the relay
+    has made a new connection: what was in them is not known.
     """
 
     def __init__(self, most_bytes: int = MOST_BYTES) -> None:
         self._most_bytes = most_bytes
-        # Each is written by one thread alone, so no lock is needed.
+        # Each is written by one thread only, so no lock is needed.
         self._bytes_put = self._bytes_got = 0
         self._dropped = 0
         self._stop: Stop | None = None
@@ -70,7 +70,7 @@ class Inbox:
             self._stop = item
         self._items.put(item)
         if isinstance(item, Disconnected) and self._dropped:
-            # The first was told at once.
+            # The first one was reported at once.
             self._items.put(Dropped(item.moment, messages=self._dropped - 1))
             self._dropped = 0
 
@@ -109,7 +109,7 @@ def _size(message: Message) -> int:
 
 @contextmanager
 def watch_threads(inbox: Inbox) -> Iterator[None]:
-    """Within this, threads that die put ThreadDied into the inbox."""
+    """Puts ThreadDied into the inbox for threads that die meanwhile."""
 
     def report(arguments: threading.ExceptHookArgs) -> None:
         name = arguments.thread.name if arguments.thread else "without a name"

@@ -41,50 +41,51 @@ from mqtt_http_bridge.core.views import ChargerView
 LOGIN_S: Final = 20.0
 """A GX takes up to 6 s to refuse a login."""
 OLD_GX_S: Final = 4.0
-"""Seconds that a GX may take to answer at all, until it is asked as Venus OS before 3.20 is."""
+"""Seconds that a GX may take to answer before it is asked as Venus OS before 3.20 needs."""
 ANSWER_S: Final = 8.0
-"""Seconds that a GX may take to tell its portal id and say everything: it takes a tenth of a
-second, and a heartbeat every three."""
+"""Seconds that a GX may take to tell its portal id and all values; it needs a tenth of a second,
+and three for a heartbeat."""
 STOP_S: Final = 1.0
 
 
 @dataclass(slots=True)
 class GxHeard:
-    """The words of one GX."""
+    """Holds what one GX said."""
 
     on_bus: Chargers
     is_answered: bool = False
     is_asked_plainly: bool = False
-    """It had not answered to a keepalive with options, and was sent an empty one."""
+    """True if it did not answer a keepalive with options, and was sent an empty one."""
     is_old: bool = False
-    """It answers to empty keepalives alone, and has no heartbeat: Venus OS before 3.20."""
+    """True if it answers only empty keepalives, and has no heartbeat: Venus OS before 3.20."""
     is_completed: bool = False
     is_retained: bool = False
-    """The broker holds what a charger of it once said: it is no GX's own, but a mirror."""
+    """True if the broker retains what one of its chargers said: this is a mirror, not a GX's own
+    broker."""
     ahead_s: float | None = None
-    """Seconds by which its clock is ahead of ours, by its heartbeat."""
+    """Its clock minus ours, in seconds, by its heartbeat."""
     chargers: tuple[ChargerView, ...] = ()
 
 
 @dataclass(slots=True)
 class Heard:
-    """The words of all GX devices behind one broker."""
+    """Holds what all GX devices behind one broker said."""
 
     is_connected: bool = False
     failure: BrokerFailure | None = None
     """The reason why there was no connection; None if there was one."""
     seen: list[str] = field(default_factory=list)
-    """The portal ids that the broker told, in order."""
+    """The portal ids that the broker announced, in order."""
     gxs: dict[str, GxHeard] = field(default_factory=dict)
     refused_topics: list[str] = field(default_factory=list)
     """Topic filters to which the broker will not let us subscribe."""
     unused_settings: list[str] = field(default_factory=list)
     """Settings in `device.serials` and `device.ignore` that fit no charger."""
     prefixes: dict[str, str] = field(default_factory=dict)
-    """Prefixes below which the broker tells of a GX, with its portal id; looked for if nothing was
-    heard."""
+    """Prefixes below which the broker announces a GX, with its portal id; searched for only if
+    nothing was heard."""
     ended: Moment | None = None
-    """The end of the listening: the moment of what is known about the chargers."""
+    """The end of listening: the moment for which the chargers are known."""
 
 
 def listen(mqtt: MqttSettings, device: DeviceSettings) -> Heard:
@@ -95,7 +96,7 @@ def listen(mqtt: MqttSettings, device: DeviceSettings) -> Heard:
     clock, events = SystemClock(), queue.SimpleQueue[Event]()
     broker = Broker(
         mqtt,
-        # Not that of the installation: its service may be connected at the same time.
+        # Not the installation's id: its service may be connected at the same time.
         client_id=f"mqtt-http-bridge-check-{secrets.token_hex(4)}",
         subscriptions=[(topics.DISCOVERY_TOPIC,)],
         wants=topics.is_interesting,
@@ -111,7 +112,7 @@ def listen(mqtt: MqttSettings, device: DeviceSettings) -> Heard:
         broker.stop(STOP_S)
     if session.heard.is_connected and not session.is_any_told:
         session.heard.prefixes = find_prefixes(mqtt)
-    # What has not been said by now will not come any more.
+    # What has not come by now will not come any more.
     session.heard.ended = now = clock.now()
     now = now.at(now.monotonic_s + SETTLING_S)
     for gx in session.heard.gxs.values():
@@ -135,7 +136,7 @@ class _Session:
 
     @property
     def is_any_told(self) -> bool:
-        """Tells whether the broker told of a GX, or one answered."""
+        """Tells whether the broker announced a GX, or one answered."""
         return bool(self.heard.seen) or any(gx.is_answered for gx in self.heard.gxs.values())
 
     @property
@@ -179,7 +180,7 @@ class _Session:
     def _is_done(self) -> bool:
         gxs = self.heard.gxs
         is_all_said = all(gx.is_completed and gx.ahead_s is not None for gx in gxs.values())
-        # Of the others of a fleet nothing is asked, so nothing ends the wait but time.
+        # The other GX devices of a fleet are not asked, so only time ends the wait.
         return bool(gxs) and is_all_said and set(gxs) <= set(self.heard.seen)
 
     def _connect(self) -> None:
@@ -193,9 +194,9 @@ class _Session:
         self._broker.publish(topics.keepalive_topic(portal_id), full_keepalive(self._echo))
 
     def _ask_again(self) -> None:
-        """Asks every GX that has not answered again, as Venus OS before 3.20 understands it.
+        """Asks again every GX that has not answered, as Venus OS before 3.20 needs it.
 
-        One that speaks may have had too many requests at once, which it leaves without an answer.
+        One that publishes may have had too many requests at once, and leaves some unanswered.
         """
         for portal_id, gx in self.heard.gxs.items():
             if not gx.is_completed:
@@ -218,7 +219,7 @@ class _Session:
         gx = self.heard.gxs.get(reading.portal_id)
         if gx is not None and message.retain and isinstance(reading, ChargerReading):
             gx.is_retained = True
-        # Whoever is told of has not spoken: any client can tell the broker of a GX.
+        # An announced GX has not spoken: any client can announce one.
         if gx is None or message.retain or isinstance(reading, PortalSeen):
             return
         gx.is_old = gx.is_old or (gx.is_asked_plainly and not gx.is_answered)

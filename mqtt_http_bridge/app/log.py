@@ -1,7 +1,7 @@
-"""The log of a verb: sends the lines of our own loggers to a stream and the system's log.
+"""Sends the log lines of our own loggers to a stream and to the system's log.
 
-Only ours: libraries log a traceback for every failed request, and quote what a server sent, which
-may repeat a key.
+Libraries are left out: they log a traceback for every failed request, and quote what a server sent,
+which may repeat a key.
 """
 
 import logging
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 
 OURS: Final = "mqtt_http_bridge"
 LOCK_S: Final = 1.0
-"""Seconds to wait while another thread writes a line; the calling watchdog must not block."""
+"""Seconds to wait while another thread writes a line; the watchdog also logs, and must not hang."""
 END_S: Final = 0.5
-"""Seconds that the end waits for what is still to be written: the service has 5 s for all of it."""
+"""Seconds that the end waits for lines that are not written yet: the service has 5 s in all."""
 
 log = logging.getLogger(__name__)
 
@@ -34,11 +34,11 @@ log = logging.getLogger(__name__)
 def log_to(
     stream: TextIO, level: str, redaction: Redaction, *, syslog: str | None = None
 ) -> Iterator[None]:
-    """Within this our log goes to `stream`, and to the socket `syslog`, if one is named."""
+    """Sends our log to `stream`, and to the socket `syslog` if one is named, while this is open."""
     handler = _Handler(stream, redaction)
     ours = logging.getLogger(OURS)
     nobody = logging.NullHandler()
-    logging.getLogger().addHandler(nobody)  # Or Python would print what libraries warn of.
+    logging.getLogger().addHandler(nobody)  # Or Python would print warnings of libraries.
     ours.addHandler(handler)
     ours.setLevel(level)
     try:
@@ -59,14 +59,14 @@ def tell_what_is_due() -> None:
 
 
 def finish() -> None:
-    """Writes what there is to write, within END_S: the process is about to end at once."""
+    """Writes what is left within END_S: the process is about to end."""
     for handler in list(logging.getLogger(OURS).handlers):
         handler.close()
 
 
 def _add_system_log(handler: "_Handler", path: str) -> None:
-    """Makes the log go there, too; without a system log it says so once, and waits for one."""
-    from mqtt_http_bridge.adapters.syslog import SystemLog  # Few want one.
+    """Adds the system's log; if there is none, says so once and waits for one."""
+    from mqtt_http_bridge.adapters.syslog import SystemLog  # Rarely needed.
 
     if not Path(path).exists():
         log.warning(
@@ -78,7 +78,7 @@ def _add_system_log(handler: "_Handler", path: str) -> None:
 
 
 class _Handler(logging.Handler):
-    """Hands lines on; `logging` has the threads take turns. Nothing in here waits."""
+    """Passes lines on; `logging` makes the threads take turns. It never waits."""
 
     def __init__(
         self, stream: TextIO, redaction: Redaction, now_s: Callable[[], float] = time.monotonic
@@ -100,7 +100,7 @@ class _Handler(logging.Handler):
             self._write(_record(line))
 
     def tell_what_is_due(self) -> None:
-        """Tells what was left out and goes on, and at the end of a day how much was."""
+        """Writes the counts of lines left out that are due now, or at the end of a day."""
         lock = self.lock
         if lock is None or not lock.acquire(timeout=LOCK_S):
             return
@@ -135,7 +135,7 @@ class _Handler(logging.Handler):
 
 
 def _line(record: logging.LogRecord) -> Log:
-    """Reads what a record says; where nobody has said what kind it is of, its format tells."""
+    """Reads a record; if nobody has set its kind, its format string is the kind."""
     known = getattr(record, "line", None)
     if isinstance(known, Log):
         return replace(known, text=_texts(record)[0])
@@ -156,7 +156,7 @@ def _record(line: Log) -> logging.LogRecord:
 
 
 def _texts(record: logging.LogRecord) -> tuple[str, str]:
-    """The message of a record, and its traceback, if it has one."""
+    """Returns the message of a record, and its traceback if it has one."""
     try:
         message = record.getMessage()
     except (TypeError, ValueError, KeyError):

@@ -1,7 +1,7 @@
-"""The main loop: events from the inbox into the relay, its commands out to the world.
+"""Runs the main loop: passes events from the inbox to the relay, and carries out its commands.
 
-The broker's thread, that of signals and dying threads put into the inbox; the thread that runs the
-loop alone owns the relay.
+The broker's thread, signals and dying threads put items into the inbox. Only the thread that runs
+the loop owns the relay.
 """
 
 import logging
@@ -41,17 +41,17 @@ ENDING: Final = (signal.SIGTERM, signal.SIGINT)
 
 
 class ThreadFailed(BridgeError):
-    """A thread has died: the supervisor has to restart the process."""
+    """A thread has died; the supervisor has to restart the process."""
 
 
 class Observer(Protocol):
-    """Watches the relay at work, and may have something to log."""
+    """Watches the relay at work; may return lines to log."""
 
     def next_deadline_s(self) -> float:
         """Returns when to call `see` even if nothing has happened; infinity for never."""
 
     def see(self, event: Event, commands: Sequence[Command]) -> Sequence[Command]:
-        """Is shown the result of an event; the commands that it returns are carried out too."""
+        """Sees the result of an event; the commands that it returns are carried out too."""
 
 
 def run_loop(
@@ -68,11 +68,11 @@ def run_loop(
 ) -> None:
     """Runs until Stop; `tap` sees each event as the relay will, before the relay does.
 
-    What came before `earliest_s` counts as having come then: nothing could be done about it.
-    `observer` is shown each event after the relay. `read_by` is told when one of the two
-    acts next, so that what is held up comes in before that.
-    `turn` is called every LONGEST_WAIT_S at least, or something in here stands still.
-    Raises ThreadFailed when a thread has died.
+    Events from before `earliest_s` count as having come then: nothing could be done about them.
+    `observer` sees each event after the relay. `read_by` is called with the time at which one of
+    the two acts next, so that waiting messages are read before that. `turn` is called at least
+    every LONGEST_WAIT_S, unless something in here hangs. Raises ThreadFailed when a thread has
+    died.
     """
     latest_s = earliest_s
     while True:
@@ -80,7 +80,7 @@ def run_loop(
         if isinstance(item, Stop):
             return
         if isinstance(item, ThreadDied):
-            raise ThreadFailed(f"the thread {item.name} has died: the lines above tell why")
+            raise ThreadFailed(f"the thread {item.name} has died: the lines above say why")
         if isinstance(item, Call):
             item.do()
             continue
@@ -90,7 +90,7 @@ def run_loop(
         commands = relay.handle(event)
         if observer is not None:
             commands += observer.see(event, commands)
-        # Before they are carried out, as a disk may be slow.
+        # Before they are carried out, because a disk may be slow.
         read_by(_due_s(relay, observer))
         for command in commands:
             carry_out(command)
@@ -104,13 +104,13 @@ def _due_s(relay: Relay, observer: Observer | None) -> float:
 
 
 def _next(inbox: Inbox, now: Callable[[], Moment], due_s: float, turn: Callable[[], None]) -> Item:
-    """Waits for what comes next: an item of the inbox, or a Tick once `due_s` has come.
+    """Waits for an item of the inbox, or for a Tick once `due_s` has come.
 
-    No single wait is long, as `due_s` may come while the machine sleeps.
+    No single wait is long, because `due_s` may come while the machine sleeps.
     """
     while True:
         turn()
-        # While there is much to do, no clock is read.
+        # While there is much to do, the clock is not read.
         wait_s = 0.0 if inbox else due_s - now().monotonic_s
         item = inbox.get(min(max(0.0, wait_s), LONGEST_WAIT_S))
         if item is not None:
@@ -131,7 +131,7 @@ def executor(
     store: Callable[[Store], None],
     note_clock_step: Callable[[float], None] = lambda step_s: None,
 ) -> Callable[[Command], None]:
-    """Returns what carries out the relay's commands: on the broker, in the outbox, in the log."""
+    """Returns a function that carries out the relay's commands: on the broker, outbox and log."""
 
     def carry_out(command: Command) -> None:
         match command:
@@ -163,7 +163,7 @@ def write_log(line: Log) -> None:
 
 @contextmanager
 def watch_signals(inbox: Inbox) -> Iterator[None]:
-    """Within this, SIGTERM and Ctrl+C put Stop into the inbox.
+    """Puts Stop into the inbox at SIGTERM and Ctrl+C, while this is open.
 
     A second signal ends the process at once. Only the main thread may enter.
     """

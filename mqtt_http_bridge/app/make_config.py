@@ -1,6 +1,6 @@
 """The verb `config make`: a first config, from the installer's options or an older bridge.
 
-It is the commented example, with values put into it: as JSON, which is YAML as well.
+It is the commented example with values filled in, as JSON, which is YAML as well.
 """
 
 import configparser
@@ -21,10 +21,10 @@ OLD_NUMBERS: Final = ("backend.timeout", "device.update_interval")
 
 
 def make_config(path: Path, values: Mapping[str, Any], api_key_file: Path | None) -> bool:
-    """Writes a config of `values` and the key in `api_key_file`, for its owner's eyes only.
+    """Writes a config of `values` and the key in `api_key_file`; only its owner may read it.
 
-    Without either it writes the example, and returns False: a person has to fill it in. Raises
-    ConfigError, and leaves nothing behind, if `run` could not start with what it was given.
+    Without either, it writes the example and returns False: a person has to fill it in. Raises
+    ConfigError, and leaves nothing behind, if `run` could not start with the config.
     """
     if path.exists():
         raise ConfigError(f"{path}: expected no file yet, found one: remove it, or edit it")
@@ -48,7 +48,7 @@ def make_config(path: Path, values: Mapping[str, Any], api_key_file: Path | None
 
 
 def document(values: Mapping[str, Any]) -> str:
-    """Returns the example with `values` in it, each in the line where its key stands."""
+    """Returns the example with `values` in it, each in the line of its key."""
     example = resources.files("mqtt_http_bridge").joinpath("config.yaml.example")
     lines = example.read_text(encoding="utf-8").splitlines()
     places = _places(lines)

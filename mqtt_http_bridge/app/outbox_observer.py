@@ -1,4 +1,4 @@
-"""Watches the outbox: only looks now and then, as looking takes its lock and reads the disk."""
+"""Watches the outbox, but only now and then, because that takes its lock and reads the disk."""
 
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -16,19 +16,19 @@ from mqtt_http_bridge.core.status.owed_ages import OwedAges
 from mqtt_http_bridge.core.views import GxOwed, OutboxView, ParkedView
 
 KEPT_S: Final = 2.0
-"""Seconds for which what was found is good enough."""
+"""Seconds for which the result of a look is reused."""
 DISK_KEPT_S: Final = 30.0
-"""The same for what takes a dozen system calls: the room, and the damage."""
+"""Seconds for which room and damage are reused: they take a dozen system calls."""
 SHARE: Final = 0.02
-"""The share of the time that may go into looking, when there are many GX devices to count."""
+"""The most CPU time, as a share, to spend on looking, if there are many GX devices to count."""
 
 Place = tuple[str, str]
-"""A GX, and the device that something is parked of, or the empty text for what waits."""
+"""A GX, and the device with parked reports, or an empty text for what waits."""
 Since = Mapping[Place, float]
 
 
 class OutboxObserver:
-    """Looks at one outbox. Any thread may call `view`; of two at once, one waits for the other."""
+    """Looks at one outbox. Any thread may call `view`; a second caller waits for the first."""
 
     def __init__(self, outbox: Outbox, interval_s: float, now: Callable[[], Moment]) -> None:
         """Looks once; `interval_s` is between two measurements."""
@@ -40,11 +40,11 @@ class OutboxObserver:
         self._latest = OutboxView()
         self._due_s = self._disk_due_s = -NEVER
         self._limit: int | None = None
-        """In bytes; None while the disk does not tell."""
+        """In bytes; None while the disk does not say."""
         self._damaged = 0
 
     def view(self) -> OutboxView:
-        """Tells how the outbox stands, or stood when it was looked at last."""
+        """Returns the state of the outbox, as of the last look."""
         with self._mutex:
             begun = self._now()
             if begun.monotonic_s >= self._due_s:
@@ -55,7 +55,7 @@ class OutboxObserver:
             return self._latest
 
     def look(self, now: Moment) -> OutboxView:
-        """Tells how the outbox of this process stands. Reads the disk: not for every event."""
+        """Returns the state of this process's outbox. Reads the disk: do not call it often."""
         found = self._outbox.view()
         self._look_at_disk(now.monotonic_s)
         since = self._ages.look(now, _oldest(found.portals), found.highest, self._timestamp)
@@ -122,7 +122,7 @@ def count_waiting(portals: Iterable[PortalContents]) -> int:
 
 
 def room_of(status: OutboxStatus, interval_s: float) -> float:
-    """Tells for how many hours an outbox has room."""
+    """Returns for how many hours an outbox has room."""
     return _hours(status.portals, status.max_bytes, interval_s)
 
 
@@ -135,7 +135,7 @@ def _hours(portals: Sequence[PortalContents], limit: int, interval_s: float) -> 
 def parked_views(
     portals: Iterable[PortalContents], since: Since = MappingProxyType({})
 ) -> tuple[ParkedView, ...]:
-    """Tells what is parked of each device, and what fixes it."""
+    """Returns what is parked of each device, and what fixes it."""
     found = sorted(
         (
             (parked.serial, portal.portal_id, parked)

@@ -1,4 +1,4 @@
-"""The verbs `outbox status`, `list`, `show`, `retry` and `drop`: what is waiting, for a person."""
+"""The verbs `outbox status`, `list`, `show`, `retry` and `drop`: show and change what waits."""
 
 import json
 import sys
@@ -14,7 +14,7 @@ from mqtt_http_bridge.core.settings import Settings
 
 
 def print_status(settings: Settings, *, as_json: bool) -> None:
-    """Prints how the outbox stands. Raises LocalFault."""
+    """Prints the state of the outbox. Raises LocalFault."""
     directory, max_bytes = Path(settings.outbox.directory), settings.outbox.max_bytes
     status = inspection.status(directory, max_bytes, DIALECT)
     hours = room_of(status, settings.device.update_interval_s)
@@ -26,7 +26,7 @@ def print_status(settings: Settings, *, as_json: bool) -> None:
 
 
 def _in_memory(settings: Settings) -> int:
-    """Reads from the state of the service how many entries its memory alone has."""
+    """Reads from the state of the service how many entries are in memory only."""
     found = service_state(settings.outbox)
     return found.state.owed.in_memory if found.is_running and found.state is not None else 0
 
@@ -62,7 +62,7 @@ def _status_text(status: OutboxStatus, hours: float, in_memory: int) -> str:
         f"size      {status.bytes / 1000:.1f} kB, room for {hours:.0f} more hours",
     ]
     if in_memory:
-        lines.append(f"memory    {in_memory} more, which the disk does not take: fix the disk")
+        lines.append(f"memory    {in_memory} more, which the disk refuses: fix the disk")
     lines += [
         f"parked    {p.count} of {p.serial}: {p.reason}: {p.remedy}"
         for p in parked_views(status.portals)
@@ -107,7 +107,7 @@ def _line(entry: Entry) -> str:
 
 
 def print_entry(settings: Settings, number: int) -> None:
-    """Prints what is stored of an entry, as it will be sent. Raises LocalFault."""
+    """Prints an entry as it will be sent. Raises LocalFault."""
     entry = inspection.entry(Path(settings.outbox.directory), number, DIALECT)
     if entry is None:
         raise _no_such_entry(number)
@@ -115,7 +115,7 @@ def print_entry(settings: Settings, number: int) -> None:
 
 
 def retry(settings: Settings) -> None:
-    """Has the service try everything now. Raises LocalFault."""
+    """Makes the service retry everything now. Raises LocalFault."""
     if inspection.request_retry(Path(settings.outbox.directory)):
         print("the service will try everything again within 5 s", file=sys.stderr)
     else:

@@ -14,15 +14,15 @@ from mqtt_http_bridge.core.settings import MqttSettings
 from mqtt_http_bridge.core.venus import topics
 
 SEARCH_S: Final = 4.0
-"""A GX that is awake has a heartbeat every 3 s; what is retained comes at once."""
+"""A GX that is awake has a heartbeat every 3 s; retained messages come at once."""
 MOST_PREFIXES: Final = 8
 STOP_S: Final = 1.0
 
 
 def find_prefixes(mqtt: MqttSettings) -> dict[str, str]:
-    """Returns each prefix below which the broker tells of a GX, with its portal id.
+    """Returns each prefix below which the broker announces a GX, with its portal id.
 
-    The empty prefix stands for none. Nothing is published.
+    The empty prefix means none. Nothing is published.
     """
     found: dict[str, str] = {}
     events = queue.SimpleQueue[Event]()

@@ -42,7 +42,7 @@ def record(settings: Settings, path: Path, *, is_anonymous: bool, duration_s: fl
     inbox = Inbox()
     broker = Broker(
         settings.mqtt,
-        # Not that of the installation: its service may be connected at the same time.
+        # Not the installation's id: its service may be connected at the same time.
         client_id=f"mqtt-http-bridge-record-{secrets.token_hex(4)}",
         subscriptions=topics.first_subscriptions(settings.mqtt),
         wants=lambda topic: True,
@@ -72,7 +72,7 @@ def record(settings: Settings, path: Path, *, is_anonymous: bool, duration_s: fl
 
 @contextmanager
 def _stop_after(duration_s: float | None, inbox: Inbox) -> Iterator[None]:
-    """Within this, Stop comes into the inbox after `duration_s`; None for never."""
+    """Puts Stop into the inbox after `duration_s`, if that is not None."""
     timer = threading.Timer(duration_s or 0.0, inbox.put, [Stop()])
     timer.daemon = True
     if duration_s is not None:
@@ -84,7 +84,7 @@ def _stop_after(duration_s: float | None, inbox: Inbox) -> Iterator[None]:
 
 
 class _Scribe:
-    """Writes events down, and counts them where a person watches. Used by the main thread."""
+    """Writes events, and shows a count to a person who watches. For the main thread."""
 
     def __init__(self, writer: RecordingWriter, *, is_anonymous: bool) -> None:
         self.messages = 0
@@ -94,7 +94,7 @@ class _Scribe:
         self._is_watched = sys.stderr.isatty()
 
     def write(self, event: Event) -> None:
-        """Writes one event down."""
+        """Writes one event."""
         self._latest_s = event.moment.monotonic_s
         if isinstance(event, Message):
             self.messages += 1
@@ -104,7 +104,7 @@ class _Scribe:
         self._writer.write(event)
 
     def write_rest(self, inbox: Inbox) -> None:
-        """Writes down what the broker read at the very end and is still in the inbox."""
+        """Writes what the broker read at the very end and is still in the inbox."""
         while (item := inbox.get(0.0)) is not None:
             if isinstance(item, Message) and item.moment.monotonic_s >= self._latest_s:
                 self.write(item)

@@ -19,9 +19,9 @@ from mqtt_http_bridge.core.status.well import spacing_s
 from mqtt_http_bridge.core.views import RelayView
 
 MOST_AT_ONCE: Final = 20
-"""With more GX devices, a measurement is no reason to look at once: there is always one."""
+"""With more GX devices than this, a measurement is no reason to look: there is always one."""
 PATIENCE_S: Final = 2.0
-"""Seconds for which somebody waits for a look. The thread that owns the relay may be held up."""
+"""Seconds to wait for a look. The thread that owns the relay may be held up."""
 
 
 NOTHING: Final = History(SHORTEST_SPAN_S)
@@ -32,14 +32,14 @@ class Teller(Protocol):
 
     @property
     def due_s(self) -> float:
-        """From when on it wants to look, at the next event that there is."""
+        """Returns the time from which it wants to look, at the next event."""
 
     @property
     def deadline_s(self) -> float:
-        """The moment of its next look, if nothing happens before; not earlier than `due_s`."""
+        """Returns when it looks at the latest, even without an event; not earlier than `due_s`."""
 
     def tell(self, now: Moment, relay: RelayView) -> Iterable[Log]:
-        """Looks; what it gives goes to the log."""
+        """Looks; returns what to log."""
 
 
 class RelayObserver:
@@ -53,7 +53,7 @@ class RelayObserver:
         history: History | None = None,
         tellers: Sequence[Teller] = (),
     ) -> None:
-        """`view` tells how the relay stands; `history` is there if somebody may ask for it."""
+        """Uses `view`, which returns the state of the relay; `history` is for the page."""
         self.latest = RelayView(moment=started)
         self.history = history
         self._view = view
@@ -62,11 +62,11 @@ class RelayObserver:
         self._tellers = tellers
 
     def next_deadline_s(self) -> float:
-        """Tells when to call `see` although nothing has happened; infinity for never."""
+        """Returns when to call `see` although nothing has happened; infinity for never."""
         return min((teller.deadline_s for teller in self._tellers), default=NEVER)
 
     def see(self, event: Event, commands: Sequence[Command]) -> list[Log]:
-        """Looks at what became of an event; returns what is to be told of it in the log."""
+        """Looks at the result of an event; returns what to log about it."""
         for command in commands:
             if isinstance(command, Store):
                 self._take_in(command.measurement)
@@ -90,15 +90,15 @@ class RelayObserver:
         self.latest = replace(self._view(now), measurements=self._measurements)
 
     def is_old(self, now: Moment) -> bool:
-        """Tells whether it is time for another look, with so many GX devices as there are."""
+        """Tells whether it is time for another look, given the number of GX devices."""
         sites, age_s = len(self.latest.sites), now.monotonic_s - self.latest.moment.monotonic_s
         return age_s >= spacing_s(sites) or (self._has_news and sites <= MOST_AT_ONCE)
 
 
 class Asker:
-    """Asks the thread that owns the relay how it stands. Any other thread may call it.
+    """Asks the thread that owns the relay for its state. Any other thread may call it.
 
-    If that thread does not answer in time, what was known before is given: it bears its moment.
+    If that thread does not answer in time, it returns what was known before, with its moment.
     """
 
     def __init__(self, observer: RelayObserver, inbox: Inbox, now: Callable[[], Moment]) -> None:
@@ -108,13 +108,13 @@ class Asker:
         self._histories: dict[bool, HistoryView] = {}
 
     def relay(self) -> RelayView:
-        """Tells how the relay stands."""
+        """Returns the state of the relay."""
         if self._observer.is_old(self._now()):
             self._ask(lambda: self._observer.look(self._now()))
         return self._observer.latest
 
     def history(self, *, is_recent: bool) -> HistoryView:
-        """The last day of each charger, or, if `is_recent`, what is new in it."""
+        """Returns the last day of each charger, or only what is new in it if `is_recent`."""
         kept = self._observer.history or NOTHING
 
         def look() -> None:

@@ -1,6 +1,6 @@
-"""The verb `replay`: a recording through the same core as live traffic.
+"""The verb `replay`: plays a recording through the same core as live traffic.
 
-The recorded moments take the place of the clock, so the same events give the same bytes.
+The recorded moments replace the clock, so the same events give the same bytes.
 """
 
 import logging
@@ -35,17 +35,17 @@ LONGEST_FLUSH_S: Final = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A part of a recording, and how fast to play it."""
+    """Describes a part of a recording, and how fast to play it."""
 
     from_s: float = 0.0
     to_s: float = float("inf")
-    """Both in seconds since the start of the recording."""
+    """Both in seconds from the start of the recording."""
     speed: float | None = None
-    """Recorded seconds that go by in one; None: as fast as it can."""
+    """Recorded seconds per second; None: as fast as possible."""
 
 
 def cut(events: Iterable[Event], part: Part) -> Iterator[Event]:
-    """The events of `part`; a part that starts within a connection starts with connecting."""
+    """Yields the events of `part`; if it starts within a connection, it begins with connecting."""
     is_first, tells_reads = True, False
     for event in events:
         if event.moment.monotonic_s > part.to_s:
@@ -89,11 +89,10 @@ def stores(
     relay: Relay | None = None,
     see: See = lambda event, commands: None,
 ) -> Iterator[Store]:
-    """Yields what is to be stored of a recording, each at its time if `part` has a speed.
+    """Yields what is to be stored of a recording, at its time if `part` has a speed.
 
-    `relay` makes them, if one is given that somebody looks at; `see` is shown all it does.
-
-    Ends early when `stopping` is set. Raises a BridgeError for a recording that is none.
+    `relay` makes it, if a relay is given that somebody looks at; `see` sees everything it does.
+    Ends early when `stopping` is set. Raises a BridgeError if this is not a recording.
     """
     started_s = time.monotonic()
     events = cut(read_recording(path), part)
@@ -115,7 +114,7 @@ def measurements(
     stopping: threading.Event,
     relay: Relay | None = None,
 ) -> Iterator[Measurement]:
-    """The measurements of a recording, as `stores`."""
+    """Yields the measurements of a recording, as `stores` does."""
     return (command.measurement for command in stores(settings, path, part, stopping, relay=relay))
 
 
@@ -126,7 +125,7 @@ def _due_s(started_s: float, moment: Moment, part: Part) -> float:
 
 
 def print_replay(settings: Settings, path: Path, part: Part) -> None:
-    """Prints the measurements of a recording, one a line. Raises a BridgeError."""
+    """Prints the measurements of a recording, one per line. Raises a BridgeError."""
     for measurement in measurements(settings, path, part, threading.Event()):
         sys.stdout.buffer.write(DIALECT.body(measurement) + b"\n")
         sys.stdout.buffer.flush()

@@ -20,28 +20,28 @@ from mqtt_http_bridge.core.settings import BackendSettings, Settings
 from mqtt_http_bridge.core.venus import topics
 
 BATCH_S: Final = 4.0
-"""Seconds for which messages are gathered at most: by so much `last_update` may be late. Each time
-wakes two threads, one of them twice, and with what is due that makes just over one wake-up a
-second."""
+"""The most seconds for which messages are collected; `last_update` may be late by this much. Each
+read wakes two threads, one of them twice; with everything that is due, this makes just over one
+wake-up a second."""
 ASK_S: Final = 1.0
-"""Seconds that the broker has before the rest is loaded, which would hold the connection up."""
+"""Seconds that the broker gets before the rest is loaded, which would slow the connection down."""
 STOP_BROKER_S: Final = 1.0
-"""With what the sender has, less than the 5 s within which the service has to have stopped."""
+"""Together with the sender's time, less than the 5 s in which the service has to stop."""
 STACK_BYTES: Final = 2_097_152
-"""Of each thread. A limit on the memory of a process counts all of it, used or not: with the 8 MB
-of most systems, half of what a GX gives would be gone at the start. Python 3.13 needs over 1 MB to
-refuse JSON that is nested too deep."""
+"""The stack of each thread. A memory limit counts all of it, used or not: with the 8 MB of most
+systems, half of what a GX allows would be gone at the start. Python 3.13 needs over 1 MB to refuse
+JSON that is nested too deep."""
 
 
 def run(settings: Settings, backend_settings: BackendSettings) -> None:
-    """Relays until SIGTERM or Ctrl+C; whatever is not delivered by then is in the outbox.
+    """Relays until SIGTERM or Ctrl+C; what is not delivered by then stays in the outbox.
 
     Raises a BridgeError if it cannot start or cannot go on. Only the main thread may call it.
     """
     settings = on_its_own_gx(settings)
     inbox, clock = Inbox(), SystemClock()
     distance_s = clock.distance_s
-    # From this moment on the relay watches the clock, however long the first connection takes.
+    # From this moment the relay watches the clock, however long the first connection takes.
     inbox.put(Tick(clock.now()))
     only_process = installation.only_process(Path(settings.outbox.directory))
     with _small_stacks(), watch_threads(inbox), only_process:
@@ -65,7 +65,7 @@ def run(settings: Settings, backend_settings: BackendSettings) -> None:
 
 @contextmanager
 def _small_stacks() -> Iterator[None]:
-    """Within this, threads are started with stacks of STACK_BYTES."""
+    """Starts threads with stacks of STACK_BYTES while this is open."""
     before = threading.stack_size(STACK_BYTES)
     try:
         yield

@@ -28,23 +28,23 @@ log = logging.getLogger(__name__)
 MOST_CONNECTIONS: Final = 8
 """The limit unless `backend.connections` says otherwise."""
 START_S: Final = 60.0
-"""The time that a thread may take to begin, on a machine with much else to do."""
+"""The seconds that a thread may take to begin, on a busy machine."""
 
 
 def _nobody_looks(answer: Answer, verdict: Verdict) -> None:
-    """Stands for whoever might want to know what came of each POST."""
+    """Does nothing, if nobody wants the result of each POST."""
 
 
 def _nobody_counts(job: Job, exchange: Exchange, timestamp: str) -> None:
-    """Stands for whoever might want to know what came of each entry."""
+    """Does nothing, if nobody wants the result of each entry."""
 
 
 def _nobody_watches(progress: Progress) -> None:
-    """Stands for whoever might want to know that a thread goes on."""
+    """Does nothing, if nobody watches the threads."""
 
 
 class Senders:
-    """Owns the threads. What they share is the dispatcher."""
+    """Owns the threads, which share the dispatcher."""
 
     def __init__(
         self,
@@ -64,9 +64,9 @@ class Senders:
     ) -> None:
         """Starts nothing yet.
 
-        Each thread calls `make_backend` once. `on_verdict` is called with what came of each POST,
-        and `on_entry` with what came of each entry, by one thread at a time. `watch` is given the
-        progress of each thread as that is started; a POST takes `longest_post_s` at most.
+        Each thread calls `make_backend` once. `on_verdict` is called with the result of each POST,
+        and `on_entry` with the result of each entry, by one thread at a time. `watch` gets the
+        progress of each thread when it starts; a POST takes at most `longest_post_s`.
         """
         self._outbox = outbox
         self._make_backend = make_backend
@@ -92,11 +92,11 @@ class Senders:
 
     @property
     def expect(self) -> Callable[[str], None]:
-        """Is to be called with the portal id of what is about to be stored; it never waits."""
+        """Call this with the portal id of what is about to be stored; it never waits."""
         return self._dispatcher.expect
 
     def start(self, clock_check: ClockCheck | None = None) -> None:
-        """Starts the first thread; if the clock is checked, nothing is sent before."""
+        """Starts the first thread; if the clock is checked, nothing is sent before that."""
         waiting = sum(portal.count for portal in self._outbox.view().portals)
         if waiting:
             log.info("%d measurements wait from before", waiting)
@@ -115,10 +115,10 @@ class Senders:
         thread.start()
 
     def finish(self, timeout_s: float = 60.0) -> bool:
-        """Waits until all that was stored is sent, or has to wait for another try.
+        """Waits until everything stored is sent, or has to wait for a retry.
 
-        Returns whether nothing is left. For the thread that stores. The outbox has `timeout_s` for
-        taking in what was stored.
+        Returns whether nothing is left. For the thread that stores. The outbox has `timeout_s` to
+        handle what was stored.
         """
         self._outbox.flush(timeout_s)
         self._dispatcher.look_at_all()
@@ -129,9 +129,9 @@ class Senders:
         return not any(portal.count or portal.parked for portal in self._outbox.view().portals)
 
     def stop(self, timeout_s: float) -> None:
-        """Ends the threads after the POSTs under way, waiting at most `timeout_s` for all of them.
+        """Ends the threads after the current POSTs, waiting at most `timeout_s` for all of them.
 
-        A POST that takes longer is left to its fate: its entry stays in the outbox.
+        A POST that takes longer is abandoned: its entry stays in the outbox.
         """
         ends_s = time.monotonic() + timeout_s
         self._stopping.set()
@@ -171,7 +171,7 @@ class Senders:
             self._stopping.wait(wait_s)
 
     def _next_job(self) -> Job | None:
-        """Gives what is to be sent, waiting for it for a while."""
+        """Waits a while for something to send, and returns it."""
         job = self._dispatcher.choose()
         if job is None:
             self._tell_rest()

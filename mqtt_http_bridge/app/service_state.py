@@ -1,4 +1,4 @@
-"""Shows another process the state of the service of a config."""
+"""Reads the state of a config's service from another process."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from mqtt_http_bridge.core.status.state_json import read_all
 def service_state(outbox: OutboxSettings) -> Liveness:
     """Looks at the outbox's lock and at what the service has written. Changes nothing."""
     directory = Path(outbox.directory)
-    # The lock comes first: a service that ends writes first, and lets go then.
+    # The lock first: a service that ends writes its state first, and then releases the lock.
     is_locked = machine.is_locked(directory / "lock")
     states = read_all(StateFile(directory).read())
     return liveness(states, now=SystemClock().now(), boot_id=boot_id(), is_locked=is_locked)

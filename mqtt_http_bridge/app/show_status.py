@@ -13,7 +13,7 @@ from mqtt_http_bridge.core.words import span_words, visible
 
 
 def show_status(outbox: OutboxSettings, *, as_json: bool, as_lines: bool) -> bool:
-    """Prints how it stands; true if the service runs."""
+    """Prints the state; returns whether the service is running."""
     found = service_state(outbox)
     if as_json:
         print(json.dumps(asdict(found), indent=1))
@@ -26,9 +26,9 @@ def show_status(outbox: OutboxSettings, *, as_json: bool, as_lines: bool) -> boo
 
 
 def lines(found: Liveness) -> dict[str, str]:
-    """Returns what a shell script needs to know, by name; empty where nothing is known.
+    """Returns what a shell script needs to know, by name; empty if it is not known.
 
-    A process that has ended tells nothing of the one that comes after it: then all is empty.
+    A process that has ended says nothing about the next one: then everything is empty.
     """
     known = {
         "running": "yes" if found.is_running else "no",
@@ -74,7 +74,7 @@ def _of_state(state: State) -> dict[str, str]:
 
 
 def texts(found: Liveness, now_s: float) -> list[str]:
-    """The same for people, in a few lines; `now_s` in Unix seconds."""
+    """Returns the same for people, in a few lines; `now_s` in Unix seconds."""
     state = found.state
     if state is None or not found.is_running:
         return [f"service   {end_words(state)}"]
@@ -85,7 +85,7 @@ def texts(found: Liveness, now_s: float) -> list[str]:
     told += [f"stored    the newest {_ago(state.stored, now_s)}"]
     told += [f"owed      {owed.measurements} measurements, {owed.parked} reports parked"]
     told += [f"          the oldest of {oldest}"] if oldest else []
-    told += [f"          {owed.in_memory} of them in memory alone"] if owed.in_memory else []
+    told += [f"          {owed.in_memory} of them in memory only"] if owed.in_memory else []
     for name, problems in (("not well", state.problems), ("note", state.notes)):
         for problem in problems:
             told += [f"{name:8}  {problem.text}", f"          -> {problem.fix}"]

@@ -1,4 +1,4 @@
-"""Keeps the state file of a running service: the main thread's part of it."""
+"""Keeps the state file of a running service up to date, in the main thread."""
 
 import os
 from collections.abc import Callable
@@ -24,8 +24,8 @@ from mqtt_http_bridge.core.status.well import SITES_A_SECOND
 from mqtt_http_bridge.core.views import RelayView, StatusView
 
 LONGEST_SPACING_S: Final = 20.0
-"""A third of how long the file is believed."""
-FAILED: Final = "the state file cannot be written: `check` and `status` cannot tell how it goes"
+"""A third of the time for which the file is believed."""
+FAILED: Final = "the state file cannot be written: `check` and `status` cannot see this service"
 
 WRITTEN: Final = "the state file is written again"
 
@@ -56,9 +56,9 @@ class StateReporter:
         status: Callable[[Moment, RelayView], StatusView],
         save_changes: Callable[[], None] = lambda: None,
     ) -> None:
-        """Writes nothing yet: the first event makes it. `status` puts together what is known.
+        """Writes nothing until the first event. `status` collects what is known.
 
-        `save_changes` is called as often as there may be something to write.
+        `save_changes` is called whenever there may be something to write.
         """
         self.due_s = -NEVER
         self._file = file
@@ -71,7 +71,7 @@ class StateReporter:
 
     @property
     def deadline_s(self) -> float:
-        """The moment at which the file would be too old, though nothing happened."""
+        """Returns when the file would be too old if nothing happened."""
         if self._written is None:
             return self.due_s
         old_s = self._written.written_s + max(self._process.interval_s, LEAST_SPACING_S)
@@ -90,11 +90,11 @@ class StateReporter:
         return told
 
     def tell_the_end(self, now: Moment, relay: RelayView) -> None:
-        """Writes how it stands at the very end: until then the service was running."""
+        """Writes the state at the very end: until then the service was running."""
         self._write(state_of(self._status(now, relay), self._process))
 
     def _write(self, state: State) -> list[Log]:
-        # Also where it fails: to try at each event would help nobody.
+        # Also if writing fails: trying at each event would not help.
         self._written = state
         try:
             self._file.write(to_json(state))

@@ -1,4 +1,4 @@
-"""The status page of a running service: combines everything that is watched."""
+"""Collects everything that the status page of a running service shows."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -19,14 +19,14 @@ TEXT: Final = "text/plain; charset=utf-8"
 
 
 class Histories(Protocol):
-    """Gives what is known of the last day."""
+    """Returns what is known of the last day."""
 
     def __call__(self, *, is_recent: bool) -> HistoryView:
-        """All of it, or what is new in it."""
+        """Returns all of it, or only what is new."""
 
 
 class StatusSources:
-    """Answers for the status page, in its threads alone."""
+    """Makes the answers of the status page, in its own threads."""
 
     def __init__(
         self,
@@ -36,14 +36,14 @@ class StatusSources:
         *,
         per_charger_metrics: bool = True,
     ) -> None:
-        """Each puts together what is known; any thread may call it."""
+        """Uses functions that each collect something; any thread may call them."""
         self._status = status
         self._history = history
         self._changes = changes
         self._has_charger_metrics = per_charger_metrics
 
     def resources(self) -> dict[str, Resource]:
-        """Everything there is to ask for, by path."""
+        """Returns everything that can be requested, by path."""
         return {
             **{path: file_resource(name) for path, name in FILES.items()},
             "/status.json": Resource(JSON, self._json),
@@ -73,7 +73,7 @@ class StatusSources:
 
 
 def _bytes(found: Any) -> bytes:
-    # Nothing that a device says is more than text; half of a pair of UTF-16 is no text at all.
+    # Text from a device may contain half of a UTF-16 pair, which cannot be encoded.
     text = json.dumps(found, ensure_ascii=False, separators=(",", ":"))
     return text.encode(errors="replace")
 
@@ -81,7 +81,7 @@ def _bytes(found: Any) -> bytes:
 def open_page(
     address: tuple[str, int], host_names: Sequence[str], sources: StatusSources
 ) -> StatusServer:
-    """The page at `address`, started. It may be asked by `host_names` and by this machine's own."""
+    """Opens the page at `address`, for `host_names` and this machine's own names."""
     server = StatusServer(address, sources.resources(), [*machine.host_names(), *host_names])
     server.start()
     return server

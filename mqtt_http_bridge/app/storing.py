@@ -8,13 +8,13 @@ from mqtt_http_bridge.core.delivery.dialect import Dialect
 
 
 def _nobody_waits(portal_id: str) -> None:
-    """Stands for whoever sends what is stored."""
+    """Does nothing, if nobody sends what is stored."""
 
 
 class Storing:
-    """Spells measurements and queues them, and knows whether the clock is trusted.
+    """Serializes measurements and queues them; knows whether the clock is trusted.
 
-    Once it is, no step of the clock reaches the outbox any more: what was stored before is as it
+    Once it is, steps of the clock no longer reach the outbox: what was stored before stays as it
     is, and may have been sent.
     """
 
@@ -26,7 +26,7 @@ class Storing:
         expect: Callable[[str], None] = _nobody_waits,
         is_clock_trusted: bool = False,
     ) -> None:
-        """`expect` is told the portal id of what is about to be stored."""
+        """Calls `expect` with the portal id of what is about to be stored."""
         self._outbox = outbox
         self._dialect = dialect
         self._expect = expect
@@ -38,7 +38,7 @@ class Storing:
         """Queues a measurement."""
         body = self._dialect.body(command.measurement)
         is_trusted, portal_id = self._is_clock_trusted, command.portal_id
-        self._expect(portal_id)  # Before it is there: or the news of it would be nobody's.
+        self._expect(portal_id)  # Before it is there, or nobody would expect it.
         self._outbox.store(body, portal_id=portal_id, is_clock_trusted=is_trusted)
 
     def note_clock_step(self, step_s: float) -> None:
@@ -47,9 +47,9 @@ class Storing:
             self._outbox.note_clock_step(step_s)
 
     def trust_clock(self) -> None:
-        """Queues that the clock is trusted; the outbox has to have taken that in by the first POST.
+        """Queues that the clock is trusted; the outbox must handle it before the first POST.
 
-        Killed right after a POST, the next process would else put right what has been sent.
+        Otherwise, after a kill right after a POST, the next process would correct what was sent.
         """
         self._is_clock_trusted = True
         self._outbox.trust_clock()

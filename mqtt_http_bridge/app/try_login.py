@@ -15,16 +15,16 @@ from mqtt_http_bridge.core.settings import MqttSettings
 LOGIN_S: Final = 20.0
 """A GX takes up to 6 s to refuse a login."""
 LEARNS_S: Final = 30.0
-"""The longest that the broker of a GX may take to know a token that its web server has given."""
+"""The longest time that a GX's broker takes to learn a token from its web server."""
 PAUSES_S: Final = (0.5, 1.0, 2.0, 4.0, 8.0)
-"""Between attempts: a GX takes 20 refused logins in quick succession, and then refuses all."""
+"""Pauses between attempts: a GX accepts 20 refused logins in a row, and then refuses all."""
 STOP_S: Final = 1.0
 
 
 def login_failure(mqtt: MqttSettings, limit_s: float = LOGIN_S) -> BrokerFailure | None:
     """Logs in and out again; returns why that did not work, or None if it did.
 
-    Raises ConfigError if a file with certificates is none.
+    Raises ConfigError if a file with certificates is not valid.
     """
     events = queue.SimpleQueue[Event]()
     broker = Broker(
@@ -52,9 +52,9 @@ def login_failure(mqtt: MqttSettings, limit_s: float = LOGIN_S) -> BrokerFailure
 
 
 def failure_after_waiting(mqtt: MqttSettings) -> BrokerFailure | None:
-    """Logs in with what the broker may not know yet: tries for LEARNS_S while it is refused.
+    """Logs in with something that the broker may not know yet: retries for LEARNS_S while refused.
 
-    Any other failure than a refused login ends it at once.
+    Any other failure ends it at once.
     """
     ends_s = time.monotonic() + LEARNS_S
     pauses = iter(PAUSES_S)

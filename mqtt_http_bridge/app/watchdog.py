@@ -1,7 +1,7 @@
-"""Watches the threads, and ends the process when one of them stands still.
+"""Watches the threads, and ends the process when one of them hangs.
 
-Ending the process must not depend on anything that may stand still too: no log, no disk, no lock.
-So the kernel is asked first to end the process in a few seconds, whatever happens.
+Ending the process must not depend on anything that may hang as well: no log, no disk, no lock. So
+first the kernel is asked to end the process in a few seconds, whatever happens.
 """
 
 import logging
@@ -22,15 +22,16 @@ from mqtt_http_bridge.core.watchdog import LOOK_EVERY_S, Progress, Watchdog
 log = logging.getLogger(__name__)
 
 STATUS: Final = 70
-"""The exit status that sysexits.h has for a defect of the program."""
+"""The exit status that sysexits.h defines for an internal software error."""
 END_WITHIN_S: Final = 5.0
 JOIN_S: Final = 1.0
 MOST_FRAMES: Final = 12
-"""Of each thread, from the innermost on: a line of the log holds them."""
+"""The most frames to show of each thread, from the innermost on: they fit into a line of the
+log."""
 
 
 def end_process(names: Sequence[str]) -> None:
-    """Tells what every thread is at, and ends the process, for its supervisor to restart."""
+    """Logs what each thread is doing, and ends the process, for its supervisor to restart it."""
     signal.setitimer(signal.ITIMER_REAL, END_WITHIN_S)  # SIGALRM, which nobody handles.
     try:
         log.critical(
@@ -44,7 +45,7 @@ def end_process(names: Sequence[str]) -> None:
 
 
 def stacks() -> list[str]:
-    """A line for each thread: where it is, innermost first. Reads no file, takes no lock."""
+    """Describes where each thread is, innermost frame first. Reads no file, takes no lock."""
     frames = sys._current_frames()  # noqa: SLF001 - documented
     names = {thread.ident: thread.name for thread in list(threading.enumerate())}
     return [
@@ -69,7 +70,7 @@ def watching(
     look_every_s: float = LOOK_EVERY_S,
     end: Callable[[Sequence[str]], None] = end_process,
 ) -> Iterator[None]:
-    """Within this a thread looks at `threads`, and calls `end` with those that stand still."""
+    """Runs a thread that looks at `threads`, and calls `end` with those that hang."""
     stopping = threading.Event()
     watchdog = Watchdog(look_every_s)
 
@@ -90,5 +91,6 @@ def watching(
         yield
     finally:
         stopping.set()
-        # One that wakes up as Python ends is ended by it, and on some systems the process is, too.
+        # A daemon thread that wakes up while Python ends is killed, on some systems with the
+        # process.
         thread.join(JOIN_S)

@@ -51,11 +51,11 @@ log = logging.getLogger(__name__)
 STOP_SENDERS_S: Final = 3.0
 STOP_OUTBOX_S: Final = 0.5
 LOOK_UP_S: Final = 60.0
-"""Seconds that looking up a name may take besides, on a system with several name servers."""
+"""More seconds that a name look-up may take, on a system with several name servers."""
 START_S: Final = 300.0
-"""Seconds that the start may take: an outbox of a week is read, on a slow disk."""
+"""Seconds that the start may take: a slow disk may hold an outbox of a week."""
 END_S: Final = 300.0
-"""Seconds that the end may take: what waits is written to a slow disk."""
+"""Seconds that the end may take: waiting entries are written to a slow disk."""
 
 
 def relay(
@@ -97,7 +97,7 @@ def relay(
                     clock.now,
                     executor(broker, storing.store, storing.note_clock_step),
                     observer=observer,
-                    # The broker may have waited: what is asked for now is answered from now on.
+                    # The broker may have waited: requests are answered only from now on.
                     earliest_s=clock.now().monotonic_s,
                     read_by=broker.read_by,
                     turn=progress.turn,
@@ -114,14 +114,14 @@ def relay(
 
 
 def _tell_end(outbox: Outbox) -> None:
-    """The line of an end; what the disk does not take after it, the outbox tells itself."""
+    """Logs the end; the outbox itself logs what the disk refuses after that."""
     found = outbox.view()
     waiting = count_waiting(found.portals)
     text = "stopped: %d measurements wait in %s"
     if not found.in_memory:
         log.info(text, waiting, outbox.directory)
         return
-    text += ", %d of them in memory alone: the disk has refused them: %s"
+    text += ", %d of them in memory only: the disk has refused them: %s"
     log.warning(text, waiting, outbox.directory, found.in_memory, found.fault or "no answer yet")
 
 
@@ -150,7 +150,7 @@ def _senders(
 
 
 def _tell_start(settings: Settings, backend_settings: BackendSettings) -> None:
-    """The line of a start: whatever a start needs is there by then."""
+    """Logs the start: everything that is needed is there by then."""
     log.info(
         "mqtt-http-bridge %s: from %s (portal id %s%s) to %s, by %s",
         __version__,
@@ -163,7 +163,7 @@ def _tell_start(settings: Settings, backend_settings: BackendSettings) -> None:
 
 
 class _Watch:
-    """Looks at the service at work: for the log, the state file and the status page."""
+    """Watches the service for the log, the state file and the status page."""
 
     def __init__(
         self,
@@ -186,7 +186,7 @@ class _Watch:
         self.state = StateReporter(file, process, self.status, save)
 
     def status(self, now: Moment, relay: RelayView) -> StatusView:
-        """Puts together what is known at `now`, for any thread."""
+        """Collects what is known at `now`, for any thread."""
         return StatusView(
             version=__version__,
             started=self._started,
@@ -199,13 +199,13 @@ class _Watch:
         )
 
     def observer(self, core: Relay) -> RelayObserver:
-        """Watches the relay, and has the log and the state file told of it."""
+        """Returns what watches the relay for the log and the state file."""
         tellers = (PeriodicLog(self._started, self.status), self.state)
         history = History(first_span_s(self._interval_s)) if self._is_shown else None
         return RelayObserver(core.view, self._started, history=history, tellers=tellers)
 
     def sources(self, asker: Asker) -> "StatusSources":
-        """Answers for the page."""
+        """Returns what the page shows."""
         from mqtt_http_bridge.app.status_sources import StatusSources
 
         changes = self.changes.view if self.changes is not None else tuple
@@ -222,7 +222,7 @@ def _nothing_to_save() -> None:
 
 
 def _changes(settings: Settings, outbox: Outbox, now: Callable[[], Moment]) -> "ChangeLog | None":
-    """Makes what keeps the changes, if there is a page to show them."""
+    """Makes the list of changes, if there is a page to show it."""
     if settings.status.listen is None:
         return None
     from mqtt_http_bridge.app.change_log import ChangeLog
@@ -232,9 +232,9 @@ def _changes(settings: Settings, outbox: Outbox, now: Callable[[], Moment]) -> "
 
 @contextmanager
 def status_page(settings: Settings, sources: Callable[[], "StatusSources"]) -> Iterator[str | None]:
-    """Within this there is a status page, if one is wanted: gives its address.
+    """Opens the status page, if one is wanted, and yields its address.
 
-    Without one, nothing of it is imported. Where it cannot listen yet, it tries on.
+    Without a page, none of its code is imported. If it cannot listen yet, it keeps trying.
     """
     if settings.status.listen is None:
         yield None

@@ -42,7 +42,7 @@ def tls_wanted(mqtt: MqttSettings) -> str:
 def prefix(configured: str, portal_id: str, found: str) -> str:
     """Advises if topics of a GX are below another prefix than the config has."""
     if found:
-        return f"set mqtt.topic_prefix: {found}, below which the broker tells of {portal_id}"
+        return f"set mqtt.topic_prefix: {found}, below which the broker announces {portal_id}"
     return (
         f"leave mqtt.topic_prefix out: the broker tells of {portal_id} without {configured}/ before"
         " its topics"

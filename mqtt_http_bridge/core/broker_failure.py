@@ -119,7 +119,7 @@ def refusal_text(topics: Sequence[str]) -> str:
     return f"the broker refuses the subscription to {topics[0][:120]}{more}"
 
 
-REFUSAL_REMEDY: Final = "have it let this login read the topics of the GX, N/<portal id>/#"
+REFUSAL_REMEDY: Final = "have it allow this login to read the topics of the GX, N/<portal id>/#"
 
 _TEXTS: Final[Mapping[Cause, str]] = {
     Cause.NAME_NOT_RESOLVED: "this name does not resolve ({detail})",
@@ -133,12 +133,12 @@ _TEXTS: Final[Mapping[Cause, str]] = {
     Cause.HUNG_UP: "hung up without an answer",
     Cause.LOGIN_REFUSED: "login refused ({detail})",
     Cause.CLIENT_REFUSED: "the broker refused us ({detail})",
-    Cause.UNAVAILABLE: "the broker takes nobody for the moment ({detail})",
-    Cause.NOT_MQTT: "the broker sent what is not MQTT",
+    Cause.UNAVAILABLE: "the broker accepts nobody at the moment ({detail})",
+    Cause.NOT_MQTT: "the broker sent something that is not MQTT",
     Cause.LOST: "the connection was lost ({detail})",
     Cause.TAKEN_OVER: "another client with this client id keeps taking the connection over",
-    Cause.CUT_OFF: "the broker lets us in and soon cuts us off, time after time",
-    Cause.GIVEN_UP: "ended by us, to begin afresh",
+    Cause.CUT_OFF: "the broker accepts us and soon cuts us off, again and again",
+    Cause.GIVEN_UP: "ended by us, to start again",
 }
 
 _REMEDIES: Final[Mapping[Cause, str]] = {
@@ -147,41 +147,43 @@ _REMEDIES: Final[Mapping[Cause, str]] = {
     " searches for it",
     Cause.PORT_CLOSED: "if it lasts, run: mqtt-http-bridge check. MQTT access may be off"
     f" ({MENU_MQTT}), or the GX may want TLS",
-    Cause.UNREACHABLE: "see that the GX and this machine are on one network,"
+    Cause.UNREACHABLE: "check that the GX and this machine are on the same network,"
     " and that mqtt.host is the GX's address",
-    Cause.TIMED_OUT: "see that the GX is on, that mqtt.host is its address, and that no firewall"
-    " is between",
+    Cause.TIMED_OUT: "check that the GX is on, that mqtt.host is its address, and that no firewall"
+    " is in between",
     Cause.NO_TLS: "set mqtt.port to 8883, which speaks TLS, or mqtt.tls to false",
     Cause.CERTIFICATE_NOT_PINNED: "if the GX was reset or replaced, run: mqtt-http-bridge pin"
-    " {host}; else somebody else answers at mqtt.host. An authority goes into mqtt.ca_file",
+    " {host}; otherwise another machine answers at mqtt.host. To trust an authority instead, set"
+    " mqtt.ca_file",
     Cause.CERTIFICATE_NOT_TRUSTED: "run: mqtt-http-bridge pin {host}, and set"
     " mqtt.pinned_certificate",
     Cause.CERTIFICATE_OUT_OF_DATE: "set the clock of this machine; if it is right, renew the"
     " broker's certificate",
-    Cause.HUNG_UP: "see that mqtt.port is that of an MQTT broker",
+    Cause.HUNG_UP: "check that mqtt.port is that of an MQTT broker",
     Cause.LOGIN_REFUSED: "run: mqtt-http-bridge setup, or set mqtt.password to the GX's network"
     f" password ({MENU_SECURITY})",
-    Cause.CLIENT_REFUSED: "set mqtt.client_id to letters and digits, or leave it out; see that"
+    Cause.CLIENT_REFUSED: "set mqtt.client_id to letters and digits, or leave it out; check that"
     " mqtt.port is that of an MQTT broker",
     Cause.UNAVAILABLE: "wait: the broker is starting up, or has too many clients. If it lasts,"
     " restart the GX",
-    Cause.NOT_MQTT: "see that mqtt.port is that of an MQTT broker",
-    Cause.LOST: "no harm now and then; if it goes on, look at the network, and see"
-    " that no other client bears our mqtt.client_id",
+    Cause.NOT_MQTT: "check that mqtt.port is that of an MQTT broker",
+    Cause.LOST: "harmless now and then; if it goes on, check the network, and that no other client"
+    " uses our mqtt.client_id",
     Cause.TAKEN_OVER: "set mqtt.client_id to one that no other client of this broker has",
-    Cause.CUT_OFF: "look into the broker's log, and at what is between: it is not our client id",
-    Cause.GIVEN_UP: "see that the GX is on, and what else speaks on its broker",
+    Cause.CUT_OFF: "look at the broker's log, and at what is in between: the client id is not the"
+    " cause",
+    Cause.GIVEN_UP: "check that the GX is on, and what else publishes on its broker",
 }
 _WRONG_PASSWORD: Final = (
     f"compare mqtt.password with the network password ({MENU_SECURITY}). After too many wrong ones"
     " the GX refuses the right one, too: then wait some minutes"
 )
 _PAIR_AGAIN: Final = (
-    "the GX does not know this token, or not any more: pair again: mqtt-http-bridge pair {host}"
+    "the GX does not know this token, or no longer does: pair again: mqtt-http-bridge pair {host}"
 )
 _OR_PAIR: Final = "A GX that takes paired devices only wants a token: mqtt-http-bridge pair {host}"
-_TLS_PORT_CLOSED: Final = f"if it lasts, see that MQTT access is on, {MENU_MQTT}"
+_TLS_PORT_CLOSED: Final = f"if it lasts, check that MQTT access is on, {MENU_MQTT}"
 _TLS_WANTED: Final = (
-    "see that mqtt.port is that of an MQTT broker. If it is one with TLS, run: mqtt-http-bridge"
+    "check that mqtt.port is that of an MQTT broker. If it is one with TLS, run: mqtt-http-bridge"
     " setup, or set mqtt.tls: true"
 )

@@ -41,7 +41,7 @@ class Asked:
 
     @property
     def ahead_s(self) -> float | None:
-        """Tells how far this clock is at least ahead of the backend's; None without a Date."""
+        """Returns how far this clock is at least ahead of the backend's; None without a Date."""
         if self.date is None:
             return None
         # The backend read its clock between the question and the answer: the best match counts.
@@ -59,16 +59,16 @@ class ClockTrust:
         self.wait_s = _FIRST_WAIT_S
         """Seconds to wait before the backend is asked again."""
         self._ends_s: float | None = None
-        """The time at which the patience ends."""
+        """The time until which to wait for the clock to be set."""
 
     def hear_kernel(self, *, is_synchronised: bool) -> list[Log]:
-        """Takes in what the kernel says; returns what to log."""
+        """Notes what the kernel says; returns what to log."""
         if not is_synchronised:
             return []
         return self._trust("the clock has been synchronised: sending what was measured")
 
     def hear_backend(self, asked: Asked) -> list[Log]:
-        """Takes in what the backend says about its time; returns what to log."""
+        """Notes what the backend says about its time; returns what to log."""
         now_s, ahead_s = asked.ended.monotonic_s, asked.ahead_s
         if ahead_s is not None and abs(ahead_s) <= AGREES_S:
             return self._trust("the clock agrees with the backend's: sending what was measured")

@@ -46,7 +46,7 @@ class NoteClockStep:
 
 @dataclass(frozen=True, slots=True)
 class ReadAtOnce:
-    """Stop gathering messages for a while: something is waiting for the next one."""
+    """Stop collecting messages for a while: something is waiting for the next one."""
 
 
 @dataclass(frozen=True, slots=True)

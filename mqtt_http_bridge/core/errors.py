@@ -26,7 +26,7 @@ class MalformedRecording(BridgeError):
 
 
 class OutboxBusy(BridgeError):
-    """Another process owns the spool directory: stop, or both would send the same entries."""
+    """Another process owns the outbox directory: stop, or both would send the same entries."""
 
     def __init__(self, directory: object) -> None:
         super().__init__(

@@ -88,7 +88,7 @@ class Tick:
 
 @dataclass(frozen=True, slots=True)
 class Dropped:
-    """The broker sent more than a limit far above what any GX sends; the excess was thrown away."""
+    """The broker sent more than a limit far above what any GX sends; the excess was discarded."""
 
     moment: Moment
     packets: int = 0

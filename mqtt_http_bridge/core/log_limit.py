@@ -3,7 +3,7 @@
 The GX keeps 100 kB of log for a service; a loose plug could fill that in an afternoon. So lines are
 counted by kind, not by text, as texts contain times, counts and quotations:
 
-    a line                                          is told
+    a line                                          is logged
     ----------------------------------------------  ------------------------------------------------
     the first of its kind that day                  always
     another one                                     if there were less than three of its kind that
@@ -102,7 +102,7 @@ class LogLimit:
         self._crowds: dict[str, _Crowd] = {}
 
     def pass_on(self, line: Log, now_s: float) -> list[Log]:
-        """Gives the lines to log: whatever has become due, and then the line, or nothing."""
+        """Returns the lines to log: whatever has become due, and then the line, or nothing."""
         due = self.due(now_s)
         crowd = self._crowds.setdefault(line.crowd, _Crowd()) if line.crowd else None
         if crowd is not None and crowd.told >= MOST_OF_A_CROWD:
@@ -118,7 +118,7 @@ class LogLimit:
         return [*due, *told]
 
     def due(self, now_s: float) -> list[Log]:
-        """Gives the lines to log even though nothing has happened."""
+        """Returns the lines to log even though nothing has happened."""
         lines = self._end_day(now_s)
         for trouble in self._troubles.values():
             if not trouble.is_told and now_s >= trouble.since_s + LASTING_S:

@@ -1,6 +1,6 @@
-"""Holds what is measured: all chargers of one GX at one moment, as this program knows them.
+"""Defines a measurement: all chargers of one GX at one moment, independent of any backend.
 
-How a backend wants it spelled stands elsewhere (`core.delivery.dialect`).
+`core.delivery.dialect` turns it into what a backend expects.
 """
 
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ class TrackerReport:
 
 @dataclass(frozen=True, slots=True)
 class DeviceReport:
-    """Holds all that is reported of one charger."""
+    """Holds everything that is reported about one charger."""
 
     device_instance: int
     serial: str
@@ -39,6 +39,6 @@ class Measurement:
     """Holds all chargers of one GX at one moment."""
 
     timestamp: datetime
-    """Aware, in UTC."""
+    """UTC, with its time zone set."""
     cerbo_serial: str
     devices: tuple[DeviceReport, ...]

@@ -37,7 +37,7 @@ _TEXTS: Final[Mapping[Cause, str]] = {
     Cause.JUST_LOST: "the GX lost it less than a minute ago",
     Cause.NUMBER_UNKNOWN: "{found}",
     Cause.NULL_IN_THE_DARK: "{found}",
-    Cause.SERIAL_UNKNOWN: "it tells no serial: {found}",
+    Cause.SERIAL_UNKNOWN: "it reports no serial: {found}",
     Cause.SERIAL_TWICE: "{found}",
     Cause.TWO_UNITS: "two units share this instance: {found}",
     Cause.LOST_AND_UNKNOWN: "the GX lost it before its serial and its total yield were known",
@@ -50,15 +50,15 @@ _PASSING: Final = (Cause.SETTLING, Cause.UNCONFIRMED, Cause.SERIAL_CHANGED, Caus
 
 _REMEDIES: Final[Mapping[Cause, str]] = {
     Cause.NUMBER_UNKNOWN: "look at what the device list of the GX shows for it: its driver has to"
-    " tell this number before it can be relayed",
-    Cause.NULL_IN_THE_DARK: "no harm if the sun is down: some chargers say null at night",
+    " report this number before it can be relayed",
+    Cause.NULL_IN_THE_DARK: "harmless after sunset: some chargers report null at night",
     Cause.SERIAL_UNKNOWN: "set its serial under device.serials",
     Cause.SERIAL_TWICE: "give each of the two its own serial under device.serials",
-    Cause.TWO_UNITS: "give each unit a VRM instance of its own: on the GX, in the unit's device"
+    Cause.TWO_UNITS: "give each unit its own VRM instance: on the GX, in the unit's device"
     " menu, or in the settings of its driver",
     Cause.LOST_AND_UNKNOWN: "plug it in, or restart the service to forget it",
     Cause.STANDS_STILL: "look at its driver and its cable, or set device.drop_frozen_after to off",
-    Cause.IGNORED: "take it out of device.ignore if it is to be relayed",
+    Cause.IGNORED: "remove it from device.ignore to relay it",
 }
 
 

@@ -1,4 +1,4 @@
-"""The config lines that `discover`, `pin` and `pair` print."""
+"""Writes the config lines that `discover`, `pin` and `pair` print."""
 
 import json
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ from mqtt_http_bridge.core.words import visible
 
 
 def quoted(text: str) -> str:
-    """A text as YAML takes it whatever it looks like: JSON is YAML."""
+    """Quotes a text as JSON, which is also YAML, so that it stays a text whatever is in it."""
     return json.dumps(text, ensure_ascii=False)
 
 
@@ -19,9 +19,9 @@ def whole_config(
     chargers: Sequence[ChargerView],
     password_file: str | None = None,
 ) -> str:
-    """A config for one GX that works once the backend's address and key are set.
+    """Returns a config for one GX that works once the backend's address and key are set.
 
-    A password comes from `password_file`, or else, as the variable of the environment does.
+    A password stays in `password_file` or, without that, in the environment variable.
     """
     lines = [
         "backend:",
@@ -36,7 +36,7 @@ def whole_config(
     ]
     nameless = [c for c in chargers if c.serial is None]
     if nameless:
-        lines += ["device:", "  serials:   # these chargers do not tell theirs"]
+        lines += ["device:", "  serials:   # these chargers do not report theirs"]
         lines += [f'    {c.key}: "its serial"   # {visible(c.name)}' for c in nameless]
     return "\n".join(lines) + "\n"
 

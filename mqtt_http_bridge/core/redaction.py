@@ -13,7 +13,7 @@ from typing import Final
 from mqtt_http_bridge.core.settings import Secret, Settings
 
 SHOWN: Final = "***"
-"""Stands where a secret was."""
+"""Replaces a secret."""
 SHORTEST: Final = 6
 """A shorter secret may be a part of any word, so it is taken out only where it stands alone."""
 LONGEST_SPELLING: Final = 28
@@ -41,7 +41,7 @@ class Redaction:
         return self._pattern.sub(SHOWN, text)
 
     def _is_clean(self, text: str) -> bool:
-        """Holds if there is none: most texts escape nothing, so it would stand there as it is."""
+        """Tells whether no secret can be in a text: most texts have none, and nothing escaped."""
         is_plain = not any(mark in text for mark in _MARKS)
         return not self._texts or (is_plain and not any(each in text for each in self._texts))
 
@@ -52,7 +52,7 @@ class Redaction:
 
 
 def of_settings(settings: Settings) -> Redaction:
-    """Returns what takes the secrets of a config out of texts."""
+    """Returns a Redaction with the secrets of a config."""
     one = settings.backend and settings.backend.api_key
     found = (one, settings.mqtt.password, *settings.more_secrets)
     return Redaction(secret for secret in found if secret)

@@ -75,7 +75,7 @@ class MqttSettings:
     name.
     """
     client_id: str | None = None
-    """None: made once for this installation and kept beside the spool."""
+    """None: made once for this installation and kept beside the outbox."""
     portal_ids: tuple[str, ...] = ()
     """Empty: all that the broker announces."""
     shard: Shard | AutoShard | None = None
@@ -138,7 +138,7 @@ class DeviceSettings:
     forget_after_s: float = 86400.0
     """Seconds for which a lost charger is still reported as off; 0: not at all."""
     drop_frozen_after_s: float | None = None
-    """Seconds for which the values of a charger in the sun may stand still before it is left out;
+    """Seconds for which the values of a charger in the sun may not change before it is left out;
     None: for ever.
     """
 

@@ -1,4 +1,4 @@
-"""Shows how things stand, as values that any thread may read, made by the owner of each thing."""
+"""Defines the state of the service as immutable values, which any thread may read."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -13,38 +13,38 @@ from mqtt_http_bridge.core.omission import Omission, Remark
 from mqtt_http_bridge.core.venus.readings import ChargerKey
 
 DROPPED: Final = "dropped by a person"
-"""The reason of a loss that somebody wanted."""
+"""The reason of a loss that a person asked for."""
 _LONGEST_REASON = 200
 
 
 @dataclass(frozen=True, slots=True)
 class ChargerView:
-    """One charger: what is reported of it, or why nothing is."""
+    """Shows one charger: its report, or why there is none."""
 
     key: ChargerKey
     serial: str | None
     name: str
     is_on_bus: bool
     state: int | None
-    """The code of what it does; None: unknown."""
+    """The code of its state; None: unknown."""
     heard_s: float
     """The last time it was heard, on the monotonic clock; minus infinity for never."""
     report: DeviceReport | None
     omission: Omission | None = None
     """The reason why it is left out of measurements; None if it is not."""
     remarks: tuple[Remark, ...] = ()
-    """Other things people should know of it."""
+    """Other things that people should know about it."""
     left_out: int = 0
-    """In how many measurements it was not, since the start or since it was forgotten."""
+    """The number of measurements it was missing from, since the start or since it was forgotten."""
     power_w: float | None = None
-    """Known also of a charger of which there is no report; None: not known."""
+    """Its power, even if there is no report of it; None: not known."""
     total_kwh: float | None = None
-    """As `power_w`."""
+    """Its total yield, even if there is no report of it; None: not known."""
 
 
 @dataclass(frozen=True, slots=True)
 class SiteView:
-    """One GX."""
+    """Shows one GX and its chargers."""
 
     portal_id: str
     name: str
@@ -52,16 +52,16 @@ class SiteView:
     """The last time it said anything, on the monotonic clock; minus infinity for never."""
     chargers: tuple[ChargerView, ...]
     measured_s: float = -NEVER
-    """The last time it was measured, be it that there was nothing to report; as above."""
+    """The last time it was measured, even if there was nothing to report; the same clock."""
     has_heartbeat: bool = True
-    """False for a GX that speaks without one: Venus OS before 3.20, or a mirror."""
+    """False for a GX that publishes without heartbeats: Venus OS before 3.20, or a mirror."""
     is_old: bool = False
-    """True if it answers only to what Venus OS before 3.20 understands."""
+    """True if it answers only the keepalives that Venus OS before 3.20 understands."""
 
 
 @dataclass(frozen=True, slots=True)
 class RelayView:
-    """The knowledge of the relay at `moment`."""
+    """Shows what the relay knows at `moment`."""
 
     moment: Moment
     is_connected: bool = False
@@ -70,7 +70,7 @@ class RelayView:
     sites: tuple[SiteView, ...] = ()
     """The GX devices that the config lists, or that have been heard."""
     unheard: tuple[str, ...] = ()
-    """The portal ids that the broker tells of, and that were never heard."""
+    """The portal ids that the broker announces, but that were never heard."""
     deaf_reconnects: int = 0
     malformed_messages: int = 0
     refused_topics: tuple[str, ...] = ()
@@ -78,13 +78,13 @@ class RelayView:
     measurements: int = 0
 
     def name_of(self, serial: str) -> str:
-        """Tells what the charger with this serial is called; empty: none is known that has it."""
+        """Returns the name of the charger with this serial; empty if no charger has it."""
         found = (c.name for site in self.sites for c in site.chargers if c.serial == serial)
         return next(found, "")
 
 
 class DeviceResult(StrEnum):
-    """The fates of a device report that was sent."""
+    """Lists the possible results of sending a device report."""
 
     STORED = "stored"
     REFUSED = "refused"
@@ -97,7 +97,7 @@ class DeviceResult(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class DeviceVerdict:
-    """The last verdict on one device."""
+    """Holds the last result for one device."""
 
     result: DeviceResult
     moment: Moment
@@ -106,90 +106,91 @@ class DeviceVerdict:
     stored: Moment | None = None
     """The last time the backend stored something of it; None: not since the start."""
     number: int = 0
-    """That of the entry it is about: what comes of an older one is no news."""
+    """The number of the entry it is about; results of older entries are ignored."""
 
 
 @dataclass(frozen=True, slots=True)
 class Unstored:
-    """The reason why the backend has not stored what a device measured."""
+    """Says why the backend has not stored the report of a device."""
 
     reason: str
     remedy: str = ""
-    """The remedy; empty where it may pass by itself."""
+    """Empty if it may pass by itself."""
     is_refused: bool = False
-    """It is parked until somebody fixes a setting."""
+    """True if it is parked until somebody fixes a setting."""
 
 
 @dataclass(frozen=True, slots=True)
 class GxDelivery:
-    """The fate of the measurements of one GX that were sent."""
+    """Shows what became of the measurements of one GX that were sent."""
 
     newest: int = 0
     """The number of the newest one."""
     tried: Moment | None = None
-    """The last time that was sent."""
+    """The last time it was sent."""
     is_answered: bool = False
-    """True if the backend has judged it; else the backend as a whole was in trouble."""
+    """True if the backend has answered for it; otherwise the backend as a whole was in trouble."""
     unstored: Mapping[str, Unstored] = field(default_factory=lambda: MappingProxyType({}))
-    """The devices of it that the backend has not stored; empty if it has stored all."""
+    """Its devices that the backend has not stored; empty if it has stored all."""
     stored: Moment | None = None
-    """The last time the backend stored the whole of what was the newest; None: not since the start.
-    """
+    """The last time the backend stored the newest measurement completely; None: not since the
+    start."""
     stored_timestamp: str = ""
-    """The timestamp of that one, as it was sent."""
+    """The timestamp of that measurement, as it was sent."""
     devices: Mapping[str, DeviceVerdict] = field(default_factory=lambda: MappingProxyType({}))
     """The last verdict on each device, by serial."""
     reports: Mapping[DeviceResult, int] = field(default_factory=lambda: MappingProxyType({}))
-    """Device reports that were sent, by what came of each."""
+    """The number of device reports that were sent, by result."""
 
 
 @dataclass(frozen=True, slots=True)
 class BackendView:
-    """The answers of the backend so far."""
+    """Shows how the backend has answered so far."""
 
     moment: Moment | None = None
-    """That of the last answer, or of the last try that got none."""
+    """The time of the last answer, or of the last try that got none."""
     is_taking: bool = False
     """True if something of the last POST was stored."""
     status: int | None = None
-    """The last HTTP status; None where no answer came."""
+    """The last HTTP status; None if no answer came."""
     reason: str = ""
-    """The trouble with the last one; empty if there was none."""
+    """The reason why the last POST failed; empty if it did not."""
     results: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
-    """POSTs by how they ended: `stored`, `partly`, `failed`."""
+    """The number of POSTs by result: `stored`, `partly`, `failed`."""
     gx: Mapping[str, GxDelivery] = field(default_factory=lambda: MappingProxyType({}))
-    """The fate of the measurements of each GX, by portal id."""
+    """The results for the measurements of each GX, by portal id."""
 
 
 @dataclass(frozen=True, slots=True)
 class ParkedView:
-    """The parked reports of one device, and why they are parked."""
+    """Shows the parked reports of one device, and why they are parked."""
 
     serial: str
     count: int
     reason: str
-    """The words of the backend."""
+    """The backend's answer, in its own words."""
     remedy: str
-    """The remedy."""
+    """The advice to the user."""
     since_s: float = NEVER
-    """Since when the oldest of it is owed, on the monotonic clock; infinity: not known."""
+    """The time since which its oldest report is owed, on the monotonic clock; infinity: not known.
+    """
 
 
 @dataclass(frozen=True, slots=True)
 class GxOwed:
-    """The measurements of one GX that the backend has yet to store."""
+    """Shows the measurements of one GX that the backend has not stored yet."""
 
     waiting: int = 0
     newest: int = 0
     """The number of the newest that waits; 0: none waits."""
     since_s: float = NEVER
-    """Since when the oldest waits, on the monotonic clock; infinity: none waits."""
+    """The time since which the oldest waits, on the monotonic clock; infinity: none waits."""
     parked: tuple[ParkedView, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Loss:
-    """Measurements that were given up; the times are the first and the last timestamp."""
+    """Counts measurements that were given up; the times are the first and the last timestamp."""
 
     count: int
     since: str
@@ -206,7 +207,7 @@ class Loss:
         return f"{self.count} {time} ({self.reason})"
 
     def merged(self, later: "Loss") -> "Loss":
-        """Makes one of the two."""
+        """Merges two losses into one."""
         reason = self.reason
         if later.reason not in reason and len(reason) + len(later.reason) < _LONGEST_REASON:
             reason = f"{reason}, {later.reason}"
@@ -217,33 +218,32 @@ class Loss:
 
 @dataclass(frozen=True, slots=True)
 class OutboxView:
-    """The state of the outbox."""
+    """Shows the state of the outbox."""
 
     waiting: int = 0
     bytes: int = 0
-    """Of all that waits or is parked."""
+    """The size of everything that waits or is parked."""
     oldest: str | None = None
     """The timestamp of the oldest measurement that waits."""
     parked: tuple[ParkedView, ...] = ()
     lost: tuple[Loss, ...] = ()
     damaged: int = 0
-    """Files that were no measurements, and are kept apart for a person."""
+    """The number of damaged places, kept as files for a person to look at."""
     hours_of_room: float | None = None
-    """Hours for which it can go on growing by what comes in; None while the disk does not tell."""
+    """Hours until it is full at the current rate; None while the disk does not say."""
     in_memory: int = 0
-    """Those that only memory has: they are lost if the process ends now."""
+    """Measurements in memory only: they are lost if the process ends now."""
     fault: str = ""
-    """The refusal of the disk at the moment; empty if there is none."""
+    """The current error of the disk; empty if there is none."""
     gx: Mapping[str, GxOwed] = field(default_factory=lambda: MappingProxyType({}))
-    """The measurements owed of each GX, by portal id; a GX of which nothing is owed is not there.
-    """
+    """The measurements owed of each GX, by portal id; only GX devices that have any."""
     looked_s: float = -NEVER
-    """The time at which this was so, on the monotonic clock."""
+    """The time of this state, on the monotonic clock."""
 
 
 @dataclass(frozen=True, slots=True)
 class HeardBefore:
-    """A GX that was heard by the process before this one."""
+    """Names a GX that was heard by the previous process."""
 
     portal_id: str
     name: str
@@ -253,7 +253,7 @@ class HeardBefore:
 
 @dataclass(frozen=True, slots=True)
 class StatusView:
-    """Everything there is to see of one service at `now`."""
+    """Shows everything about one service at `now`."""
 
     version: str
     started: Moment
@@ -262,8 +262,8 @@ class StatusView:
     backend: BackendView
     outbox: OutboxView
     interval_s: float = 30.0
-    """Between two measurements."""
+    """Seconds between two measurements."""
     heard_before: tuple[HeardBefore, ...] = ()
     """The GX devices to be relayed that were heard before the start."""
     is_over: bool = False
-    """A recording was played to its end: nothing more comes, and time stands still."""
+    """True if a recording was played to its end: nothing more comes, and time has stopped."""

@@ -1,26 +1,27 @@
-"""Finds threads that live but stand still, by looking at how often they have gone round.
+"""Finds threads that are alive but hang, by counting the rounds of their loops.
 
-Why. A thread that dies is noticed at once. One that waits for ever, for a lock or for a disk, is
-not: the process lives, measures nothing and says nothing, and no supervisor restarts it. Nor can
-the thread itself tell. So each thread counts its rounds (`Progress.turn`), and somebody who does
-nothing else looks at the counts every 20 s. Three looks without a new round are a standstill:
+Why. A thread that dies is noticed at once. A thread that waits forever, for a lock or for a disk,
+is not: the process lives but measures nothing and logs nothing, and no supervisor restarts it. The
+thread itself cannot notice either. So each thread counts its rounds (`Progress.turn`), and another
+thread, which does nothing else, looks at the counts every 20 s. A thread that has made no round in
+three looks hangs:
 
-    look           1     2     3     4     5
-    time          0 s   20 s  40 s  60 s  80 s
-    rounds         7     9     9     9     9     the ninth ended between looks 1 and 2
-    without one    0     0     1     2     3     stands still: 60 to 80 s after its last round
+    look                     1     2     3     4     5
+    time                    0 s   20 s  40 s  60 s  80 s
+    rounds                   7     9     9     9     9    the ninth ended between looks 1 and 2
+    looks without a round    0     0     1     2     3    hangs: 60 to 80 s after its last round
 
-What is no standstill:
+These do not count as hanging:
 
 - A thread with nothing to do. None waits for more than 10 s at a time, and each wait is a round.
-- A flush, or an exchange with the backend, which may take long. The thread says so before, and for
-  how long (`busy`); only after that does a look count.
-- A process that was stopped, a machine that slept, or one that had no time for us. Then the look
-  itself comes late, by more than 5 s. A late look tells nothing: the threads had no time, either.
-  The count starts anew.
+- A flush, or an exchange with the backend, which may take long. The thread announces it beforehand,
+  with a limit (`busy`); looks count only after that limit.
+- A process that was stopped, or a machine that slept or was overloaded. Then the look itself comes
+  late, by more than 5 s. A late look proves nothing, because the threads had no time either, so the
+  count starts again.
 
-What follows is the application's (`app/watchdog`): it has every thread's place written to the log,
-and ends the process, for its supervisor to start it again.
+The rest is done by `app/watchdog`: it logs what each thread is doing, and ends the process, so that
+its supervisor restarts it.
 """
 
 from collections.abc import Callable, Iterable
@@ -28,36 +29,36 @@ from typing import Final
 
 LOOK_EVERY_S: Final = 20.0
 LATE: Final = 0.25
-"""Part of the time between two looks by which one may be late, or it tells nothing: 5 s."""
+"""The share of LOOK_EVERY_S by which a look may be late and still count: 5 s."""
 MOST_WITHOUT_TURN: Final = 3
 
 
 class Progress:
-    """The turns of one thread: counted by that thread alone, read by whoever looks."""
+    """Counts the rounds of one thread. Only that thread counts; any thread may read."""
 
     def __init__(self, name: str, now_s: Callable[[], float]) -> None:
-        """`now_s` is the clock of those who look."""
+        """Begins at 0. `now_s` is the clock that the watchdog uses."""
         self.name = name
         self.turns = 0
         self.busy_until_s = -float("inf")
         self._now_s = now_s
 
     def turn(self) -> None:
-        """Notes that the thread goes on, and that what it was busy with is over."""
+        """Counts a round; whatever the thread was busy with is over."""
         self.turns += 1
         self.busy_until_s = -float("inf")
 
     def busy(self, limit_s: float) -> None:
-        """Notes that what comes now may take up to `limit_s`; the next turn ends that."""
+        """Announces something that may take up to `limit_s`; the next turn ends it."""
         self.busy_until_s = self._now_s() + limit_s
 
     def end(self) -> None:
-        """Notes that there will be no more turns: the thread has done its work."""
+        """Notes that the thread has finished and makes no more rounds."""
         self.busy_until_s = float("inf")
 
 
 class Watchdog:
-    """Remembers what was seen in the last looks. One thread uses it."""
+    """Remembers the last looks. Only one thread may use it."""
 
     def __init__(self, look_every_s: float = LOOK_EVERY_S) -> None:
         self._look_every_s = look_every_s
@@ -66,7 +67,7 @@ class Watchdog:
         self._without_turn: dict[str, int] = {}
 
     def look(self, now_s: float, threads: Iterable[Progress]) -> list[str]:
-        """The names of those that stand still, by this look and those before it."""
+        """Looks once; returns the names of the threads that hang."""
         is_late = now_s - self._latest_s > self._look_every_s * (1.0 + LATE)
         self._latest_s = now_s
         for thread in threads:

@@ -1,1 +1,1 @@
-"""The demo: a recording, a stand-in backend and its contract. The product never imports it."""
+"""Runs the demo: a recording, a stand-in backend and its contract. The product never imports it."""

@@ -2,7 +2,7 @@
 
 `mqtt-http-bridge demo` delivers to it, and so do the tests. It keeps everything it is sent in
 memory. It is no second implementation of the backend: what it answers, and when, is what was
-observed of the real one, and it says aloud what the real one silently puts up with.
+observed of the real one. It also reports what the real one silently accepts.
 """
 
 import json

@@ -1,11 +1,11 @@
-"""The contract of one measurement, read from the receiving side.
+"""Defines the contract of one measurement, from the receiving side.
 
-Pure: a request body goes in, findings come out. It knows nothing of the code that builds
+It is pure: a request body goes in, findings come out. It knows nothing of the code that builds
 measurements, so it can catch that code's mistakes. Findings come in three grades:
 
 - `faults`: the schema is broken; the backend answers 422 and stores nothing of the request.
 - `breakages`: the schema holds, but storing fails; the backend answers 500, every time.
-- `departures`: the backend swallows it, but this project promises better.
+- `departures`: the backend accepts it, but this project promises better.
 
 The first two are the backend's observed behaviour, except that numbers in quotes and the like,
 which a lenient parser may convert, count as faults here.
@@ -30,7 +30,7 @@ ROOT: Location = ("body",)
 
 @dataclass(frozen=True)
 class Fault:
-    """One finding: where it is, and what was expected there."""
+    """Holds one finding: where it is, and what was expected there."""
 
     location: Location
     message: str
@@ -40,7 +40,7 @@ class Fault:
 
 
 class UnreadableBody(ValueError):
-    """The body is not text at all (compressed, say): the backend answers 400."""
+    """Raised if the body is not text (compressed, say): the backend answers 400."""
 
 
 class NotJson(ValueError):
@@ -63,14 +63,14 @@ class Kind(Enum):
 
 @dataclass(frozen=True)
 class Record:
-    """An object. Every field is required and not null; further ones are ignored."""
+    """Describes an object. Every field is required and not null; further ones are ignored."""
 
     fields: "dict[str, Shape]"
 
 
 @dataclass(frozen=True)
 class Many:
-    """A list, possibly empty, whose items all have one shape."""
+    """Describes a list, possibly empty, whose items all have one shape."""
 
     item: "Shape"
 
@@ -116,7 +116,7 @@ _UTC_WITH_MICROSECONDS = re.compile(
 
 
 def decode(body: bytes) -> Any:
-    """The JSON document in `body`, whatever its shape. Raises `UnreadableBody` or `NotJson`."""
+    """Parses the JSON in `body`, whatever its shape. Raises `UnreadableBody` or `NotJson`."""
     if not body:
         raise NotJson(Fault(ROOT, "Field required"))
     try:
@@ -128,7 +128,7 @@ def decode(body: bytes) -> Any:
 
 
 def faults(document: object) -> list[Fault]:
-    """Every place where `document` breaks the schema; empty when the backend takes it."""
+    """Finds every place where `document` breaks the schema; empty if the backend accepts it."""
     return [fault for node in _nodes(MEASUREMENT, ROOT, document) for fault in _mismatches(*node)]
 
 
@@ -210,7 +210,7 @@ def _is_timestamp(text: str) -> bool:
 
 
 def _carelessness(shape: Shape, location: Location, value: Any) -> Iterator[Fault]:
-    """Departures that one value shows on its own."""
+    """Finds the departures that one value shows on its own."""
     if isinstance(shape, Record):
         for name in sorted(value.keys() - shape.fields.keys()):
             yield Fault((*location, name), "expected no such field")
@@ -242,7 +242,7 @@ def _descents(numbers: list[int]) -> int:
 
 
 def _repeated_serials(devices: list[Any]) -> Iterator[Fault]:
-    """Rows are kept by (timestamp, serial): a serial said twice in one measurement loses one."""
+    """Finds repeated serials: rows are kept by (timestamp, serial), so one of the two gets lost."""
     for serial, times in Counter(device["serial"] for device in devices).items():
         if times > 1:
             yield Fault((*ROOT, "devices"), f"expected {serial} once, found it {times} times")

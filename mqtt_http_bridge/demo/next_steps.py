@@ -1,4 +1,4 @@
-"""The command that a person may type after the demo, as it stands."""
+"""Builds the command that a person may type after the demo."""
 
 import os
 import shlex
@@ -11,7 +11,7 @@ NAME: Final = "mqtt-http-bridge"
 
 
 def next_step() -> str:
-    """Leads from a URL and an API key to a service; for the shell that started this."""
+    """Says how to set up a service from a URL and an API key, for the current shell."""
     return f"{own_command()} setup"
 
 
@@ -30,6 +30,6 @@ def own_command() -> str:
 
 
 def _short(path: Path) -> str:
-    """A path below this directory is named from here."""
+    """Returns a path relative to this directory, if it is below it."""
     here = Path.cwd()
     return f"./{path.relative_to(here)}" if path.is_relative_to(here) else str(path)

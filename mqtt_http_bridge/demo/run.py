@@ -1,7 +1,7 @@
-"""The verb `demo`: the whole chain at work, with nothing but this package.
+"""Runs the verb `demo`: everything from recording to backend, with nothing but this package.
 
-A recording goes through the core, the outbox and real HTTP POSTs into a stand-in backend on this
-machine. Every measurement is shown as it arrives there, and a status page shows the rest.
+A recording goes through the core, the outbox and real HTTP POSTs to a stand-in backend on this
+machine. Every measurement is shown as it arrives there; a status page shows the rest.
 """
 
 import os
@@ -54,17 +54,17 @@ from mqtt_http_bridge.demo.server import Arrival
 
 RECORDING: Final = "demo.jsonl.gz"
 """Some minutes of an evening: one charger goes to sleep, one is switched off, one is unplugged.
-Before that all is well for 50 s, of which 15 s are there three times: there is time to look."""
+Before that all is well for 50 s, because 15 s of it are there three times, to give time to look."""
 SPEED: Final = 6.0
 INTERVAL_S: Final = 10.0
 STAY_S: Final = 20.0
 _DAWN: Final = Moment(0.0, datetime.fromtimestamp(0, UTC))
-"""Before the first event of the recording."""
+"""A moment before the first event of the recording."""
 _BAR_WIDTH: Final = 12
 _BAR_FULL_W: Final = 260.0
 _BLOCKS: Final = " ▏▎▍▌▋▊▉█"
 WRITE_S: Final = 2.0
-"""Seconds for which the end waits for who reads the table."""
+"""Seconds that the end waits for the reader of the table."""
 
 
 def run_demo(out: TextIO = sys.stdout, *, holds: bool = False) -> bool:
@@ -99,10 +99,10 @@ def run_demo(out: TextIO = sys.stdout, *, holds: bool = False) -> bool:
 
 @contextmanager
 def _ended_by_sigterm() -> Iterator[None]:
-    """Within this SIGTERM is as Ctrl+C, and comes once, or the temporary directory would stay."""
+    """Treats SIGTERM as Ctrl+C, but only once, or the temporary directory would stay."""
 
     def interrupt(_number: int, _frame: FrameType | None) -> None:
-        # Once is enough: a second one would break off the tidying up, which takes some seconds.
+        # Once is enough: a second one would interrupt the clean-up, which takes some seconds.
         for number in before:
             signal.signal(number, signal.SIG_IGN)
         raise KeyboardInterrupt
@@ -119,7 +119,7 @@ def _ended_by_sigterm() -> Iterator[None]:
 
 
 class _Stage:
-    """The service of the demo, with its status page. For the main thread."""
+    """Runs the service of the demo, with its status page. For the main thread."""
 
     def __init__(self, settings: Settings, backend: BackendSettings) -> None:
         self._settings = settings
@@ -148,7 +148,7 @@ class _Stage:
         self.page_url = ""
 
     def _now(self) -> Moment:
-        """The present is the moment of the recording."""
+        """The time is that of the recording."""
         return self._relay_observer.latest.moment
 
     def __enter__(self) -> Self:
@@ -181,7 +181,7 @@ class _Stage:
         self._exits.close()
 
     def play(self, recording: Path, screen: "Screen") -> bool:
-        """Plays it; true if every measurement has been taken."""
+        """Plays the recording; returns whether every measurement was stored."""
         stopping = threading.Event()
         part = Part(speed=SPEED)
         relay, see = self._relay, self._see
@@ -193,7 +193,7 @@ class _Stage:
         return is_all_sent
 
     def _see(self, event: Event, commands: Sequence[Command]) -> None:
-        """Looks often enough for a page, but not at the end: that is no loss."""
+        """Updates the status page often enough; a loss at the very end does not matter."""
         observer, now = self._relay_observer, event.moment
         observer.see(event, commands)
         self._began = self._began or now
@@ -208,7 +208,7 @@ class _Stage:
 
 
 class Screen:
-    """Writes what arrives as a table, and makes nobody wait. One thread at a time may call it."""
+    """Shows what arrives as a table, and never waits. One thread at a time may call it."""
 
     def __init__(self, out: TextIO) -> None:
         self._lines = LineWriter(out)
@@ -217,7 +217,7 @@ class Screen:
         self._has_colour = self._is_watched and not os.environ.get("NO_COLOR")
 
     def open(self, url: str, directory: str, page_url: str) -> None:
-        """Writes what is about to happen, and the head of the table."""
+        """Says what is about to happen, and writes the head of the table."""
         self._line(
             f"Playing some recorded minutes of three solar chargers, {SPEED:.0f} times as fast,"
         )
@@ -246,7 +246,7 @@ class Screen:
         self._lines.close(WRITE_S)
 
     def sum_up(self, stand_in: StandInBackend, *, is_all_sent: bool) -> None:
-        """Writes how it went."""
+        """Writes a summary."""
         posts = len(stand_in.received)
         violations = len(stand_in.contract_violations)
         self._line("")
@@ -259,7 +259,7 @@ class Screen:
         self._line(f"    {next_step()}")
 
     def stay(self, page_url: str, *, holds: bool) -> None:
-        """Keeps the page: until Ctrl+C, or a little longer where a person watches."""
+        """Keeps the page up: until Ctrl+C, or for a short while if a person watches."""
         if holds:
             self._line(f"The status page stays at {page_url} until Ctrl+C.")
             with suppress(KeyboardInterrupt):
@@ -295,13 +295,13 @@ class Screen:
 
 
 def _bar(power_w: float) -> str:
-    """A bar as long as the power, in eighths of a character."""
+    """Draws a bar as long as the power, in eighths of a character."""
     eighths = _eighths(power_w)
     return _BLOCKS[-1] * (eighths // 8) + _BLOCKS[eighths % 8].strip()
 
 
 def _plain_bar(power_w: float) -> str:
-    """The same for a terminal that has no such characters."""
+    """Draws the same for a terminal that has no such characters."""
     return "#" * round(_eighths(power_w) / 8)
 
 

@@ -1,4 +1,4 @@
-"""The choice of the next of several addresses, and of the moment."""
+"""Tests the choice of the next of several addresses, and when."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The API keys: which GX is sent with which, and a file that is read again."""
+"""Tests which API key each GX is sent with, and a key file that is read again."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The HTTP side against real sockets: whatever a server does becomes an answer, and in time."""
+"""Tests the HTTP client against real sockets: whatever a server does becomes an answer in time."""
 
 import contextlib
 import json
@@ -266,16 +266,16 @@ BAD_LENGTH = Unfinished(body=b"HTTP/1.1 200 OK\r\nContent-Length: 3, 4\r\n\r\nab
     ("forced", "said"),
     [
         pytest.param(Forced(201, delay_s=LATE_S), "answer within", id="slow"),
-        pytest.param(DRIP, "no whole answer within", id="drip in the body"),
-        pytest.param(DRIP_IN_HEADERS, "no whole answer within", id="drip in the headers"),
+        pytest.param(DRIP, "no complete answer within", id="drip in the body"),
+        pytest.param(DRIP_IN_HEADERS, "no complete answer within", id="drip in the headers"),
         pytest.param(
             Dripping(body=b"HTTP/1.1 302 Found\r\nLocation: /\r\nContent-Length: 9999\r\n\r\n"),
-            "no whole answer within",
+            "no complete answer within",
             id="drip in a redirect",
         ),
         pytest.param(
             Dripping(body=b"HTTP/1.0 200 OK\r\n\r\n{"),
-            "no whole answer within",
+            "no complete answer within",
             id="drip without a length",
         ),
         pytest.param(
@@ -289,9 +289,9 @@ BAD_LENGTH = Unfinished(body=b"HTTP/1.1 200 OK\r\nContent-Length: 3, 4\r\n\r\nab
         pytest.param(HALF, "no whole answer: it was cut off", id="half"),
         pytest.param(HALF_A_HEADER, "no whole answer: it was cut off", id="half a header"),
         pytest.param(HALF_A_CHUNK, "no whole answer: it was cut off", id="half a chunk"),
-        pytest.param(GARBAGE, "no answer that is HTTP", id="garbage"),
-        pytest.param(HEADERS_FOR_EVER, "no answer that is HTTP", id="10,000 headers"),
-        pytest.param(LONG_HEADER, "no answer that is HTTP", id="a header of 1 MB"),
+        pytest.param(GARBAGE, "an answer that is not HTTP", id="garbage"),
+        pytest.param(HEADERS_FOR_EVER, "an answer that is not HTTP", id="10,000 headers"),
+        pytest.param(LONG_HEADER, "an answer that is not HTTP", id="a header of 1 MB"),
         pytest.param(BAD_CHUNK, "no ", id="bad chunk"),
         pytest.param(BAD_LENGTH, "no ", id="two lengths"),
     ],
@@ -566,7 +566,7 @@ def test_an_old_clock_excuses_no_other_fault(
 def test_https_to_a_server_that_speaks_http(faulty: FaultyBackend) -> None:
     """The reason says what is wrong, and the remedy what to set."""
     failure = failure_of(faulty.url.replace("http:", "https:"))
-    assert failure.reason.endswith("TLS: what answers there speaks none")
+    assert failure.reason.endswith("TLS: that port does not use it")
     assert "set backend.url to http://" in failure.remedy
     assert failure.is_of_tls
 
@@ -580,7 +580,7 @@ def test_http_to_a_server_that_speaks_tls() -> None:
 
     with served_by(refuse) as wire:
         failure = failure_of(wire.url)
-    assert failure.reason.endswith("TLS is spoken there")
+    assert failure.reason.endswith("that port uses TLS")
     assert (failure.remedy, failure.is_of_tls) == ("set backend.url to https://", True)
 
 
@@ -590,7 +590,7 @@ def test_two_sides_that_have_no_version_in_common(certificate: Certificate) -> N
         backend._context.set_ciphers("ECDHE-RSA-AES128-GCM-SHA256")
         backend._context.maximum_version = ssl.TLSVersion.TLSv1_2
         failure = failure_of(backend.url)
-    assert failure.reason.endswith("TLS: the two sides found no common way to speak")
+    assert failure.reason.endswith("TLS: no version or cipher in common")
     assert failure.is_of_tls
 
 
@@ -662,14 +662,14 @@ def test_a_drip_through_a_tunnel_ends_in_time_too(
         monkeypatch.setenv("HTTPS_PROXY", wire.url)
         backend.always(DRIP)
         failure = failure_of(backend.url, ca_file=certificate.file, timeout_s=SHORT_S)
-        assert "no whole answer within" in failure.reason
+        assert "no complete answer within" in failure.reason
 
 
 def test_a_proxy_that_is_not_there(faulty: FaultyBackend, monkeypatch: pytest.MonkeyPatch) -> None:
     """The reason names the proxy, without its password, and no byte has left."""
     monkeypatch.setenv("HTTP_PROXY", "http://me:canary@127.0.0.1:9")
     failure = failure_of(faulty.url)
-    assert failure.reason.endswith("the proxy of the environment cannot be reached")
+    assert failure.reason.endswith("the proxy set in the environment cannot be reached")
     assert isinstance(failure, NotSent)
 
 
@@ -697,7 +697,7 @@ def test_a_proxy_that_opens_no_tunnel(
     with served_by(refuse) as wire:
         monkeypatch.setenv("HTTPS_PROXY", wire.url)
         failure = failure_of("https://solar.invalid")
-    assert failure.reason.endswith(f"the proxy of the environment {reason}")
+    assert failure.reason.endswith(f"the proxy set in the environment {reason}")
     assert remedy in failure.remedy
     assert isinstance(failure, NotSent)
 
@@ -718,7 +718,7 @@ def test_a_proxy_of_another_kind(faulty: FaultyBackend, monkeypatch: pytest.Monk
     """SOCKS takes a package that is not there: that is told as what it is."""
     monkeypatch.setenv("HTTP_PROXY", "socks5://me:canary@127.0.0.1:9")
     failure = failure_of(faulty.url)
-    assert failure.reason.endswith("the proxy of the environment is none that speaks HTTP")
+    assert failure.reason.endswith("the proxy set in the environment does not speak HTTP")
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The connection to the broker, on a real one: who it trusts, how it waits, what it lets out."""
+"""Tests the connection to a real broker: which one it trusts, how it waits, what it passes on."""
 
 import queue
 import socket

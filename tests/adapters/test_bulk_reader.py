@@ -1,4 +1,4 @@
-"""The bulk reader against stock paho: the same messages, answers and end, however bytes come in."""
+"""Tests the bulk reader against stock paho: the same messages and answers, however bytes arrive."""
 
 import ast
 import socket

@@ -1,4 +1,4 @@
-"""The clocks of this machine: whole microseconds, and two clocks that keep their distance."""
+"""Tests the clocks of this machine: whole microseconds, and two clocks that keep their distance."""
 
 import time
 from datetime import UTC, datetime, timedelta

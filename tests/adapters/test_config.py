@@ -1,4 +1,4 @@
-"""The config file: YAML on disk, secrets from elsewhere, and errors a person can act on."""
+"""Tests the config file: YAML, secrets from elsewhere, and errors that a person can act on."""
 
 import os
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""Tests what an error of the system or of TLS is taken for."""
+"""Tests how errors of the system and of TLS are translated."""
 
 import errno
 import socket

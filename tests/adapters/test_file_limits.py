@@ -1,4 +1,4 @@
-"""Files that would fill the memory or never end: a clear error within a second."""
+"""Tests files that would fill the memory or never end: a clear error within a second."""
 
 import gzip
 import os

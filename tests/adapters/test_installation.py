@@ -1,4 +1,4 @@
-"""Tests what an installation has for itself: a name at the broker, and one process alone."""
+"""Tests an installation's client id, and that only one process can use it."""
 
 import errno
 import fcntl

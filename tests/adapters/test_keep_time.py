@@ -1,4 +1,4 @@
-"""Tests how long an idle connection is used again, by what came of the last ones."""
+"""Tests how long an idle connection is used again, given how the last ones went."""
 
 import pytest
 

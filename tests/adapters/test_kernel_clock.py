@@ -1,4 +1,4 @@
-"""Tests what the kernel says of its clock."""
+"""Tests what the kernel says about its clock."""
 
 import ctypes
 from typing import Any

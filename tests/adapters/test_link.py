@@ -1,4 +1,4 @@
-"""The connections to the backend: how long they are kept, and what a new one begins with."""
+"""Tests how long connections to the backend are kept, and what a new one reuses."""
 
 import logging
 import os

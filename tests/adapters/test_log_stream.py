@@ -1,4 +1,4 @@
-"""Lines to a stream that nobody reads, that is closed, or that cannot take them as they are."""
+"""Tests a stream that nobody reads, that is closed, or that cannot encode the lines."""
 
 import fcntl
 import io

@@ -1,4 +1,4 @@
-"""Tests which GX this machine is, if it is one: then that one alone is relayed."""
+"""Tests whether this machine is a GX, and which: then only that one is relayed."""
 
 from dataclasses import replace
 from pathlib import Path

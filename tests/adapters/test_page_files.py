@@ -1,4 +1,4 @@
-"""The files of the page: few, small, readable, and with nothing in them that could run a text."""
+"""Tests the files of the page: few, small, readable, and unable to run a text."""
 
 import re
 from pathlib import Path

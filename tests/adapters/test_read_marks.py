@@ -1,4 +1,4 @@
-"""Tests the marks of how far all was read: after messages, before the next, and when asked for."""
+"""Tests the marks of what has been read: after messages, before the next ones, and on request."""
 
 import queue
 import socket

@@ -1,4 +1,4 @@
-"""The kernel gathers messages: what is read when, and that no measurement is older for it."""
+"""Tests collecting messages in the kernel: what is read when, and that measurements stay fresh."""
 
 import fcntl
 import queue
@@ -571,7 +571,7 @@ def test_a_system_that_does_not_gather(caplog: pytest.LogCaptureFixture) -> None
             gathering.begin_or_end(refusing)
     assert not gathering.is_on
     (line,) = [record.getMessage() for record in caplog.records]
-    assert line.startswith("this system does not gather messages")
+    assert line.startswith("this system cannot collect messages")
 
 
 def test_the_loop_tells_what_is_due_before_it_acts() -> None:

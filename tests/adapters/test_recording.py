@@ -1,4 +1,4 @@
-"""Recordings: what was written is what is read, and what is broken is refused by line."""
+"""Tests recordings: what was written can be read, and broken ones are refused by line."""
 
 import gzip
 import json

@@ -1,4 +1,4 @@
-"""Several addresses of one broker: real ones, one of which dies."""
+"""Tests several real addresses of one broker, one of which dies."""
 
 import time
 from collections.abc import Iterator

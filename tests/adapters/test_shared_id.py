@@ -1,4 +1,4 @@
-"""Two clients with one id, which a broker throws off for each other: found out and named."""
+"""Tests two clients with one id, which the broker disconnects by turns: found and named."""
 
 import threading
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Tests who spoke in what was read: found without a look at each message, and never invented."""
+"""Tests that speakers are found without looking at each message, and never invented."""
 
 import pytest
 

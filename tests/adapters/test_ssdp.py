@@ -1,4 +1,4 @@
-"""The search for GX devices: who is found, and what liars come to."""
+"""Tests the search for GX devices: what is found, and how false answers are handled."""
 
 import socket
 import threading

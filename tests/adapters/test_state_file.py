@@ -1,4 +1,4 @@
-"""The state file on disk: where it lies, who may read it, and what is not taken for one."""
+"""Tests the state file on disk: where it is, who may read it, and what does not count as one."""
 
 import errno
 import os

@@ -1,4 +1,4 @@
-"""The state file when a system call fails: the one before or the new one is there, never half."""
+"""Tests the state file if a system call fails: the old or the new one is there, never half."""
 
 import errno
 import os

@@ -1,4 +1,4 @@
-"""The status server alone: whom it cuts off, whom it answers, and where it listens."""
+"""Tests the status server alone: which clients it cuts off or answers, and where it listens."""
 
 import errno
 import http.client

@@ -1,4 +1,4 @@
-"""The system's log: lines under our name, and no harm and no wait without one."""
+"""Tests the system's log: lines under our name, and no harm and no wait if there is none."""
 
 import socket
 import tempfile

@@ -1,4 +1,4 @@
-"""Holds that a person is asked, and that a secret is not seen."""
+"""Tests that a person is asked, and that a secret is not shown."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""A broker that has a prefix before all topics: mosquitto's own bridge, between a GX and us."""
+"""Tests a broker with a topic prefix: mosquitto's own bridge, between a GX and us."""
 
 import threading
 from collections.abc import Callable, Iterator

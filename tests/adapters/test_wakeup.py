@@ -1,4 +1,4 @@
-"""The wakeup: what ends a wait, what does not, and that nothing is missed between two waits."""
+"""Tests what ends a wait and what does not, and that nothing is missed between two waits."""
 
 import fcntl
 import resource
@@ -69,8 +69,8 @@ def test_a_wakeup_ends_one_wait(wakeup: Wakeup, pair: tuple[socket.socket, socke
     timer.join()
 
 
-def test_ringing_is_never_an_error(pair: tuple[socket.socket, socket.socket]) -> None:
-    """Neither when it was rung a hundred thousand times unheard, nor when nobody waits any more."""
+def test_waking_is_never_an_error(pair: tuple[socket.socket, socket.socket]) -> None:
+    """Neither when it was woken a hundred thousand times without a wait, nor after its end."""
     wakeup = Wakeup()
     for _ in range(100_000):
         wakeup.wake()

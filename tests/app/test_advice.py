@@ -1,4 +1,4 @@
-"""The advice of `check` and `discover` on each access profile of a GX: a command that helps."""
+"""Tests that `check` and `discover` advise a command that helps, for each access profile."""
 
 from collections.abc import Iterator
 from pathlib import Path

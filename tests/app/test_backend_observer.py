@@ -1,4 +1,4 @@
-"""Tests what is seen of the backend, by whoever looks while the senders are at work."""
+"""Tests what other threads see of the backend while the senders are at work."""
 
 from datetime import UTC, datetime
 

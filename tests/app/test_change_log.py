@@ -1,4 +1,4 @@
-"""The log's changes, as the page keeps them."""
+"""Tests the list of changes that the page shows."""
 
 import logging
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""`check`: each line holds in a sound world, and each fails for the reason it is there for."""
+"""Tests `check`: each line is ok if all is right, and fails for the one reason it is there for."""
 
 import errno
 import json
@@ -301,7 +301,7 @@ def test_wrong_portal_id(world: World, gx: StandInGx) -> None:
 def test_no_portal_id(world: World) -> None:
     """A broker that is none of a GX."""
     finding = wrong(found(world), "portal id")
-    assert "tells none" in finding.text
+    assert "announces none" in finding.text
 
 
 def test_two_portal_ids(world: World, gx: StandInGx) -> None:
@@ -444,7 +444,7 @@ def test_what_is_set_for_chargers(world: World, gx: StandInGx) -> None:
     steps = found(world, keys)
     named, ignored = steps["charger"]
     assert (named.mark, ignored.mark) == (Mark.WARNING, Mark.OK)
-    assert "tells the serial HQ2211AAAA1, device.serials calls it X1" in named.text
+    assert "reports the serial HQ2211AAAA1, but device.serials says X1" in named.text
     assert "is not relayed: device.ignore names it" in ignored.text
     assert [finding.text for finding in steps["settings"]] == [
         "device.ignore: NOBODY fits no charger",
@@ -581,7 +581,7 @@ def test_a_damaged_outbox(world: World, gx: StandInGx) -> None:
     (world.spool / "damaged" / "0000000000000001-00000000").touch()
     (_, finding) = found(world)["outbox"]
     assert finding.mark is Mark.WARNING
-    assert finding.text == "1 places of it were damaged"
+    assert finding.text == "damaged places: 1"
     assert f"look at {world.spool}/damaged" in finding.fix
 
 
@@ -639,7 +639,7 @@ def test_a_service_that_stands_still(world: World, gx: StandInGx) -> None:
     state = from_json(text)
     file.write(to_json(replace(state, written_s=state.written_s - 61.0)))
     finding = wrong(found(world), "service")
-    assert "stands still: not running since 20" in finding.text
+    assert "hangs: not running since 20" in finding.text
     assert finding.fix.startswith("restart it")
     process.send(signal.SIGCONT)
 

@@ -1,4 +1,4 @@
-"""`check` and the backend: what proves what, by whom it was posted, and by which way."""
+"""Tests what `check` finds about the backend: which answer proves what, and over which route."""
 
 import json
 import queue
@@ -172,7 +172,7 @@ def test_once_nothing_is_answered_no_other_key_is_tried(world: World, gx: StandI
     [
         ({"status": "ok"}, Mark.WARNING, "somebody has registered that serial"),
         ({"status": "error", "error": "Unauthorized"}, Mark.WRONG, "Unauthorized"),
-        ({"status": "error", "error": "no such thing"}, Mark.WARNING, "not known here: no such"),
+        ({"status": "error", "error": "no such thing"}, Mark.WARNING, "not known: no such"),
         ({"status": "error", "error": "Failed to store it"}, Mark.WRONG, "Failed to store"),
         ({"status": "error", "error": ""}, Mark.WRONG, "without a reason"),
     ],
@@ -274,7 +274,7 @@ def test_a_charger_that_the_service_tells_nothing_of(world: World, gx: StandInGx
     file.write(to_json(replace(from_json(file.read()[0]), devices=())))
     steps = by_step(check.walk(world.directory / "config.yaml", {}))
     process.send(signal.SIGCONT)
-    assert "the service tells of no answer" in one(steps, "serial", Mark.UNKNOWN).text
+    assert "the service has no answer yet" in one(steps, "serial", Mark.UNKNOWN).text
 
 
 def two_owners(world: World) -> dict[str, object]:
@@ -451,7 +451,7 @@ def test_a_proxy_that_wants_a_login(
         monkeypatch.setenv("HTTPS_PROXY", wire.url)
         steps = found(world, {"backend.url": "https://solar.invalid"})
     finding = wrong(steps, "backend POST")
-    assert finding.text.endswith("the proxy of the environment wants a login (407)")
+    assert finding.text.endswith("the proxy set in the environment wants a login (407)")
     assert "http://user:password@host:port" in finding.fix
     one(steps, "backend TLS", Mark.UNKNOWN)
 

@@ -1,4 +1,4 @@
-"""`check` and `discover` where the GX's broker is seen through a bridge, or is a cluster."""
+"""Tests `check` and `discover` when the broker is a bridge or a cluster."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -70,7 +70,7 @@ def test_topics_below_another_prefix_are_seen(
     mqtt = {"topic_prefix": configured} if configured else {}
     finding = wrong(through(world, mirror, **mqtt), "portal id")
     assert finding.fix == (
-        f"set mqtt.topic_prefix: {PREFIX}, below which the broker tells of {PORTAL_ID}"
+        f"set mqtt.topic_prefix: {PREFIX}, below which the broker announces {PORTAL_ID}"
     )
 
 
@@ -109,7 +109,7 @@ def test_requests_do_not_get_through(world: World, one_way: Mosquitto) -> None:
     """The topic that the bridge has to pass on is named, and what it means until then."""
     steps = through(world, one_way, topic_prefix=PREFIX)
     finding = wrong(steps, "keepalive")
-    assert f"{REQUESTS} does not get through" in finding.text
+    assert f"{REQUESTS} does not reach it" in finding.text
     assert UNTIL_LIVE in finding.text
     assert finding.fix == f"have the bridge pass {REQUESTS} on to the GX"
 
@@ -122,7 +122,7 @@ def test_somebody_else_keeps_it_awake(world: World, gx: StandInGx, one_way: Mosq
     steps = through(world, one_way, topic_prefix=PREFIX)
     (finding,) = steps["keepalive"]
     assert finding.mark is Mark.WARNING
-    assert f"{REQUESTS} does not get through" in finding.text
+    assert f"{REQUESTS} does not reach it" in finding.text
 
 
 def test_a_mirror_that_retains(world: World) -> None:
@@ -135,7 +135,7 @@ def test_a_mirror_that_retains(world: World) -> None:
             )
         steps = found(world)
     finding = wrong(steps, "keepalive")
-    assert f"R/{PORTAL_ID}/keepalive does not get through" in finding.text
+    assert f"R/{PORTAL_ID}/keepalive does not reach it" in finding.text
     assert UNTIL_LIVE in finding.text
 
 

@@ -1,4 +1,4 @@
-"""The command line: arguments in, exit status and words out."""
+"""Tests the command line: from arguments to the output and the exit status."""
 
 import argparse
 import json

@@ -1,4 +1,4 @@
-"""Tests which config a verb goes by, and what `config test` finds beyond its form."""
+"""Tests which config a verb uses, and what `config test` finds beyond its syntax."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Outbox, policy, verdict and HTTP together: what becomes of each device, and what is told."""
+"""Tests outbox, plan, verdict and HTTP together: what becomes of each device, what is logged."""
 
 import json
 import logging
@@ -29,9 +29,9 @@ from tests.support.sending import OneKey, Scripted, Sending, serials_in, taken
 
 HOUR_S = 3600.0
 INTERVAL_S = 30.0
-FIRST_LINE = "the backend takes measurements"
+FIRST_LINE = "the backend stores measurements"
 """Told once after the start, where no trouble was told before; left out below."""
-AGAIN = "the backend takes measurements again"
+AGAIN = "the backend stores measurements again"
 FAILS = Forced(500, b"Internal Server Error")
 
 
@@ -162,7 +162,7 @@ def test_a_device_that_is_registered_is_stored_within_an_interval(
     send_each(sending, 1, "A", "X", first=10)
     assert sending.is_all_done
     assert times(backend, "X") == 11
-    assert log.messages[1:] == ["the backend takes readings of X again: sending what was parked"]
+    assert log.messages[1:] == ["the backend stores readings of X again: sending what was parked"]
 
 
 def test_what_was_parked_arrives_though_it_is_measured_no_more(
@@ -283,7 +283,7 @@ def test_a_report_of_another_form_does_not_come_back_with_each_measurement(
 
 
 def test_what_cannot_be_read_is_set_aside(sending: Sending, log: pytest.LogCaptureFixture) -> None:
-    """Whatever it is, it is kept, told, and holds up nobody."""
+    """Whatever it is, it is kept and logged, and does not delay the rest."""
     sending.outbox.store(b'{"no":"measurement"}', portal_id=GX, is_clock_trusted=True)
     sending.send(measurement("A"), for_s=60.0)
     assert (sending.waiting, sending.parked) == (0, ["unreadable"])
@@ -350,7 +350,7 @@ def test_a_culprit_that_is_mended_delivers_everything(
     assert json.loads(newest)["timestamp"] >= stamp(30)
     assert sending.is_all_done
     assert times(backend, "A") == times(backend, "B") == 150
-    assert log.messages[-1] == "the backend takes readings of B again: sending what was parked"
+    assert log.messages[-1] == "the backend stores readings of B again: sending what was parked"
 
 
 def test_a_restart_does_not_send_a_culprit_with_the_others(

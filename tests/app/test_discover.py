@@ -1,4 +1,4 @@
-"""`discover`, `pin` and `pair`: from a GX to a config that works, and to no secret in the open."""
+"""Tests `discover`, `pin` and `pair`: they give a config that works, and show no secret."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -116,7 +116,7 @@ def test_discover_finds_nothing(
     monkeypatch.setattr(listen, "ANSWER_S", 0.3)
     monkeypatch.setattr(prefixes, "SEARCH_S", 0.3)
     _, err = told(capsys, "discover", "127.0.0.1", "--port", str(mosquitto.port), status=FAILED)
-    assert "the broker tells none" in err
+    assert "the broker announces none" in err
     mosquitto.stop()
     _, err = told(capsys, "discover", "127.0.0.1", "--port", str(mosquitto.port), status=FAILED)
     assert "Connection refused" in err

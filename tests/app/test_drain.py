@@ -1,4 +1,4 @@
-"""The verb `outbox drain`: what waits is sent, and nothing else is done."""
+"""Tests `outbox drain`: it sends what waits, and does nothing else."""
 
 import socket
 from collections.abc import Iterator

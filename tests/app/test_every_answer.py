@@ -1,4 +1,4 @@
-"""The fate of each device after every answer: status, body and framing, over real sockets.
+"""Tests what becomes of each device after every kind of answer, over real sockets.
 
 What the rows say is what the outbox has afterwards: only `results` with `ok` for a device, in a
 whole 2xx, take it out.

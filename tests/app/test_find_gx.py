@@ -1,4 +1,4 @@
-"""Finds a GX for whoever names none: by a search, by its name, or not at all."""
+"""Tests finding a GX without an address: by a search, by its name, or not at all."""
 
 import functools
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""The verb `health`: what supervisors go by, and what may restart a service."""
+"""Tests `health`: what supervisors rely on, and what may restart a service."""
 
 import signal
 from collections.abc import Iterator

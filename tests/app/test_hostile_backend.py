@@ -1,4 +1,4 @@
-"""Delivery as it is, against a backend that does what it likes: nothing is lost, nothing hangs.
+"""Tests delivery against a backend that does anything: nothing is lost, nothing hangs.
 
 Time runs a thousand times as fast for the plan: an hour's pause takes some seconds.
 """

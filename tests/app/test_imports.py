@@ -1,4 +1,4 @@
-"""Tests what each verb imports, in a process of its own: memory and seconds on a GX."""
+"""Tests what each verb imports, in its own process: on a GX, imports cost memory and seconds."""
 
 import json
 import subprocess
@@ -195,7 +195,7 @@ def test_what_run_imports_of_ours() -> None:
 
 
 def test_requests_is_loaded_without_guessers_and_without_a_word() -> None:
-    """3.5 MiB are not taken, nobody is told, and who wants to guess in this process still can."""
+    """It saves 3.5 MiB, logs nothing, and other code in this process can still load them."""
     code = (
         "import sys, warnings\n"
         "warnings.simplefilter('error')\n"

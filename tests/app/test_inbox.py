@@ -1,4 +1,4 @@
-"""The inbox: nothing is lost or reordered, and what is put ends a wait."""
+"""Tests the inbox: it loses and reorders nothing, and each item ends a wait."""
 
 import threading
 import time

@@ -1,4 +1,4 @@
-"""The log of a verb: our own loggers, without secrets, to a stream and to the system's log."""
+"""Tests the log: only our own loggers, without secrets, to a stream and to the system's log."""
 
 import io
 import logging

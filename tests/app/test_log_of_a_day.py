@@ -1,4 +1,4 @@
-"""The log of a day on which things come and go: a few lines of each, and how many there were."""
+"""Tests the log of a day on which things come and go: a few lines of each kind, and a count."""
 
 import errno
 import io

@@ -1,4 +1,4 @@
-"""The main loop: from the inbox into the relay, with the real clock, and how it ends."""
+"""Tests the main loop with the real clock: from the inbox to the relay, and how it ends."""
 
 import logging
 import os
@@ -80,7 +80,7 @@ def test_a_dead_thread_ends_the_loop_with_an_error_that_names_it() -> None:
     """A relay without one of its threads is none: the supervisor has to start it afresh."""
     with pytest.raises(ThreadFailed) as caught:
         run(inbox_of(ThreadDied("sender")))
-    assert str(caught.value) == "the thread sender has died: the lines above tell why"
+    assert str(caught.value) == "the thread sender has died: the lines above say why"
     assert isinstance(caught.value, BridgeError)
 
 

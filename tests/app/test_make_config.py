@@ -1,4 +1,4 @@
-"""The verb `config`: a first config for the installer, and whether a version takes one."""
+"""Tests `config make`, which writes a first config, and whether a version accepts a config."""
 
 from importlib import resources
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The seam: another backend is one module, and the outbox, the sender and HTTP stay as they are."""
+"""Tests that another backend is one module, and the outbox, the sender and HTTP stay the same."""
 
 import logging
 from pathlib import Path

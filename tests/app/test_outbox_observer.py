@@ -1,4 +1,4 @@
-"""The observer of the outbox: how often it may look, and what it does without a disk."""
+"""Tests how often the outbox is looked at, and what happens without a disk."""
 
 import shutil
 from collections.abc import Iterator

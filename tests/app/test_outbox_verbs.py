@@ -1,4 +1,4 @@
-"""The verbs `outbox ...` through the command line, on real directories, also one that is in use."""
+"""Tests the verbs `outbox ...` through the command line, on real directories, even one in use."""
 
 import json
 import threading
@@ -147,7 +147,7 @@ def test_what_only_the_memory_of_the_service_has_is_told(
     """By its state: the disk, at which this verb looks, has nothing of it."""
     monkeypatch.setattr(outbox_verbs, "_in_memory", lambda settings: 20)
     said = shell.outbox("status")
-    assert "memory    20 more, which the disk does not take: fix the disk" in said.lines
+    assert "memory    20 more, which the disk refuses: fix the disk" in said.lines
     assert shell.outbox("status", "--json").json["in_memory"] == 20
 
 

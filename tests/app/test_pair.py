@@ -1,4 +1,4 @@
-"""`pair`: a token that works, and no secret in the open."""
+"""Tests `pair`: the token works, and no secret is shown."""
 
 import os
 import stat

@@ -1,4 +1,4 @@
-"""`run --pause`: whatever ends the service, a supervisor that restarts at once does not spin."""
+"""Tests `run --pause`: a supervisor that restarts at once does not spin."""
 
 import os
 import shutil

@@ -1,4 +1,4 @@
-"""`pin`: both certificates of a GX, each by its own fingerprint, and no other from then on."""
+"""Tests `pin`: it saves both certificates of a GX, each by its own fingerprint, and no other."""
 
 import subprocess
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""The observer of the relay: what it keeps for others to read, and when it looks."""
+"""Tests what the relay's observer keeps for others to read, and when it looks."""
 
 import threading
 from dataclasses import dataclass, field

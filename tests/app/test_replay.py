@@ -1,4 +1,4 @@
-"""A recording through the same core: which part of it, how fast, and with what result."""
+"""Tests `replay`: which part of a recording it plays, how fast, and with what result."""
 
 import threading
 import time

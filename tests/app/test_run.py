@@ -1,4 +1,4 @@
-"""The service in this process: its threads wired together while the kernel gathers messages."""
+"""Tests the threads of the service in one process, while messages collect in the kernel."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""The API key and the MQTT password are in the requests that need them, and nowhere else."""
+"""Tests that the API key and the MQTT password are only in the requests that need them."""
 
 import json
 import logging

@@ -1,4 +1,4 @@
-"""`setup`: from a search to a relay that has delivered, with a real broker, at a real terminal."""
+"""Tests `setup`: from a search to a relay that delivers, with a real broker and a real terminal."""
 
 import stat
 import subprocess

@@ -1,4 +1,4 @@
-"""`status`: what the service has written down, for people and for scripts."""
+"""Tests `status`: what it shows of the saved state, for people and for scripts."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -99,7 +99,7 @@ def test_for_people() -> None:
         "stored    the newest 9 s ago",
         "owed      1 measurements, 3 reports parked",
         "          the oldest of 2026-06-01T12:01:00+00:00",
-        "          2 of them in memory alone",
+        "          2 of them in memory only",
         "not well  3 reports\\nof X",
         "          -> register it",
         "note      2 files",

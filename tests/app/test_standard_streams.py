@@ -1,4 +1,4 @@
-"""stdout and stderr that are closed, full, unread or without UTF-8: no verb shows a traceback."""
+"""Tests stdout and stderr that are closed, full, unread or not UTF-8: no verb shows a traceback."""
 
 import os
 import signal

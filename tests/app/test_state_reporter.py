@@ -1,4 +1,4 @@
-"""The state file of a running service: when it is written, and what a disk that refuses does."""
+"""Tests when a running service writes its state file, and what it does if the disk refuses."""
 
 import os
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""The watchdog in real time: a thread that stands still ends the process, and nothing else does."""
+"""Tests the watchdog in real time: a thread that hangs ends the process, and nothing else does."""
 
 import os
 import re

@@ -1,4 +1,4 @@
-"""All who say how it goes say the same: log, page, metrics, /readyz, the state file, its readers.
+"""Tests that the log, the page, the metrics, /readyz and the state file agree on what is well.
 
 The chain is the real one, in virtual time: relay, outbox, delivery, observers; the backend answers
 as the scene has it.
@@ -344,7 +344,7 @@ SCENES = [
     Scene(
         "the disk refuses",
         the_disk_refuses,
-        note="7 measurements are in memory alone: No space left",
+        note="7 measurements are in memory only: No space left",
     ),
 ]
 

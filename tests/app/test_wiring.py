@@ -1,4 +1,4 @@
-"""Tests what is said at the very end of a service."""
+"""Tests what a service logs at its very end."""
 
 from pathlib import Path
 
@@ -37,6 +37,6 @@ def test_what_only_memory_has_does_not_wait(
     """It is said how many that are, and why."""
     line = last_words(tmp_path, caplog, is_refused=True)
     assert line == (
-        f"stopped: 2 measurements wait in {tmp_path}, 1 of them in memory alone: the disk has"
+        f"stopped: 2 measurements wait in {tmp_path}, 1 of them in memory only: the disk has"
         " refused them: Input/output error"
     )

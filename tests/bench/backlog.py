@@ -1,4 +1,4 @@
-"""A backend that was away: what waiting for it costs, and how quickly the rest then goes."""
+"""Measures an outage of the backend: what waiting costs, and how fast the backlog is sent."""
 
 import shutil
 import socket

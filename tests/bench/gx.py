@@ -1,4 +1,4 @@
-"""A GX as a broker's clients see it: it answers keepalives, and beats."""
+"""Plays a GX for a broker's clients: it answers keepalives, and sends heartbeats."""
 
 import json
 import threading

@@ -1,4 +1,4 @@
-"""A report as the tables of docs/costs.md."""
+"""Writes a report as the tables of docs/costs.md."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any

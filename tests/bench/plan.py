@@ -1,4 +1,4 @@
-"""Says how much is measured, and with which load of one's own."""
+"""Says how much is measured, and with which load."""
 
 from dataclasses import dataclass
 from pathlib import Path

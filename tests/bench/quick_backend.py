@@ -1,4 +1,4 @@
-"""A backend that takes everything and costs little: python -m tests.bench.quick_backend [SECONDS].
+"""Runs a cheap backend that accepts everything: python -m tests.bench.quick_backend [SECONDS].
 
 It takes SECONDS for each POST, none if that is left out. It prints its port. What a GET tells:
 

@@ -1,4 +1,4 @@
-"""Holds what was measured: by case and by column, every run of it kept."""
+"""Holds the results of measurements: by case and by column, every run of it."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from statistics import median

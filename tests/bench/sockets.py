@@ -1,4 +1,4 @@
-"""TCP connections of this machine, as the kernel lists them."""
+"""Lists the TCP connections of this machine, as the kernel knows them."""
 
 from collections.abc import Collection
 from dataclasses import dataclass

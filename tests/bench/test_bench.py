@@ -1,4 +1,4 @@
-"""The benchmark: it runs, it computes what it claims, and what went wrong is no number."""
+"""Tests the benchmark: it runs, it computes what it claims, and a failure never gives a number."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""A GX and its relay in virtual time: only the core is at work, and nobody waits."""
+"""Runs a GX and its relay in virtual time: only the core works, and nobody waits."""
 
 import json
 from collections.abc import Sequence

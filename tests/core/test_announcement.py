@@ -1,4 +1,4 @@
-"""Holds what an answer to a search may make us do, whatever it says."""
+"""Tests what an answer to a search may make us do, whatever it says."""
 
 from contextlib import suppress
 
@@ -114,8 +114,8 @@ OUTSIDE = b"""<!DOCTYPE root SYSTEM "http://192.168.1.99/evil.dtd"><root/>"""
     ("xml", "why"),
     [
         (description(manufacturer="Somebody"), "not a GX"),
-        (description("../../etc"), "a portal id that is none"),
-        (description("a" * 65), "a portal id that is none"),
+        (description("../../etc"), "an invalid portal id"),
+        (description("a" * 65), "an invalid portal id"),
         (ENTITIES, "a document type"),
         (OUTSIDE, "a document type"),
         (b"<root>" * 5000, "too long|not XML"),
@@ -126,7 +126,7 @@ OUTSIDE = b"""<!DOCTYPE root SYSTEM "http://192.168.1.99/evil.dtd"><root/>"""
         (description(name="<b>x</b>").replace(b"<b>", b"<ve:b>"), "not XML"),
         (
             description().replace(b"<modelName>", b"<friendlyName>x</friendlyName><modelName>"),
-            "twice",
+            "duplicate",
         ),
         (b"<html><body>Welcome</body></html>", "not a GX"),
     ],

@@ -1,4 +1,4 @@
-"""Recordings to show around: nothing that tells whose they are, and still the same story."""
+"""Tests anonymized recordings: they do not show whose they are, and give the same measurements."""
 
 import gzip
 import json

@@ -1,4 +1,4 @@
-"""Tests what comes of one request."""
+"""Tests the possible results of one request."""
 
 from mqtt_http_bridge.core.delivery.answers import NoReply, NotSent
 

@@ -1,4 +1,4 @@
-"""Tests what `check` makes of what the service has written down, and of a verdict."""
+"""Tests what `check` concludes from the saved state of the service, and from a verdict."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""The end of a backlog is told once."""
+"""Tests that the end of a backlog is logged once."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""Waits between tries: doubling, bounded, and drawn within what each kind of peer needs."""
+"""Tests the waits between tries: doubling, bounded, and drawn as each kind of peer needs."""
 
 from itertools import pairwise
 

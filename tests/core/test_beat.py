@@ -1,4 +1,4 @@
-"""Tests the beat: the moments at which one GX is measured."""
+"""Tests the moments at which one GX is measured."""
 
 from mqtt_http_bridge.core.events import NEVER
 from mqtt_http_bridge.core.relay.beat import Beat

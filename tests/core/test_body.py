@@ -1,4 +1,4 @@
-"""The body, to the byte: what docs/backend.md shows is what is written."""
+"""Tests that the body is written exactly as docs/backend.md shows."""
 
 import json
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""Tests what is said of a failed connection, and what fixes it: by its cause, never by its text."""
+"""Tests what is said about a failed connection, and the remedy: by its cause, not its text."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Inputs that went wrong, replayed through the real core: each with what is right at each moment.
+"""Tests inputs that once went wrong, replayed through the real core.
 
 The shapes are those of real drivers and installations, the values are made up. The echoes in some
 files fit no request; then the warm-up lasts its 10 s, and what is right is right all the same.
@@ -156,7 +156,7 @@ def test_case_placeholder_serials() -> None:
     """A setting beats what the device tells, which is the same for both."""
     found = outcome_of("placeholder_serials")
     assert only(found.reports) == {("LEFT-1", 55.0), ("RIGHT-2", 33.0)}
-    told = [text for _, _, text in found.log if "tells the serial unknown" in text]
+    told = [text for _, _, text in found.log if "reports the serial unknown" in text]
     assert len(told) == 2
     assert any("LEFT-1" in text for text in told)
 
@@ -173,7 +173,7 @@ def test_case_never_says_a_total() -> None:
     found = outcome_of("never_says_a_total")
     assert found.reports == []
     (warning,) = found.warnings()
-    assert "total yield is unknown: /Yield/System was never told by this driver" in warning
+    assert "total yield is unknown: /Yield/System was never reported by this driver" in warning
     assert "power" not in warning
     (finding,) = found.findings
     assert "/Yield/System" in finding.text

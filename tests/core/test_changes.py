@@ -1,4 +1,4 @@
-"""The last changes: fifty at most, however often one thing happens again."""
+"""Tests the list of changes: fifty at most, however often something is repeated."""
 
 import pytest
 

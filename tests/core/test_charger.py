@@ -1,4 +1,4 @@
-"""Tests what is reported of chargers as they appear, speak, fall silent and leave."""
+"""Tests what is reported of chargers as they appear, publish, fall silent and leave."""
 
 from dataclasses import replace
 from datetime import timedelta

@@ -1,4 +1,4 @@
-"""The log's lines on chargers: each change once, and which charger it is, and what to do."""
+"""Tests the log lines about chargers: each change once, with the charger and what to do."""
 
 from dataclasses import replace
 
@@ -112,7 +112,7 @@ def test_a_charger_that_was_forgotten_is_new_when_it_returns() -> None:
 def test_a_charger_that_is_forgotten_is_told() -> None:
     """Both halves of a change: it was told that it is lost, and now that it is no more reported."""
     (line,) = told(OFF, None)[1]
-    assert line.text == f"{WHO} is not reported any more: lost for too long, or moved"
+    assert line.text == f"{WHO} is no longer reported: lost for too long, or moved"
     assert told(OFF, None, None)[2] == []
 
 

@@ -1,4 +1,4 @@
-"""The clock: what it takes to be trusted, and how long nothing is sent without."""
+"""Tests when the clock is trusted, and how long nothing is sent before that."""
 
 from datetime import UTC, datetime, timedelta
 

@@ -1,4 +1,4 @@
-"""The table of config keys: what each one takes, what it refuses, and which setting it becomes."""
+"""Tests the table of config keys: what each accepts and refuses, and which setting it becomes."""
 
 import re
 from dataclasses import fields

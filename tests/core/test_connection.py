@@ -1,4 +1,4 @@
-"""The connection to the broker: when it counts as dead, and what is told of it."""
+"""Tests when the connection to the broker counts as dead, and what is logged about it."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Tests who is due next: what a thousand members are looked after by."""
+"""Tests the heap of deadlines, which finds the next one of a thousand members."""
 
 from hypothesis import given
 from hypothesis import strategies as st

@@ -1,4 +1,4 @@
-"""The rules of the device report, one table for each: what was said, and what that means."""
+"""Tests the rules of the device report, in one table for each."""
 
 from collections.abc import Mapping
 

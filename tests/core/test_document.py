@@ -1,4 +1,4 @@
-"""The documents of the page: bounded, true, and with what to do about it."""
+"""Tests the documents of the page: bounded, true, and with what to do."""
 
 import json
 from dataclasses import replace

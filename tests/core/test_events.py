@@ -1,4 +1,4 @@
-"""Moments: one instant on two clocks, which only one of them may step."""
+"""Tests moments: one instant on two clocks, only one of which may step."""
 
 import pytest
 from hypothesis import given

@@ -1,4 +1,4 @@
-"""An entry on its way: how many POSTs it takes, in which parts, and what becomes of each device."""
+"""Tests sending an entry: how many POSTs, in which parts, and what becomes of each device."""
 
 from collections.abc import Callable
 

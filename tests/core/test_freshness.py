@@ -1,4 +1,4 @@
-"""Fresh or nothing: what is measured when the GX, the network or the process stands still."""
+"""Tests what is measured when the GX, the network or the process hangs for a while."""
 
 import json
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""The state of one GX: which entry is next, and what an exchange leaves of one."""
+"""Tests the state of one GX in delivery: which entry is next, and what an exchange leaves of it."""
 
 from mqtt_http_bridge.core.delivery.evidence import Evidence
 from mqtt_http_bridge.core.delivery.exchange import Exchange

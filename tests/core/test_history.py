@@ -1,4 +1,4 @@
-"""The last day of each charger: means over spans that grow, and energy by the quarter."""
+"""Tests the last day of each charger: means over spans that grow, and energy by quarter hour."""
 
 from collections.abc import Sequence
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""Tests what waits, and for how long: everything, a key, or only what is not live."""
+"""Tests what waits, and for how long: everything, a key, or all but live measurements."""
 
 import pytest
 
@@ -119,7 +119,7 @@ def test_each_kind_of_trouble_counts_its_own_failures() -> None:
 
 
 def test_a_person_ends_all_of_it() -> None:
-    """Whatever was held, is held no more."""
+    """Everything that was held is sent now."""
     holds = Holds(longest)
     for outcome in (Outcome.MISCONFIGURED, Outcome.KEY_REFUSED, Outcome.UNAVAILABLE):
         holds.take_in(trouble(outcome, 500.0), KEY, began_s=0.0, now_s=0.0)

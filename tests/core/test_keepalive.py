@@ -1,4 +1,4 @@
-"""Keepalives: what is sent to the GX, and how its answer is known again."""
+"""Tests the keepalives that are sent to a GX, and how its answer is recognized."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""Old GX devices beside new ones: how they are told apart, and what each is woken with."""
+"""Tests old GX devices beside new ones: how they are recognized, and how each is woken."""
 
 from mqtt_http_bridge.core.commands import Publish
 from mqtt_http_bridge.core.events import NEVER

@@ -1,4 +1,4 @@
-"""Tests what the core makes of a broker that says too much, or refuses: counted, told once."""
+"""Tests a broker that sends too much, or refuses: it is counted, and logged once."""
 
 from mqtt_http_bridge.core.broker_failure import BrokerFailure, Cause
 from mqtt_http_bridge.core.commands import Reconnect
@@ -40,7 +40,7 @@ def test_a_gx_has_so_many_chargers_and_no_more() -> None:
 
 
 def test_what_was_thrown_away_is_counted_and_told_once() -> None:
-    """Packets are nobody's loss; of messages nobody knows what they told: all is asked for anew."""
+    """Packets do not matter; lost messages may, so all values are requested again."""
     virtual = connected()
     virtual.reset()
     for _ in range(3):
@@ -73,8 +73,8 @@ def test_a_refused_subscription_is_told() -> None:
     refused = SubscriptionRefused(moment(1.0), ("N/+/system/0/Serial", "N/a/#"))
     assert virtual.relay.handle(refused) == [
         Log.warning(
-            "the broker refuses the subscription to N/+/system/0/Serial and 1 more: have it let"
-            " this login read the topics of the GX, N/<portal id>/#"
+            "the broker refuses the subscription to N/+/system/0/Serial and 1 more: have it allow"
+            " this login to read the topics of the GX, N/<portal id>/#"
         )
     ]
     assert virtual.relay.handle(refused) == []

@@ -1,4 +1,4 @@
-"""The log limit: kinds are counted, both halves are told, and the last word on a thing is true."""
+"""Tests the limit of the log: it counts kinds of line, and the last line about anything is true."""
 
 import random
 
@@ -141,5 +141,5 @@ def test_the_last_word_about_a_thing_is_true_within_the_hour(seed: int, step_s: 
 
 
 def test_the_limits_are_those_that_are_told() -> None:
-    """Keeps the numbers that stand in the module's own table and in the documents."""
+    """Keeps the numbers equal to those in the module's table and in the documents."""
     assert (TIMES, MOST_REPEATS, LASTING_S, DAY_S) == (3, 10, 3600.0, 86_400.0)

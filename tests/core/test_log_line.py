@@ -1,4 +1,4 @@
-"""The lines of the log: printable, of a bounded length, and without secrets."""
+"""Tests the lines of the log: printable, of bounded length, and without secrets."""
 
 import json
 

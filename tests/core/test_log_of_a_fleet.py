@@ -1,4 +1,4 @@
-"""The log of a relay with a thousand GX devices: found, lost and back, in counts."""
+"""Tests the log of a relay with a thousand GX devices: found, lost and back, as counts."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Chargers that are lost, and what is known of a charger after a connection was made anew."""
+"""Tests chargers that are lost, and what is known of a charger after a new connection."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""The number of series of `/metrics`: for a fleet as many as it has GX devices, and no more."""
+"""Tests the number of series in `/metrics`, which for a fleet grows only with the GX devices."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""Holds what a GX's answer to a pairing means, whatever it is."""
+"""Tests what a GX's answer to a pairing request means, whatever it is."""
 
 import json
 from contextlib import suppress

@@ -1,4 +1,4 @@
-"""Tests what is parked of a device, and which of it is tried."""
+"""Tests what is parked of a device, and which of it is retried."""
 
 from mqtt_http_bridge.core.delivery.parked_devices import ParkedDevices
 from mqtt_http_bridge.core.delivery.refusal import (

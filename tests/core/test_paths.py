@@ -1,4 +1,4 @@
-"""The table of D-Bus paths: what each path says, and that nothing of it stands anywhere else."""
+"""Tests the table of D-Bus paths: the meaning of each, and that no other file names them."""
 
 import ast
 from pathlib import Path as File

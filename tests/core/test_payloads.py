@@ -1,4 +1,4 @@
-"""The payloads of dbus-flashmq: whatever the bytes are, one of four things was said."""
+"""Tests the payloads of dbus-flashmq: any bytes have one of four meanings."""
 
 import json
 import tracemalloc
@@ -115,7 +115,7 @@ def test_long_payloads_are_not_remembered() -> None:
         (Value([1.5]), "/Yield/System is neither a number nor a text"),
         (INVALID, "/Yield/System is null"),
         (Unreadable(b"64,5"), "/Yield/System cannot be read: b'64,5'"),
-        (None, "/Yield/System was never told by this driver since it appeared"),
+        (None, "/Yield/System was never reported by this driver since it appeared"),
     ],
     ids=ascii,
 )

@@ -1,4 +1,4 @@
-"""The log through a day: what happens is told, and nobody has to read more than a page of it."""
+"""Tests the log of a day: it says what happens, and takes no more than a page."""
 
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -152,7 +152,7 @@ def test_what_only_memory_has_is_told_each_hour() -> None:
     (line,) = [line for line in day.logs if "in memory" in line.text]
     assert line.level == "WARNING"
     assert line.text.startswith(
-        "all is stored, but 7 measurements are in memory alone: No space left on device: fix"
+        "all is stored, but 7 measurements are in memory only: No space left on device: fix"
     )
 
 
@@ -162,9 +162,9 @@ def test_a_note_is_told_once_a_day() -> None:
     day.begin()
     day.outbox = OutboxView(damaged=2)
     day.pass_until(DAY_S + 60)
-    (line,) = [line for line in day.logs if "2 files in the outbox" in line.text]
-    assert line.text.startswith("all is stored, but look at this: 2 files in the outbox")
-    assert "2880 measurements made" in line.text
+    (line,) = [line for line in day.logs if "2 damaged places" in line.text]
+    assert line.text.startswith("all is stored, but look at this: 2 damaged places")
+    assert "2880 measurements since" in line.text
     assert line.level == "WARNING"
 
 

@@ -1,4 +1,4 @@
-"""The plan of delivery, for one GX and for a thousand, with one connection and with many."""
+"""Tests the plan of delivery, for one GX and for a thousand, with one connection and with many."""
 
 import random
 from itertools import pairwise

@@ -1,4 +1,4 @@
-"""Tests which GX devices are relayed: those that are listed, or all that are told of and speak."""
+"""Tests which GX devices are relayed: the listed ones, or all that are announced and heard."""
 
 from itertools import pairwise
 

@@ -1,4 +1,4 @@
-"""Tests what a person should know of, by the values it is told from."""
+"""Tests which problems and notes people are told about."""
 
 from collections.abc import Sequence
 

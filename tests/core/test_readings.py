@@ -1,4 +1,4 @@
-"""Readings: any message means one of a few things, nothing, or is malformed: never a surprise."""
+"""Tests readings: any message has one of a few meanings, or none, or is malformed."""
 
 import json
 

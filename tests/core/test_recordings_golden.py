@@ -1,4 +1,4 @@
-"""Recordings of a real broker, replayed: every measurement, byte for byte, and why it is right.
+"""Tests the measurements made from recordings of a real broker, byte for byte.
 
 Each golden file was read line by line against the raw recording: for each line the last values
 said before its timestamp, and what docs/gx.md and docs/backend.md make of them. Times are seconds

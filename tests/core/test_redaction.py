@@ -1,4 +1,4 @@
-"""Secrets in texts: found in every spelling, and nothing else is touched."""
+"""Tests that secrets are found in texts in every spelling, and nothing else is changed."""
 
 import html
 import json

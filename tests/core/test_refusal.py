@@ -1,4 +1,4 @@
-"""Tests how a refusal of the backend is spelled for the outbox, and read again."""
+"""Tests how a refusal of the backend is written into the outbox, and read again."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The core as a whole: discovery, what reaches which site, and what holds whatever happens."""
+"""Tests the core as a whole: discovery, what reaches which site, and what always holds."""
 
 import json
 from collections.abc import Sequence

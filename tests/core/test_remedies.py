@@ -1,4 +1,4 @@
-"""Tests the names of what can be wrong at the backend until somebody fixes it."""
+"""Tests the names of the troubles at the backend that somebody has to fix."""
 
 from mqtt_http_bridge.core.solar_backend import remedies
 

@@ -1,4 +1,4 @@
-"""Tests the address of a measurement and its headers, as docs/backend.md has them."""
+"""Tests the path and the headers of a POST, as in docs/backend.md."""
 
 from mqtt_http_bridge.core.settings import Secret
 from mqtt_http_bridge.core.solar_backend import request

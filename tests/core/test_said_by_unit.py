@@ -1,4 +1,4 @@
-"""Tests what is kept of the words of one unit."""
+"""Tests what is kept of what one unit said."""
 
 from mqtt_http_bridge.core.relay.said_by_unit import SaidByUnit
 from mqtt_http_bridge.core.venus.paths import PATHS

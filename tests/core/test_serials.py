@@ -1,4 +1,4 @@
-"""Tests whose serial is whose: settings that name chargers, and one report for each serial."""
+"""Tests who has which serial: settings that name chargers, and one report for each serial."""
 
 from typing import Any
 
@@ -132,7 +132,7 @@ def test_a_device_that_tells_another_serial_is_remarked() -> None:
     now = moment(1.0)
     (remark,) = bus.chargers.remarks(now, bus.chargers.reports(now))[KEY]
     assert not remark.is_trouble
-    assert remark.text == f"tells the serial {SINGLE['Serial']}, device.serials calls it SET"
+    assert remark.text == f"reports the serial {SINGLE['Serial']}, but device.serials says SET"
 
 
 def test_a_setting_that_fits_nobody_is_told_once() -> None:
@@ -221,7 +221,7 @@ def test_behind_two_gxs_the_first_that_had_it_keeps_it() -> None:
 
 
 def test_a_charger_that_has_not_told_its_serial_again_holds_nobody_up() -> None:
-    """After a new connection it may be another unit: the one that tells the serial has it."""
+    """After a new connection it may be another unit: the one that reports the serial has it."""
     first, second = two_gxs()
     first.say(SINGLE)
     second.say(SINGLE, 50.0)

@@ -1,4 +1,4 @@
-"""Plays `setup` as a sequence of questions and answers: nothing is opened here."""
+"""Tests `setup` as a sequence of questions and answers; nothing is opened here."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -283,7 +283,7 @@ def test_a_changed_web_certificate_is_refused() -> None:
 
 
 def test_without_tls_no_password_is_sent() -> None:
-    """A broker without TLS is taken as it is, with a word; if it wants a password, not at all."""
+    """A broker without TLS is used with a warning; if it wants a password, it is refused."""
     plain = Looked(None, is_plain=True)
     world = World([*BACKEND, "192.168.1.5", ""], looked=[plain])
     world.play(PERSON)

@@ -1,4 +1,4 @@
-"""Several relays share GX devices out: all agree, each has its part, and few change hands."""
+"""Tests shards: all relays agree, each has its share, and few GX devices move."""
 
 from collections import Counter
 

@@ -1,4 +1,4 @@
-"""One GX: what wakes it, when what it says is trusted, and when it is measured."""
+"""Tests one GX: what wakes it, when its values are trusted, and when it is measured."""
 
 import itertools
 from collections.abc import Mapping

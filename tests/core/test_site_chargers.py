@@ -1,4 +1,4 @@
-"""Tests what a site makes of chargers that are lost, return, fall silent or share a place."""
+"""Tests how a site handles chargers that are lost, return, fall silent or share a place."""
 
 from tests.support.virtual import CHARGER, PORTAL, connected, measuring, moment, settings, value
 
@@ -67,7 +67,7 @@ def test_a_charger_that_stands_still_is_told_in_spite_of_other_clients() -> None
         virtual.let_beat(10.0, every_s=5.0)
         virtual.charger({**CHARGER, "Mode": 1})
         virtual.complete("of another")
-    assert [line for line in virtual.log() if "stands still since" in line]
+    assert [line for line in virtual.log() if "has been stuck since" in line]
 
 
 def test_what_changes_ends_a_standstill() -> None:
@@ -76,7 +76,7 @@ def test_what_changes_ends_a_standstill() -> None:
     for turn in range(130):
         virtual.let_beat(5.0, every_s=5.0)
         virtual.charger({"Dc/0/Current": turn})
-    assert [line for line in virtual.log() if "stands still since" in line] == []
+    assert [line for line in virtual.log() if "has been stuck since" in line] == []
 
 
 def test_of_two_units_the_one_that_is_left_is_asked_for_everything_without_an_echo_too() -> None:

@@ -1,4 +1,4 @@
-"""Chargers that stand still: told, and left out on request."""
+"""Tests chargers whose values do not change: they are logged, and left out on request."""
 
 import pytest
 
@@ -20,7 +20,7 @@ def test_a_charger_in_the_sun_whose_values_rest_is_told() -> None:
     """After ten minutes, with the time since when; it is reported all the same."""
     bus = bus_with()
     assert remarks(bus, REST_S - 1.0) == []
-    assert remarks(bus, REST_S) == ["stands still since 2026-11-23 09:00 UTC: no value has changed"]
+    assert remarks(bus, REST_S) == ["has been stuck since 2026-11-23 09:00 UTC: no value changes"]
     assert remarks(bus, REST_S + 3600.0) == remarks(bus, REST_S)
     assert bus.report(REST_S).yield_power_w == 64.5
 
@@ -62,7 +62,7 @@ def test_a_charger_is_left_out_for_it_only_on_request() -> None:
     found = bus.found(900.0)
     assert isinstance(found, Omission)
     assert found.cause is Cause.STANDS_STILL
-    assert "stands still since" in found.text
+    assert "has been stuck since" in found.text
     bus.say({"Yield/Power": 64.6}, 901.0)
     assert bus.report(901.0).yield_power_w == 64.6
 

@@ -1,4 +1,4 @@
-"""The state file's document: what it tells, when it is written, and how long it is believed."""
+"""Tests the state file's document: what is in it, when it is written, how long it is believed."""
 
 import json
 from contextlib import suppress

@@ -1,4 +1,4 @@
-"""Stored bodies, of this version and of others: what is read, cut and shifted, and what stays."""
+"""Tests reading, cutting and shifting stored bodies, of this version and of others."""
 
 import json
 from datetime import UTC, datetime, timedelta, timezone

@@ -1,4 +1,4 @@
-"""Of messages with one moment, what is left out: nothing that the relay makes anything of."""
+"""Tests which messages of one moment are left out: only those that make no difference."""
 
 import json
 

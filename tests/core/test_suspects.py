@@ -1,4 +1,4 @@
-"""Suspicion: two failures alone, and another device's reports stored before, between and after."""
+"""Tests when a device is suspected: two failures alone, with others stored in between."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The memory for topics holds the latest, as many as are subscribed to, and gives up the oldest."""
+"""Tests the cache for topics: it holds the latest ones, and drops the oldest."""
 
 import pytest
 from hypothesis import given

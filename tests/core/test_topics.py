@@ -1,4 +1,4 @@
-"""The topics of a GX: what is subscribed to, what is worth a look, and what wakes it."""
+"""Tests the topics of a GX: which are subscribed to, which matter, and which one wakes it."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Entries that are tried again by themselves, each in its time."""
+"""Tests entries that are retried by themselves, each at its time."""
 
 import pytest
 

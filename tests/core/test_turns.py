@@ -1,4 +1,4 @@
-"""The order in which GX devices are served: nobody twice, nobody forgotten, nothing outdated."""
+"""Tests the order in which GX devices are served: none twice, none forgotten, none outdated."""
 
 import pytest
 
@@ -96,7 +96,7 @@ def test_who_was_served_goes_behind_the_others() -> None:
 
 
 def test_one_that_is_being_sent_of_has_no_turn() -> None:
-    """It is placed when that is over; one that was placed before is passed over."""
+    """It is placed again when that is over; its earlier place is skipped."""
     queues = Queues("a", "b", "c")
     queues.measure("a", "b")
     queues.gxs["a"].is_flying = True
@@ -194,7 +194,7 @@ def test_tries_come_by_their_time() -> None:
 
 @pytest.mark.parametrize("earlier_s", [1.0, 4.0])
 def test_a_try_that_was_brought_forward_comes_once(earlier_s: float) -> None:
-    """Somebody wants everything tried now: the old time is outdated."""
+    """After a request to retry everything, the old time no longer counts."""
     queues = Queues("a")
     queues.park("a", "A1", 5.0)
     queues.park("a", "A1", earlier_s)

@@ -1,4 +1,4 @@
-"""Tests which unit speaks: units that are swapped in their place, and units that share one."""
+"""Tests which unit is speaking: units that are swapped in one place, and units that share it."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""The verdict: every row of the backend's answers, and what no answer may ever do."""
+"""Tests the verdict on every answer of the backend, and what no answer may ever do."""
 
 import json
 from dataclasses import dataclass

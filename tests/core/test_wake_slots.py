@@ -1,4 +1,4 @@
-"""Tests when GX devices are woken that the broker tells of: spread over one interval."""
+"""Tests when announced GX devices are woken: spread over one interval."""
 
 from mqtt_http_bridge.core.relay.wake_slots import WakeSlots
 

@@ -1,4 +1,4 @@
-"""Threads that stand still are found from looks, and nothing else is taken for one."""
+"""Tests that the watchdog finds threads that hang, and no others."""
 
 import pytest
 

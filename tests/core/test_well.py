@@ -1,4 +1,4 @@
-"""Tests whether all is well, at its edges, by the values it is told from."""
+"""Tests when all is well, at the limits of each value that decides it."""
 
 from dataclasses import replace
 from typing import Any

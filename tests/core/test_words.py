@@ -1,4 +1,4 @@
-"""Tests what people are shown: names and texts from the wire, made harmless and still readable."""
+"""Tests what people are shown of names and texts from outside: harmless, and still readable."""
 
 import pytest
 from hypothesis import given

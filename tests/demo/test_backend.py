@@ -1,4 +1,4 @@
-"""The stand-in backend: each observed answer of the real one, and each fault on demand."""
+"""Tests the stand-in backend: each observed answer of the real one, and each fault on demand."""
 
 import gzip
 import http.client

@@ -1,4 +1,4 @@
-"""The contract of one measurement, field by field."""
+"""Tests the contract of one measurement, field by field."""
 
 import copy
 import gzip

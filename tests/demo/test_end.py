@@ -1,4 +1,4 @@
-"""The end of the demo: within seconds, and with nothing left behind."""
+"""Tests that the demo ends within seconds, and leaves nothing behind."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""The page of a demo that holds: the recording is over, which is no trouble."""
+"""Tests the page of a demo with --hold: the end of the recording is not a problem."""
 
 import json
 import sys

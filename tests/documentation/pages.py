@@ -1,4 +1,4 @@
-"""The documents, as the tests of this folder read them."""
+"""Reads the documents for the tests of this folder."""
 
 import re
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Links, paths, pictures and examples: what a document refers to is there."""
+"""Tests that links, paths, pictures and examples in the documents exist."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""The manifests of a fleet: they start a relay for each shard, with an outbox of its own."""
+"""Tests the manifests of a fleet: they start a relay for each shard, with its own outbox."""
 
 import configparser
 import os

@@ -1,4 +1,4 @@
-"""Lines of the log that ask for action: each is documented, and what is documented can come."""
+"""Tests that each log line that asks for action is documented, and each documented line exists."""
 
 import ast
 import re

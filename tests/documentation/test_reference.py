@@ -1,4 +1,4 @@
-"""Verbs, config keys, metrics and formats: what the code has the documents have, and no more."""
+"""Tests that documents and code have the same verbs, config keys, metrics and formats."""
 
 import argparse
 import re

@@ -1,4 +1,4 @@
-"""Whatever moment the process dies at: nothing is missing and nothing has changed.
+"""Kills the process at any moment: nothing is missing, and nothing has changed.
 
 What the outbox alone does, and a power cut, is tried in tests/adapters/outbox.
 """

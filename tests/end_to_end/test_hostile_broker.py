@@ -1,4 +1,4 @@
-"""A broker that attacks: the service stays small, goes on posting, and says little."""
+"""Tests a broker that attacks: the service stays small, keeps posting, and logs little."""
 
 import signal
 from collections.abc import Callable, Iterable, Iterator

@@ -1,4 +1,4 @@
-"""A broker that talks nonsense, with the memory that a GX gives: the service lives, and posts.
+"""Tests a broker that sends nonsense, with the memory of a GX: the service lives and posts.
 
 Whatever comes in between, what the GX says still arrives. The limit is that of service/gx/run. What
 a broker can do by sheer size is tried in tests/end_to_end/test_hostile_broker.py.

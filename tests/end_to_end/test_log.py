@@ -1,4 +1,4 @@
-"""The log of a service, as whoever starts it reads it."""
+"""Tests the log of a service as its supervisor reads it."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The pure parts of the page: scales, ticks, paths, and what numbers are called.
+"""Tests the pure functions of the page: scales, ticks, paths, and names of numbers.
 
 Run in the browser, as nothing else in the tests needs JavaScript.
 """

@@ -1,4 +1,4 @@
-"""The page in all the states of a service, as four kinds of people see them, in a real browser.
+"""Tests the page in every state of a service, in a real browser, for four kinds of people.
 
 What the pictures look like was judged by eye; here it is held that all is there, true, readable and
 within the edges. `python -m tests.support.screenshots DIRECTORY` makes the pictures again.

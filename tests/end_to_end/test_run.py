@@ -1,4 +1,4 @@
-"""The relay as a process: a GX on a real broker before it, a backend behind it, signals around it.
+"""Tests the relay as a process, between a GX on a real broker and a backend, with signals.
 
 What holds in every test, `World` checks at its end: nothing but keepalives is published, and every
 POST keeps the contract.
@@ -379,7 +379,7 @@ def test_the_backend_is_away(world: World, gx: StandInGx) -> None:
     world.backend.down()
     process.wait_for("WARNING not delivered, kept in the outbox")
     world.backend.up()
-    process.wait_for("the backend takes measurements again")
+    process.wait_for("the backend stores measurements again")
 
     assert wait_for_unbroken(world, 5)[0].isoformat(timespec="microseconds") == first["timestamp"]
 
@@ -609,7 +609,7 @@ def test_a_short_log(world: World, gx: StandInGx) -> None:
     """From the start to the end of a quiet run there are seven lines."""
     process = world.run()
     world.backend.wait_for(2, timeout_s=TIMEOUT_S)
-    process.wait_for("the backend takes measurements")
+    process.wait_for("the backend stores measurements")
     assert process.stop() == 0
 
     openings = [
@@ -618,7 +618,7 @@ def test_a_short_log(world: World, gx: StandInGx) -> None:
         f"INFO found the GX with portal id {PORTAL_ID}",
         f"INFO {PORTAL_ID}: charger solarcharger/{BARN} 'MPPT RS barn' ",
         f"INFO {PORTAL_ID}: charger solarcharger/{ROOF} 'South roof' ",
-        "INFO the backend takes measurements",
+        "INFO the backend stores measurements",
         "INFO stopped: ",
     ]
     assert len(process.lines) == len(openings)

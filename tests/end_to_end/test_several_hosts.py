@@ -1,4 +1,4 @@
-"""A cluster's node dies under a running service: the GX is heard through the next one."""
+"""Tests a cluster of which one node dies: the service hears the GX through the next one."""
 
 import time
 from contextlib import ExitStack

@@ -1,4 +1,4 @@
-"""Several relays behind one broker, each with a shard: each GX is measured by one of them."""
+"""Tests several relays behind one broker, each with a shard: one relay measures each GX."""
 
 import json
 
@@ -26,7 +26,7 @@ def fleet(world: World) -> dict[str, StandInGx]:
 def test_each_gx_is_measured_by_one_relay(
     world: World, fleet: dict[str, StandInGx], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """By the environment, as a fleet sets it; both find their own, and the backend gets all."""
+    """The environment sets the shard, as in a fleet; the backend gets every GX."""
     assert {owner(portal_id, RELAYS) for portal_id in PORTALS} == {0, 1}
     relays = []
     for ordinal in range(RELAYS):

@@ -1,4 +1,4 @@
-"""Two programs with one client id on a real broker: named by the log, `status` and `check`."""
+"""Tests two programs with one client id: the log, `status` and `check` say so."""
 
 from collections.abc import Iterator
 from pathlib import Path

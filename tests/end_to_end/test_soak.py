@@ -1,4 +1,4 @@
-"""A week in seconds: time is injected, and memory and descriptors stay what they are.
+"""Runs a week in seconds, with injected time: memory and open files do not grow.
 
 20,000 measurements and 2,000 reconnects of chargers that come and go; with `./tests/run slow` it is
 most of a year. Without coverage, which keeps a tracer of each thread that ever was.

@@ -1,4 +1,4 @@
-"""The script that an owner of a GX runs for two weeks: what it notes, and what it must not."""
+"""Tests the script that owners of a GX run for two weeks: what it records, and what it must not."""
 
 import subprocess
 import sys
@@ -23,7 +23,7 @@ NAMES = (
     *("load", "memory_kb", "disk_kb"),
 )
 SHELLS = {"dash": ("sh",), "busybox": (str(program("busybox")), "sh")}
-"""That of a host, and that of a GX, with all the small programs that it brings."""
+"""The shell of a host, and that of a GX, with all the small programs that it brings."""
 
 
 @pytest.fixture(params=SHELLS)
@@ -51,7 +51,7 @@ def script(tmp_path: Path) -> Path:
 
 
 def call(shell: tuple[str, ...], script: Path, *arguments: str | Path) -> str:
-    """Runs the script to its end; what it said."""
+    """Runs the script to its end, and returns what it printed."""
     said = subprocess.run(
         [*shell, str(script), *map(str, arguments)],
         capture_output=True,
@@ -65,14 +65,14 @@ def call(shell: tuple[str, ...], script: Path, *arguments: str | Path) -> str:
 
 
 def wait_for_state(directory: Path) -> None:
-    """Returns once the service has written down that it measures its two chargers."""
+    """Waits until the service has written to its state file that it measures its two chargers."""
     deadline_s = time.monotonic() + TIMEOUT_S
     while "chargers=2" not in run("status", "--lines", directory=directory).stdout:
         assert time.monotonic() < deadline_s
 
 
 def rows(output: Path) -> list[dict[str, str]]:
-    """Returns what it has noted."""
+    """Returns the lines that it has recorded."""
     lines = [line for line in output.read_text(encoding="utf-8").splitlines() if line[0] != "#"]
     assert tuple(lines[0].split("\t")) == NAMES
     return [dict(zip(NAMES, line.split("\t"), strict=True)) for line in lines[1:]]
@@ -130,12 +130,12 @@ def test_its_report_counts_and_adds(script: Path, shell: tuple[str, ...], tmp_pa
     output.write_text("\n".join(lines) + "\n", encoding="utf-8")
     assert call(shell, script, "--report", "--output", output).splitlines() == [
         "# mqtt-http-bridge 0.1.0",
-        "noted     4 times in 0.1 days; longest gap 3600 s",
+        "recorded  4 times in 0.1 days; longest gap 3600 s",
         "running   at 3 of them; 2 processes, 1 restarts of the machine",
         "processor 1.00 % of one core, 1.0 switches a second",
         "memory    20000 kB at first, 20200 kB at last, 22000 kB at most",
         "threads   10 at most, 21 open files at most",
         "written   144.0 MB a day",
-        "owed      3 at most; something was wrong at 1 of them",
-        "disk      4000 kB free at least",
+        "unsent    3 at most; something was wrong 1 times",
+        "disk      at least 4000 kB free",
     ]

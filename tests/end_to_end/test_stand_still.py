@@ -1,4 +1,4 @@
-"""Holds still the process, the broker, the machine: nothing old is posted as new for it.
+"""Stops the process, the broker or the machine: afterwards no old value is posted as new.
 
 The power of the charger is the time for which it has been on: so each measurement tells by itself
 how old what it holds was at its timestamp.

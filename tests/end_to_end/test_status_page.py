@@ -1,4 +1,4 @@
-"""The status page of a running service, without a browser: what it tells, whatever clients do."""
+"""Tests the status page of a running service without a browser, whatever clients do."""
 
 import http.client
 import json

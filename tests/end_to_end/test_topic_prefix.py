@@ -1,4 +1,4 @@
-"""A GX behind a bridge that puts a prefix before all topics: woken, measured and posted."""
+"""Tests a GX behind a bridge with a topic prefix: it is woken, measured and posted."""
 
 from tests.support.gx import StandInGx
 from tests.support.mirror import mirror_of

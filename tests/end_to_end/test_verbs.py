@@ -1,4 +1,4 @@
-"""The verbs beside `run`, as processes: record, replay and demo, and that they agree with `run`."""
+"""Tests record, replay and demo as processes, and that they agree with `run`."""
 
 import gzip
 import json
@@ -275,7 +275,7 @@ def test_the_demo_begins_with_a_plant_that_is_well(world: World) -> None:
 
 @pytest.mark.once
 def test_the_page_of_the_demo_stays_up_when_told(world: World) -> None:
-    """Also where nobody watches; its last command can be typed as it stands."""
+    """Even if nobody watches; the command that it suggests works as it is."""
     quickly = "from mqtt_http_bridge.demo import run; run.SPEED = 60.0"
     process = world.start_with(quickly, "demo", "--hold")
     url = process.wait_for("until Ctrl+C.", 60.0).split(" stays at ")[1].split()[0]

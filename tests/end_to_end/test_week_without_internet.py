@@ -1,4 +1,4 @@
-"""A week without internet of sixty GX devices, in virtual time: nothing lost, nothing changed.
+"""Tests sixty GX devices for a week without internet, in virtual time: nothing lost or changed.
 
 A backend that fails on one device of one of them comes back: the present goes first, and nobody
 else waits for that one. `./tests/run slow` plays the whole week, 1.2 million measurements.

@@ -1,4 +1,4 @@
-"""A machine whose clock is wrong at the start, as after a power cut where it has no battery."""
+"""Tests a machine whose clock is wrong at the start, as after a power cut without a battery."""
 
 import json
 import time
@@ -64,7 +64,7 @@ def test_what_was_measured_by_a_wrong_clock_is_put_right(world: World, tmp_path:
 
 
 def test_a_clock_that_nobody_sets_counts_as_it_is_in_the_end(world: World, tmp_path: Path) -> None:
-    """A house without internet time has to be served, too; it is told what to do."""
+    """A place without internet time must work too; the log says what to do."""
     clock = FakeClock(tmp_path, 3600.0)
     with clock.used():
         process = world.run(fault=f"{NOT_SYNCHRONISED}; {SHORT_PATIENCE.format(2.0)}")

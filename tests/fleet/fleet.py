@@ -1,4 +1,4 @@
-"""Relays that share a fleet, the backend they post to, and what arrived there of each GX."""
+"""Runs relays that share a fleet, and the backend they post to; says what arrived from each GX."""
 
 import bisect
 import json

@@ -1,4 +1,4 @@
-"""The fixtures of the installer's tests; `gx` is a root that looks like that of a GX here."""
+"""Defines the fixtures of the installer's tests; here `gx` is a root that looks like a GX's."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""The archive for the GX: what is in it, and that it is the same each time."""
+"""Tests the archive for the GX: its contents, and that it is reproducible."""
 
 import re
 import subprocess
@@ -79,7 +79,7 @@ def test_a_wheel_with_another_hash_is_refused(
     finally:
         requirements.write_text(text, encoding="utf-8")
     assert said.returncode == 1
-    assert "could not fetch what the archive carries" in said.stdout
+    assert "could not download the packages for the archive" in said.stdout
     assert archive.read_bytes() == before
 
 

@@ -1,4 +1,4 @@
-"""Tests what may be typed after ./install.sh: each combination is done, or refused (status 2)."""
+"""Tests the arguments of ./install.sh: each combination is carried out, or refused (status 2)."""
 
 import shlex
 import subprocess
@@ -131,10 +131,10 @@ def test_names_of_instances(name: str) -> None:
     ("words", "expected"),
     [
         ("--purge", "--purge: expected --uninstall as well, found none"),
-        ("--gx 10.0.0.1", "--gx: is not taken by installing on a GX"),
-        ("--uninstall --instance barn", "--instance: is not taken by --uninstall on a GX"),
-        ("--uninstall --wait 5", "--wait: is not taken by --uninstall on a GX"),
-        ("--api-key-file /nowhere", "--api-key-file: expected a file to read, found none"),
+        ("--gx 10.0.0.1", "--gx: not an option for installing on a GX"),
+        ("--uninstall --instance barn", "--instance: not an option for --uninstall on a GX"),
+        ("--uninstall --wait 5", "--wait: not an option for --uninstall on a GX"),
+        ("--api-key-file /nowhere", "--api-key-file: expected a readable file, found none"),
     ],
 )
 def test_a_refusal_touches_nothing(

@@ -1,4 +1,4 @@
-"""The archive for the GX under a Python for ARM, which qemu runs; it is never a GX's own speed.
+"""Tests the archive with a Python for ARM under qemu; the speed is not that of a GX.
 
 What is told of speed are ratios: to paho with an empty callback, under the same emulation.
 """

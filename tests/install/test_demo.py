@@ -1,4 +1,4 @@
-"""./install.sh --demo and --local: on a bare machine, without a network, interrupted, twice."""
+"""Tests --demo and --local: on a bare machine, without a network, interrupted, run twice."""
 
 import os
 import shlex
@@ -48,7 +48,10 @@ def test_interrupted_offline_and_twice(tmp_path: Path) -> None:
     said = offline(checkout, "--local")
     assert said.returncode == 1
     (line,) = [line for line in said.stdout.splitlines() if line != MAKING]
-    assert "could not fetch what the archive carries: is this machine online? pip said: " in line
+    assert (
+        "could not download the packages for the archive: is this machine online? pip said: "
+        in line
+    )
 
     said = install(checkout, "--local")
     assert said.returncode == 0, said.stdout
@@ -84,7 +87,7 @@ esac
     return python
 
 
-MAKING = "making an environment in .venv/local"
+MAKING = "making a Python environment in .venv/local"
 
 
 def plays(place: Path) -> None:

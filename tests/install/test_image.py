@@ -1,4 +1,4 @@
-"""The container image: built from the Dockerfile, and run as an engine runs it, root read-only."""
+"""Tests the container image: built from the Dockerfile, and run with a read-only root."""
 
 import fcntl
 import json

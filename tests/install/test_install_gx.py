@@ -1,4 +1,4 @@
-"""The installer on a GX: a root that looks like one, real daemontools, no network.
+"""Tests the installer on a GX: a root that looks like one, real daemontools, no network.
 
 What runs here is what a person or Venus OS runs there; the chapters follow a GX's life.
 """
@@ -374,7 +374,7 @@ def test_a_version_that_does_not_start_gives_way_to_the_old_one(
     said = install(running, bad, "--wait 20", status=1).stdout
     assert "this version is broken" in said
     assert "9.9-00000000 did not start, see above" in said
-    assert "9.9-00000000 is removed again" in said
+    assert "9.9-00000000 was removed" in said
     assert f"{before} runs again" in said
     assert [path.parent.name for path in (running / HOME).glob("*-*/BUILD")] == [str(before)]
     assert (running / HOME / "current").readlink() == before
@@ -635,7 +635,7 @@ def test_a_full_or_read_only_disk_is_named(
         ("", "add --url and --api-key-file"),
         ("--url https://a.example", "add --api-key-file"),
         ("--url ftp://a.example --api-key-file /srv/key", "backend.url: expected an http or"),
-        ("--url https://a.example --api-key-file /nowhere", "expected a file to read, found none"),
+        ("--url https://a.example --api-key-file /nowhere", "expected a readable file, found none"),
     ],
 )
 def test_a_config_that_cannot_be_made_changes_nothing_else(

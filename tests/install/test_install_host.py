@@ -1,4 +1,4 @@
-"""The installer on a Linux host with systemd: files, a user, units that systemd itself judges."""
+"""Tests the installer on a Linux host with systemd: files, a user, units checked by systemd."""
 
 import os
 import re
@@ -59,7 +59,7 @@ def test_everything_has_its_place(host: LookAlike, place: str) -> None:
     (host / "srv/key").write_text("k\n", encoding="utf-8")
     options = "--gx 192.168.1.20 --url https://a.example --api-key-file /srv/key"
     said = install(host, place, options)
-    assert "systemd does not run here: the service starts with the next boot" in said
+    assert "systemd is not running here: the service starts at the next boot" in said
     config = host / ETC / "config.yaml"
     assert 'host: "192.168.1.20"' in config.read_text(encoding="utf-8")
     assert 'directory: "/var/lib/mqtt-http-bridge/outbox"' in config.read_text(encoding="utf-8")
@@ -128,7 +128,7 @@ def test_one_instance_can_be_removed(host: LookAlike, place: str) -> None:
         (host / f"var/lib/mqtt-http-bridge/{name}/outbox").mkdir(parents=True)
     before = host.tree("srv")
     said = install(host, place, "--uninstall --purge --instance barns", status=1)
-    assert "expected one that is here, found: the one without a name, barn, roof" in said
+    assert "expected an installed instance, found: the one without a name, barn, roof" in said
     assert host.tree("srv") == before
     said = install(host, place, "--uninstall --purge --instance barn")
     assert "removed for good: /etc/mqtt-http-bridge/barn.yaml" in said
@@ -154,7 +154,7 @@ def test_what_is_given_has_to_agree_with_the_config_there(host: LookAlike, place
     options = "--url https://a.example --api-key-file /srv/key"
     for address, status in (("10.0.0.1", 0), ("10.0.0.1", 0), ("10.0.0.2", 2)):
         said = install(host, place, f"{options} --gx {address}", status=status)
-    assert "--gx: expected what /etc/mqtt-http-bridge/config.yaml says already" in said
+    assert "--gx: expected the same as in /etc/mqtt-http-bridge/config.yaml" in said
 
 
 def test_nothing_is_compiled_at_a_start(host: LookAlike, place: str) -> None:
@@ -192,7 +192,7 @@ def test_uninstalled_nothing_is_left(host: LookAlike, place: str) -> None:
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        ("", "expected to be told the GX: add --gx ADDRESS"),
+        ("", "expected the address of the GX, found none: add --gx ADDRESS"),
         ("--gx 10.0.0.1", "add --url and --api-key-file"),
     ],
 )
@@ -203,7 +203,7 @@ def test_what_is_missing_is_named(
     before, users = host.tree("srv", "tmp"), host.read("etc/passwd")
     said = install(host, place, arguments, status=1)
     assert expected in said
-    assert "the user mqtt-http-bridge is removed again" in said
+    assert "the user mqtt-http-bridge was removed" in said
     assert {name for name in host.tree("srv", "tmp") - before if "mqtt" in name} == set()
     assert host.read("etc/passwd") == users
 

@@ -1,4 +1,4 @@
-"""The installer on a Linux host ends in `setup`: nobody edits a config, nobody types an address."""
+"""Tests that the installer on a Linux host runs `setup`: nobody edits a config."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -64,7 +64,7 @@ def test_a_person_is_asked_and_the_gx_is_paired(
         terminal.answer("Trust it from now on? [Y/n]", "")
         terminal.answer("Network password of the GX", PASSWORD)
         terminal.expect("Paired: the broker takes the token.")
-        terminal.expect("the service starts with the next boot")
+        terminal.expect("the service starts at the next boot")
         assert terminal.end() == 0
         assert terminal.seen.count("API key ") == 2  # The question, and one check.
         for secret in (PASSWORD, backend.api_key, *gx.web.tokens.values()):
@@ -94,7 +94,7 @@ def test_a_script_names_the_fingerprint(
     # Without a network, as all that the look-alike runs.
     said = install(host, place, options, status=1)
     assert "no config was made: see above" in said
-    assert "the user mqtt-http-bridge is removed again" in said
+    assert "the user mqtt-http-bridge was removed" in said
     assert {name for name in host.tree("srv", "tmp") - before if "mqtt" in name} == set()
 
 
@@ -106,7 +106,7 @@ def test_the_pins_of_an_instance_go_with_it(host: LookAlike, place: str) -> None
         install(host, place, f"{options} --instance {name}")
         (host / ETC / f"{name}.gx.pem").write_text("x", encoding="utf-8")
     said = install(host, place, f"--instance roof --fingerprint {'AB' * 32}", status=2)
-    assert "--fingerprint: expected what /etc/mqtt-http-bridge/roof.yaml says already" in said
+    assert "--fingerprint: expected the same as in /etc/mqtt-http-bridge/roof.yaml" in said
     install(host, place, "--uninstall --purge --yes --instance barn")
     assert not (host / ETC / "barn.gx.pem").exists()
     assert (host / ETC / "roof.gx.pem").exists()

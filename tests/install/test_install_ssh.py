@@ -1,4 +1,4 @@
-"""The installer on a laptop: over ssh to a real sshd, and onto a USB stick."""
+"""Tests the installer on a laptop: over ssh to a real sshd, and onto a USB stick."""
 
 from pathlib import Path
 
@@ -110,7 +110,7 @@ def test_a_usb_stick_installs_once(
     surroundings.wait_for_another_post()
     release = (gx / HOME / "current").resolve()
     installed_at = (gx / HOME / "current/BUILD").stat().st_mtime_ns
-    assert "the medium: it can be removed" in gx.read(f"{HOME}/usb.log")
+    assert "the USB stick or SD card: it can be taken out" in gx.read(f"{HOME}/usb.log")
     gx.power_off()
     gx.boot(is_quick=True)
     surroundings.wait_for_another_post()

@@ -1,4 +1,4 @@
-"""Tests what users run: each way of installing, and everything that it brings.
+"""Tests what users run: each way of installing, and everything that it installs.
 
 A file that the package has and an archive lacks shows here, and so does one that is there and not
 found when it is asked for.

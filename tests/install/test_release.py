@@ -1,4 +1,4 @@
-"""A release: what is in it, that it is the same each time, and what its papers say of it."""
+"""Tests a release: its contents, that it is reproducible, and its metadata."""
 
 import email
 import hashlib

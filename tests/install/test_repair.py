@@ -1,4 +1,4 @@
-"""Installing again repairs, what fails is taken back, and what is removed is told before."""
+"""Installing again repairs; a failure is undone; before a removal, it says what will be removed."""
 
 import shutil
 import subprocess
@@ -110,7 +110,7 @@ def test_what_is_compiled_is_compiled_again(gx: LookAlike, place: str) -> None:
     assert gx.run(f"/{HOME}/mqtt-http-bridge --version").returncode == 0
 
 
-# --- what fails is taken back --------------------------------------------------------------------
+# --- a failure is undone -------------------------------------------------------------------------
 
 
 def test_a_first_version_that_does_not_start_leaves_nothing(gx: LookAlike, place: str) -> None:
@@ -119,9 +119,9 @@ def test_a_first_version_that_does_not_start_leaves_nothing(gx: LookAlike, place
     before = gx.tree("srv", "tmp", "proc", "run")
     said = run(gx, URL_AND_KEY, status=1)
     assert "this version is broken" in said
-    assert "not installed; what was done is taken back:" in said
-    for taken_back in ("the service is ended", "its line in rc.local", "config.yaml is removed"):
-        assert taken_back in said
+    assert "not installed; this was undone:" in said
+    for undone in ("the service was stopped", "its line in rc.local", "config.yaml was removed"):
+        assert undone in said
     assert gx.tree("srv", "tmp", "proc", "run") == before
     assert not [line for line in gx.commands() if "mqtt" in line]
 
@@ -138,7 +138,7 @@ def test_a_first_config_that_is_wrong_is_not_kept(gx: LookAlike, place: str) -> 
 def test_a_first_version_that_does_not_start_gives_the_d_bus_bridge_back(
     gx: LookAlike, place: str
 ) -> None:
-    """It is retired for a service that runs, not for none."""
+    """It is retired only for a service that runs."""
     add_old_bridge(gx)
     break_archive(gx)
     before = gx.read("data/rc.local")
@@ -179,7 +179,7 @@ def test_before_anything_is_removed_it_is_told_and_asked(gx: LookAlike, place: s
     kept = [str(path.relative_to(gx.path)) for path in use(gx).iterdir()]
     said = gx.run_with_terminal("sh /srv/archive/install.sh --uninstall --purge", "n\n")
     assert said.returncode == 1
-    assert f"and for good: /{HOME}/config.yaml, and the outbox with" in said.stdout
+    assert f"and for good: /{HOME}/config.yaml, and this outbox:" in said.stdout
     assert "waiting   0" in said.stdout
     assert "nothing was removed" in said.stdout
     assert [name for name in kept if not (gx / name).exists()] == []
@@ -279,10 +279,10 @@ def test_the_d_bus_bridge_comes_back_when_told(gx: LookAlike, place: str) -> Non
     before = gx.read("data/rc.local")
     run(gx, f"--take-over {URL_AND_KEY}")
     assert not runs_old_bridge(gx)
-    assert "with both everything is posted twice" in run(gx, "--restore-old", status=2)
+    assert "if both run, everything is posted twice" in run(gx, "--restore-old", status=2)
     assert "stays retired: it does not run. --restore-old" in run(gx, "--uninstall --purge")
     assert not runs_old_bridge(gx)
-    assert "runs again, and after each boot" in run(gx, "--restore-old")
+    assert "runs again, and starts at each boot" in run(gx, "--restore-old")
     wait_until(lambda: runs_old_bridge(gx), "the D-Bus bridge")
     assert gx.read("data/rc.local") == before
     assert "found none" in run(gx, "--restore-old", status=1)
@@ -307,7 +307,7 @@ def test_what_usb_sticks_did_stays_to_be_read(
         gx.boot(is_quick=True)
         gx.power_off()
     first = gx.read(f"{HOME}/usb.log")
-    assert first.count("the medium: it can be removed") == 1
+    assert first.count("the USB stick or SD card: it can be taken out") == 1
     (gx / "usr/bin/python3").unlink()
     (gx / HOME / "installed-from-usb").unlink()
     gx.boot(is_quick=True)

@@ -1,4 +1,4 @@
-"""./tests/run leaves nothing behind that keeps other services from starting, however it ends."""
+"""Tests that ./tests/run leaves no policy behind that keeps services from starting."""
 
 import os
 import shutil
@@ -62,7 +62,7 @@ def test_interrupted_it_leaves_nothing(machine: LookAlike, number: signal.Signal
     process = start(machine)
     assert is_forbidden(machine)
     said = machine.read("srv/said")
-    assert "== this installs, if it is not there yet:\n==   on this system: mosquitto" in said
+    assert "== this installs, unless it is there already:\n==   on this system: mosquitto" in said
     interrupt(process, number)
     assert not (machine / POLICY).exists()
     assert list((machine / "tmp").iterdir()) == []

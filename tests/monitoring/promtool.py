@@ -1,4 +1,4 @@
-"""Has Prometheus' own tool evaluate the alerts, on series that are what the relay renders."""
+"""Runs Prometheus' own tool to evaluate the alerts, on the series that the relay writes."""
 
 import re
 import subprocess

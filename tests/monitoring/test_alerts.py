@@ -1,4 +1,4 @@
-"""The alerts, by Prometheus' own tool: they fire on what is not well, and on nothing else."""
+"""Tests the alerts with Prometheus' own tool: they fire if something is not well, and only then."""
 
 import re
 from collections.abc import Mapping
@@ -270,7 +270,7 @@ def test_it_is_silent_again(tmp_path: Path) -> None:
 
 
 def test_the_config_is_good() -> None:
-    """Prometheus would start with it."""
+    """Prometheus accepts it."""
     promtool("check", "config", str(DIRECTORY / "prometheus.yaml"))
 
 

@@ -1,4 +1,4 @@
-"""Tests that docs/monitoring names what the relay tells: metrics, labels, alerts, files."""
+"""Tests that docs/monitoring uses the names that the relay has: metrics, labels, alerts, files."""
 
 import re
 from itertools import combinations, pairwise

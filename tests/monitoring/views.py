@@ -1,4 +1,4 @@
-"""Makes the states of a service: what /metrics tells of them is what Prometheus is given."""
+"""Makes states of a service, whose /metrics are given to Prometheus."""
 
 from dataclasses import replace
 from types import MappingProxyType

@@ -1,4 +1,4 @@
-"""Says which tests are to notice a fault in which module."""
+"""Says which tests should notice a fault in which module."""
 
 from pathlib import Path
 from typing import Final

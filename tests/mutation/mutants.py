@@ -1,4 +1,4 @@
-"""Makes small faults in a module, one at a time: what the tests ought to notice.
+"""Makes small faults in a module, one at a time, which the tests should notice.
 
 A mutant is the text of the module with one thing changed: a comparison flipped or its border moved,
 a number one more, a text or a constant swapped for another of the module, a condition negated, a

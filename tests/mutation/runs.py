@@ -1,4 +1,4 @@
-"""Runs the tests of a copy of the tree, in a child that is forked with pytest loaded already."""
+"""Runs the tests of a copy of the tree, in a forked child that has already loaded pytest."""
 
 import os
 import shutil

@@ -1,4 +1,4 @@
-"""The tool that makes faults: which ones, and what the tests are that it runs."""
+"""Tests the tool that makes faults: which ones it makes, and which tests it runs."""
 
 import ast
 import re

@@ -1,4 +1,4 @@
-"""The software bill of materials, in CycloneDX's JSON: what the archive and the image bring along.
+"""Makes the SBOM in CycloneDX's JSON: what the archive and the image contain.
 
 It is made from the lock file, which says of each package its version and the hash of its wheel, and
 from the wheels themselves, which say what they need and under which licence they are.

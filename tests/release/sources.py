@@ -1,4 +1,4 @@
-"""The sources of a release: a copy that has nothing of where and by whom it was made."""
+"""Copies the sources of a release, without traces of where and by whom it is made."""
 
 import re
 import shutil

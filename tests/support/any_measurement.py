@@ -1,4 +1,4 @@
-"""Any measurement that can be made, for hypothesis."""
+"""Generates any possible measurement, for hypothesis."""
 
 from datetime import UTC
 

@@ -1,4 +1,4 @@
-"""Messages of any form, for tests that hold for all of them: topics, payloads, scalar values."""
+"""Generates messages of any form for property tests: topics, payloads, scalar values."""
 
 import json
 

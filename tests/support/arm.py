@@ -1,4 +1,4 @@
-"""A GX with a Python for ARM, which qemu runs: use it for what its processor may do otherwise.
+"""Runs a Python for ARM under qemu: use it for what may differ on a GX's processor.
 
 All but Python is of this machine: busybox and daemontools start it, and are not what is tried. The
 kernel is told nothing of the emulator (binfmt_misc): python3 is a script there that calls it.

@@ -1,4 +1,4 @@
-"""Looks at a page as axe-core does, the judge of accessibility that browsers' own tools use.
+"""Checks a page for accessibility with axe-core, as the tools of browsers do.
 
 npm fetches it when a test asks for it, and keeps it in a cache of its own: it is no part of ours.
 """

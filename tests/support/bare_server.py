@@ -1,4 +1,4 @@
-"""A server on a bare socket: what it does with each connection is a function of the test."""
+"""Runs a server on a bare socket; a function of the test handles each connection."""
 
 import contextlib
 import socket

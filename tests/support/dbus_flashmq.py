@@ -1,4 +1,4 @@
-"""Says what dbus-flashmq publishes, and when: use it by itself where no broker is needed.
+"""Decides what dbus-flashmq publishes, and when: use it alone if no broker is needed.
 
 It behaves as dbus-flashmq v25 does, seen from an MQTT client:
 

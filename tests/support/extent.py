@@ -1,4 +1,4 @@
-"""Says how far a test goes that could go on for hours: use it in a test that is marked `slow`.
+"""Says how long a test should go on that could take hours: use it with the mark `slow`.
 
 `./tests/run` goes a short way with each of them, `./tests/run slow` a long one with them alone.
 

@@ -1,4 +1,4 @@
-"""A wall clock of one process alone that is off, and can be set: with libfaketime."""
+"""Gives one process a wall clock that is wrong and can be set, with libfaketime."""
 
 import os
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Lets one system call fail, the n-th that touches a directory: use it for what has to go on.
+"""Makes one system call fail, the n-th that touches a directory: use it to test the recovery.
 
 All of `os` that our files go through is wrapped, and `flock`; what concerns other files is let
 through. A `close` that fails has closed all the same, as on Linux. A write may also take half.

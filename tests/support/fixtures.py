@@ -1,4 +1,4 @@
-"""Fixtures that tests of several areas ask for by name.
+"""Defines fixtures that tests of several areas use.
 
 Use `mosquitto` for a client against a bare broker, and `world` for the program as a process, with
 `gx` or `lively_gx` in it. A module that needs a backend with other options overrides

@@ -1,4 +1,4 @@
-"""A backend of raw sockets that answers as no backend should: use it against the real delivery.
+"""Plays a backend on raw sockets that answers as none should: use it against the real delivery.
 
 It takes each POST whole, and gives the answers that a test has queued, one for each; when there are
 no more, it stores everything and says so. It notes what it has said `ok` for, by its own reading of

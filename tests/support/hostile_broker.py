@@ -1,4 +1,4 @@
-"""A broker of raw sockets that plays a GX with one charger, and attacks: no real one would do that.
+"""Plays a broker on raw sockets with a GX and one charger, which attacks as no real one would.
 
 It lets everybody in, grants what is subscribed to, answers a keepalive with a full publish, and has
 a heartbeat. What it sends beside that is for a test to say.

@@ -1,4 +1,4 @@
-"""Tries all that an installed relay offers: use it for each way of installing."""
+"""Tries everything that an installed relay offers: use it for each way of installing."""
 
 import subprocess
 from collections.abc import Sequence

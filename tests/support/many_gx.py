@@ -1,4 +1,4 @@
-"""Many GX devices, several connections and a backend in virtual time, without a disk.
+"""Plays many GX devices, several connections and a backend in virtual time, without a disk.
 
 The plan is the real one; the outbox is a dictionary, and a POST takes as long as the backend says.
 """

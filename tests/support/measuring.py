@@ -1,4 +1,4 @@
-"""Makes measurements, and answers to them: use them for what becomes of what is sent."""
+"""Makes measurements and answers to them: use them to test what becomes of sent entries."""
 
 import json
 from collections.abc import Collection

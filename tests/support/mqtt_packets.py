@@ -1,4 +1,4 @@
-"""MQTT packets as a broker sends them: use them where a test plays the broker itself."""
+"""Makes MQTT packets: use them where a test plays the broker itself."""
 
 CONNACK = b"\x20\x02\x00\x00"
 SUBACK = b"\x90\x03\x00\x01\x00"

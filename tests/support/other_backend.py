@@ -1,4 +1,4 @@
-"""A made-up backend with nothing in common with the real one: its dialect, and a stand-in for it.
+"""Defines a made-up backend unlike the real one: its dialect, and a stand-in for it.
 
 The dialect is all that another backend would take: `core.delivery.dialect` tells what it is for.
 """

@@ -1,4 +1,4 @@
-"""Makes outboxes, and measurements that can be told apart: use them for what is kept on disk."""
+"""Makes outboxes and distinguishable measurements: use them to test what is kept on disk."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -1,4 +1,4 @@
-"""Fourteen states of a service, and more, as values: use them for what the status page shows.
+"""Makes fourteen states of a service, and more, as values: use them to test the status page.
 
 They are served by the real server, through the real documents; only what happened is made up.
 """
@@ -255,7 +255,7 @@ def with_delivery(status: StatusView, **changes: object) -> StatusView:
 
 LAST_NIGHT: Final = (
     Change(at(-7_000).utc.timestamp(), "the service was started, version 1.0.0"),
-    Change(at(-6_900).utc.timestamp(), "the backend takes measurements", Tone.GOOD),
+    Change(at(-6_900).utc.timestamp(), "the backend stores measurements", Tone.GOOD),
     Change(at(9_000).utc.timestamp(), "the clock of this machine was set by +4 s"),
     Change(
         at(11_520).utc.timestamp(),
@@ -273,7 +273,7 @@ LAST_NIGHT: Final = (
         "not delivered, kept in the outbox: HTTP 503 Service Unavailable",
         Tone.WARNING,
     ),
-    Change(at(21_600).utc.timestamp(), "the backend takes measurements again", Tone.GOOD),
+    Change(at(21_600).utc.timestamp(), "the backend stores measurements again", Tone.GOOD),
     Change(
         at(21_660).utc.timestamp(),
         "all that waited is delivered: 121 measurements at the most",
@@ -420,7 +420,7 @@ def left_out() -> State:
     """One charger does not tell its total; the rest that it tells is kept."""
     status = plant(NOON_S)
     omission = Omission(Why.NUMBER_UNKNOWN, found="/Yield/System is null", subject="Yield/System")
-    doubtful = Remark("stands still since 2026-06-21 11:02 UTC: no value has changed")
+    doubtful = Remark("has been stuck since 2026-06-21 11:02 UTC: no value changes")
     status = with_chargers(
         status,
         SOUTH.view(NOON_S, report=None, omission=omission, total_kwh=None),
@@ -432,7 +432,7 @@ def left_out() -> State:
         history_of([BARN, CARPORT], NOON_S).view(),
         LAST_NIGHT,
         verdict="All is stored, but look at this",
-        shows=("/Yield/System is null", "To fix it", "stands still", "South roof"),
+        shows=("/Yield/System is null", "To fix it", "has been stuck", "South roof"),
     )
 
 
@@ -519,7 +519,7 @@ def bad_disk() -> State:
         LAST_NIGHT,
         verdict="All is stored, but look at this",
         shows=(
-            "in memory alone",
+            "in memory only",
             "312 measurements were given up",
             "given up until Sat 20 Jun 03:00",
             "damaged",

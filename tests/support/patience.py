@@ -1,4 +1,4 @@
-"""Waits for something to become so, and not for ever: use it instead of a sleep."""
+"""Waits for a condition, but not for ever: use it instead of a sleep."""
 
 import time
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""A server that is no broker, or a broker that says one thing only: for what goes wrong at once."""
+"""Runs a server that is no broker, or a broker that says only one thing, for early failures."""
 
 import queue
 import socket

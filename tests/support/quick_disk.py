@@ -1,4 +1,4 @@
-"""A disk whose flushes take no time: a fixture for what has to do with something else."""
+"""Makes flushes take no time: a fixture for tests that are not about the disk."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Reads the messages of a recording, but not with our reader: use it to play one as a GX."""
+"""Reads the messages of a recording without our own reader: use it to play one as a GX."""
 
 import base64
 import gzip

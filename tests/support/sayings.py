@@ -1,4 +1,4 @@
-"""Builds what chargers say, and when: use it in tests of the core that are about chargers."""
+"""Builds what chargers publish, and when: use it in tests of the core about chargers."""
 
 import json
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""Makes the pictures of the documents: run `python -m tests.support.screenshots` after a change.
+"""Makes the pictures for the documents: run `python -m tests.support.screenshots` to update them.
 
 With a directory it makes those of all states in all views instead, to be looked at.
 """

@@ -1,4 +1,4 @@
-"""The stand-in GX keeps to what is known of the real one, on a real broker."""
+"""Tests that the stand-in GX behaves as the real one is known to, on a real broker."""
 
 import gzip
 import json

@@ -1,4 +1,4 @@
-"""Runs the relay on virtual time: use it for what the core does over hours, as nobody waits.
+"""Runs the relay on virtual time: use it for anything in the core that takes hours.
 
 The driver plays the loop (a `Tick` at every deadline) and, where a test asks it to, the GX. It
 carries no command out: a `Reconnect` is only noted, and the test decides what the world does.

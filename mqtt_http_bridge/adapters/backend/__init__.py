@@ -1,7 +1,7 @@
-"""The HTTP side: `backend` is its interface, `http` sends a POST and returns an answer.
+"""Talks HTTP to the backend: `backend` is the interface, `http` sends a POST and returns an answer.
 
-`link` makes its connections, with `tls` sessions that are resumed, for as long as `keep_time` says;
-`deadline` limits an exchange, `reasons` says what went wrong if nothing came.
+`link` makes the connections, with resumed `tls` sessions, for as long as `keep_time` allows;
+`deadline` limits an exchange, `reasons` says what went wrong if there was no answer.
 """
 
 from mqtt_http_bridge.adapters.backend.backend import Backend, Backends, check_authorities

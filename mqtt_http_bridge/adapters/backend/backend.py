@@ -1,7 +1,7 @@
-"""The backend, which loads the HTTP client when there is a first measurement to send.
+"""Loads the HTTP client when there is a first measurement to send, and uses it.
 
-requests takes as long to import as everything else: seconds on a GX, during which nobody would
-listen.
+Importing requests takes as long as everything else: seconds on a GX, during which messages would be
+missed.
 """
 
 import ssl
@@ -23,12 +23,12 @@ if TYPE_CHECKING:
 
 
 _loading: Final = threading.Lock()
-"""Several threads have a backend each, and may need it at the same time."""
+"""Several threads have a backend each, and may need the client at the same time."""
 _GUESSERS: Final = ("chardet", "charset_normalizer")
 
 
 class Backends:
-    """Makes a backend for each thread: they share what is known of the link, and its sessions."""
+    """Makes a backend for each thread; they share the link, and its sessions."""
 
     def __init__(self, settings: BackendSettings, dialect: Dialect) -> None:
         self._settings = settings
@@ -40,7 +40,7 @@ class Backends:
         return Backend(self._settings, self._dialect, self)
 
     def client(self) -> "MeasurementsClient":
-        """Loads the HTTP client code, if it is not loaded yet, and makes a client for the link."""
+        """Loads the HTTP client code if needed, and makes a client for the link."""
         with _loading, _no_guessing():
             from mqtt_http_bridge.adapters.backend.http import MeasurementsClient
             from mqtt_http_bridge.adapters.backend.link import Link
@@ -55,25 +55,25 @@ class Backend:
     def __init__(
         self, settings: BackendSettings, dialect: Dialect, makers: Backends | None = None
     ) -> None:
-        """Connects to nothing yet."""
+        """Does not connect yet."""
         self._settings = settings
         self._makers = makers or Backends(settings, dialect)
         self._client: MeasurementsClient | None = None
 
     def post(self, body: bytes, api_key: Secret | None = None) -> Answer:
-        """Sends `body` once and waits for the answer. Whatever goes wrong is an answer, too.
+        """Sends `body` once and waits for the answer. Any failure is returned as an answer, too.
 
-        `api_key` is sent instead of that of the settings, if one is given.
+        `api_key`, if given, is sent instead of the one in the settings.
         """
         return self._loaded().post(body, api_key or self._settings.api_key)
 
     def ask_time(self) -> Answer:
-        """Asks for nothing but headers, without a key; the answer tells the backend's time."""
+        """Asks for headers only, without a key; the answer contains the backend's time."""
         return self._loaded().ask_time()
 
     @property
     def proxy(self) -> str | None:
-        """The address of the proxy that is used; None without a proxy."""
+        """Returns the address of the proxy that is used; None without a proxy."""
         return self._loaded().proxy
 
     def _loaded(self) -> "MeasurementsClient":
@@ -89,11 +89,11 @@ class Backend:
 
 @contextmanager
 def _no_guessing() -> Iterator[None]:
-    """Within this, requests is imported without what it guesses the encoding of texts by.
+    """Lets requests be imported without the package it guesses text encodings with.
 
-    It does without, with a warning: that is a way requests provides for, and we read bytes. It is
-    hidden as it takes 3.5 of 34 MiB, and a third of the time to import requests (40 of 120 ms; with
-    the plain Python of the GX archive, as with the compiled one 2.5 MiB and 20 of 105 ms).
+    requests supports that, with a warning, and we read bytes. It saves 3.5 of 34 MiB, and a third
+    of the time to import requests (40 of 120 ms with the plain Python of the GX archive; 2.5 MiB
+    and 20 of 105 ms with the compiled one).
     """
     hidden = [name for name in _GUESSERS if name not in sys.modules]
     # With an entry of None, Python itself marks a module as unavailable.

@@ -1,9 +1,9 @@
-"""A limit on the whole of an HTTP exchange.
+"""Limits the total time of an HTTP exchange.
 
-The time-outs of requests are for one read: a server that sends a byte now and then can hold a
+The time-outs of requests apply to a single read: a server that sends a byte now and then can hold a
 client for ever. Here every wait of a socket is limited to what is left of the total time:
-connections use our own kind of socket, with or without TLS. That needs no thread to watch them.
-Name look-ups are up to the system, which has its own limit.
+connections use our own kind of socket, with or without TLS. No thread has to watch them. Name
+look-ups are left to the system, which has its own limit.
 """
 
 import socket
@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 
 class Deadline:
-    """Holds when an exchange has to be over. One thread uses it."""
+    """Knows when an exchange has to be over. For one thread."""
 
     def __init__(self, now_s: Callable[[], float] = time.monotonic) -> None:
         self._now_s = now_s
@@ -28,9 +28,9 @@ class Deadline:
         """True if the exchange has made its own connection."""
 
     def begin(self, total_s: float, *, old_wait_s: float = NEVER) -> None:
-        """Gives an exchange that begins now this much time.
+        """Starts an exchange that may take this long.
 
-        `old_wait_s` is the longest single wait over a connection that was there before.
+        `old_wait_s` is the longest single wait over a connection that existed before.
         """
         self._ends_s = self._now_s() + total_s
         self._old_wait_s = old_wait_s
@@ -43,11 +43,11 @@ class Deadline:
 
     @property
     def wait_s(self) -> float:
-        """The longest single wait, apart from what the socket's own time-out allows."""
+        """Returns the longest single wait, apart from the socket's own time-out."""
         return NEVER if self.is_new else self._old_wait_s
 
     def within(self, sock: "socket.socket", wait: Callable[..., T], *arguments: Any) -> T:
-        """Does something that may wait for `sock`, within the time left. Raises TimeoutError."""
+        """Runs something that may wait for `sock`, within the time left. Raises TimeoutError."""
         own_s = sock.gettimeout()
         left_s = self._ends_s - self._now_s()
         if left_s <= 0.0:
@@ -64,7 +64,7 @@ class Deadline:
 
 
 class LimitedSocket(socket.socket):
-    """A socket that waits no longer than its deadline allows."""
+    """Waits no longer than its deadline allows."""
 
     deadline: Deadline
 
@@ -77,7 +77,7 @@ class LimitedSocket(socket.socket):
         return self.deadline.within(self, super().recv_into, *arguments)
 
     def send(self, *arguments: Any) -> Any:
-        """Writes what goes at once, in time."""
+        """Writes what can be written now, in time."""
         return self.deadline.within(self, super().send, *arguments)
 
     def sendall(self, *arguments: Any) -> Any:
@@ -86,8 +86,8 @@ class LimitedSocket(socket.socket):
 
 
 class LimitedTlsSocket(LimitedSocket, ssl.SSLSocket):
-    """The same with TLS."""
+    """Does the same with TLS."""
 
     def do_handshake(self, *arguments: Any) -> None:
-        """Agrees with the server, in time."""
+        """Does the handshake, in time."""
         self.deadline.within(self, super().do_handshake, *arguments)

@@ -26,10 +26,11 @@ from mqtt_http_bridge.core.settings import BackendSettings, Secret
 log = logging.getLogger(__name__)
 
 MAX_ANSWER_BYTES: Final = 1_000_000
-"""The answer to a measurement has a few hundred; longer ones are cut off, and are then not JSON."""
+"""The answer to a measurement has a few hundred bytes; longer ones are cut off, and then are not
+JSON."""
 MAX_CONNECT_S: Final = 15.0
 TOTAL_FACTOR: Final = 2.0
-"""The whole exchange may take this many times `backend.timeout`, which is for each single wait."""
+"""The whole exchange may take this many times `backend.timeout`, which is for a single wait."""
 SHORTEST_SECRET: Final = 6
 """A shorter key may be part of any answer by chance, and could not be kept secret anyway."""
 LONGEST_LOCATION: Final = 200
@@ -50,7 +51,7 @@ class MeasurementsClient:
     """Posts to the one address of a backend that takes measurements. One thread uses it."""
 
     def __init__(self, settings: BackendSettings, dialect: Dialect, link: Link) -> None:
-        """Connects to nothing yet. `link` is that of all clients with these settings."""
+        """Does not connect yet. `link` is shared by all clients with these settings."""
         self._settings = settings
         self._dialect = dialect
         self._timeout_s = settings.timeout_s
@@ -64,14 +65,15 @@ class MeasurementsClient:
             self._session.mount(scheme, LinkAdapter(link, self._deadline))
         self._session.auth = _NoAuth()
         self._prepared: dict[Secret, tuple[_Prepared, Redaction]] = {}
-        """By key, what is the same for every POST: to make it for each would take half its time."""
+        """By key, the parts that are the same in every POST: making them again would take half its
+        time."""
 
     def post(self, body: bytes, api_key: Secret) -> Answer:
-        """Sends `body` once and waits for the answer. Whatever goes wrong is an answer, too."""
+        """Sends `body` once and waits for the answer. Any failure is returned as an answer, too."""
         return self._exchange(lambda: self._post(body, api_key))
 
     def ask_time(self) -> Answer:
-        """Asks for nothing but headers, without a key; the answer tells the backend's time."""
+        """Asks for headers only, without a key; the answer contains the backend's time."""
         return self._exchange(self._head)
 
     def _exchange(self, send: Callable[[], Reply]) -> Answer:
@@ -105,17 +107,17 @@ class MeasurementsClient:
 
     @property
     def proxy(self) -> str | None:
-        """The proxy of the environment by way of which it goes, without the login in it."""
+        """Returns the proxy that the environment sets, without the login in it."""
         _, options = self._prepare("HEAD", "/", {})
         chosen = requests.utils.select_proxy(self._settings.url, options["proxies"])
         if chosen is None:
             return None
-        # It may stand there without a scheme, and its login in front.
+        # It may be given without a scheme, with a login in front.
         return shown_address(chosen if "://" in chosen else f"http://{chosen}")
 
     def _trouble(self, error: Exception) -> Trouble:
         if self._deadline.is_over:
-            reason = f"no whole answer within {self._timeout_s * TOTAL_FACTOR:.0f} s"
+            reason = f"no complete answer within {self._timeout_s * TOTAL_FACTOR:.0f} s"
             return Trouble(
                 reason, "is the backend overloaded? If it is slow, raise backend.timeout"
             )
@@ -126,7 +128,7 @@ class MeasurementsClient:
         settings = self._settings
         url = settings.url + path
         options = self._session.merge_environment_settings(url, {}, True, True, None)
-        # The context decides what to trust: what the environment says about that is left out.
+        # The context decides what to trust; settings in the environment are ignored.
         options["verify"] = True
         prepared = self._session.prepare_request(
             requests.Request(method, url, _OUR_HEADERS | headers)
@@ -160,7 +162,7 @@ class MeasurementsClient:
     def _head(self) -> Reply:
         request, options = self._prepare("HEAD", "/", {})
         with self._send(request, options) as response:
-            response.raw.read()  # There is nothing: so its end is found, and the connection kept.
+            response.raw.read()  # It is empty; reading it keeps the connection.
             location = _location(Redaction(), response)
             return Reply(response.status_code, date=_date(response), location=location)
 
@@ -172,29 +174,29 @@ class MeasurementsClient:
 
 
 class _Session(requests.Session):
-    """Follows no redirect. requests, told the same, still reads the whole body of one."""
+    """Follows no redirect. requests can do that too, but would read the whole body of one."""
 
     def get_redirect_target(self, resp: requests.Response) -> None:  # noqa: ARG002
         return None
 
 
 class _NoAuth(AuthBase):
-    """Keeps requests from sending what it finds in a .netrc file."""
+    """Keeps requests from sending a login that it finds in a .netrc file."""
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
         return request
 
 
 def _whole_body(response: requests.Response) -> bytes:
-    """The body up to MAX_ANSWER_BYTES. Raises HTTPError of urllib3 if the server broke off."""
+    """Returns the body up to MAX_ANSWER_BYTES. Raises urllib3's HTTPError if it broke off."""
     body = b""
     while len(body) < MAX_ANSWER_BYTES:
         chunk = response.raw.read(MAX_ANSWER_BYTES - len(body), decode_content=False)
         if not chunk:
             break
         body += chunk
-    # If it breaks off within the headers, it looks like an answer without a body, and so like
-    # success.
+    # If the server breaks off within the headers, it looks like an answer without a body, and so
+    # like a success.
     if not body and not _is_meant_to_be_empty(response):
         raise urllib3.exceptions.ProtocolError
     return body
@@ -206,13 +208,13 @@ def _is_meant_to_be_empty(response: requests.Response) -> bool:
 
 
 def _without(redaction: Redaction, answer: bytes) -> bytes:
-    """Removes the key from an answer that repeats it: parts of it get into logs and files."""
-    # A key is ASCII, so whatever the other bytes are, they stay.
+    """Removes the key from an answer that repeats it: parts of answers are logged and stored."""
+    # A key is ASCII, so the other bytes stay as they are.
     return redaction.without_secrets(answer.decode("latin-1")).encode("latin-1")
 
 
 def _location(redaction: Redaction, response: requests.Response) -> str:
-    """Returns the target of a redirect, cut short and without what may be secret in it."""
+    """Returns the target of a redirect, shortened and without anything that may be secret."""
     target = redaction.without_secrets(response.headers.get("Location", ""))
     try:
         whole = urljoin(response.url or "", target) if target else ""
@@ -222,7 +224,7 @@ def _location(redaction: Redaction, response: requests.Response) -> str:
 
 
 def shown_address(url: str) -> str:
-    """An address as it may be shown: without a login, a query and a fragment; empty if none."""
+    """Returns an address fit to be shown: without login, query and fragment; empty if none."""
     try:
         parts = urlsplit(url)
     except ValueError:

@@ -26,14 +26,15 @@ SAFE_S: Final = 3.0
 MARGIN_S: Final = 2.0
 """A request this long before the server closes the connection is safe."""
 UNPROVEN_S: Final = 10.0
-"""After a silence never survived before, an answer may take this much longer than the last one."""
+"""After a silence never survived before, an answer may take this many seconds longer than the
+last."""
 PROVEN_FACTOR: Final = 1.2
 """Intervals vary slightly: a silence that is a fifth longer counts as the same."""
 A_DAY_S: Final = 86_400.0
 
 
 class KeepTime:
-    """Knows one link. Several threads use it: each value is set and read by itself."""
+    """Knows the silences of one link. Several threads use it; values are independent."""
 
     def __init__(self, now_s: Callable[[], float]) -> None:
         self._now_s = now_s
@@ -51,18 +52,18 @@ class KeepTime:
         return min(self._told_s, self._short_s if is_short else NEVER)
 
     def answer_within_s(self, idle_s: float, timeout_s: float) -> float:
-        """Tells how long to wait for an answer over a connection that was idle for `idle_s`."""
+        """Returns how long to wait for an answer over a connection that was idle for `idle_s`."""
         if idle_s <= self._proven_s * PROVEN_FACTOR:
             return timeout_s
         return min(timeout_s, UNPROVEN_S + self._took_s)
 
     def told(self, timeout_s: float | None) -> None:
-        """Takes in how long the server says that it keeps an idle connection; None: it does not."""
-        # Where a server keeps one for less than four seconds, half of that is better than nothing.
+        """Notes how long the server keeps an idle connection; None: it does not say."""
+        # If the server keeps it for less than four seconds, use half of that.
         self._told_s = NEVER if timeout_s is None else max(timeout_s - MARGIN_S, timeout_s / 2)
 
     def answered(self, took_s: float, idle_s: float | None) -> None:
-        """Takes in an answer over a connection that was idle before; None: over a new one."""
+        """Notes an answer over a connection that was idle before; None: over a new one."""
         self._took_s = took_s
         if idle_s is not None:
             self._proven_s = max(self._proven_s, idle_s)
@@ -73,6 +74,6 @@ class KeepTime:
             self._suspect_s = None
 
     def broke(self, idle_s: float | None) -> None:
-        """Takes in that no answer came over a connection; as in `answered`."""
+        """Notes that no answer came over a connection; the argument is as in `answered`."""
         is_suspect = idle_s is not None and idle_s > SAFE_S
         self._suspect_s = idle_s if is_suspect else None

@@ -23,7 +23,7 @@ _BOOT_CLOCK: Final[int] = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 
 def awake_or_not_s() -> float:
-    """Reads a clock that also runs while the machine sleeps, where there is one."""
+    """Reads a clock that also runs while the machine sleeps, if there is one."""
     return time.clock_gettime(_BOOT_CLOCK)
 
 
@@ -37,7 +37,7 @@ class Link:
 
     @property
     def context(self) -> ResumingContext:
-        """The one for new connections."""
+        """Returns the context for new connections."""
         if self._context is None:
             self._context = ResumingContext(
                 lambda: self._settings.ca_file or system_authorities(), awake_or_not_s
@@ -45,15 +45,16 @@ class Link:
         return self._context
 
     def forget(self) -> None:
-        """Begins anew after a failure: with a full handshake, and authorities that are read again.
+        """Starts again after a failure: with a full handshake, and authorities that are read again.
 
-        The session may be to blame, or the certificate that was refused has an authority by now.
+        The session may be the cause, or the authority of the refused certificate may have been
+        added.
         """
         self._context = None
 
 
 def system_authorities() -> str:
-    """The system's certificate authorities, or those that come with requests: a path."""
+    """Returns the path of the system's certificate authorities, or of those in requests."""
     paths = ssl.get_default_verify_paths()
     if paths.cafile and Path(paths.cafile).is_file():
         return paths.cafile
@@ -71,7 +72,7 @@ class LinkAdapter(HTTPAdapter):
         super().__init__()
 
     def build_connection_pool_key_attributes(self, *arguments: Any) -> Any:
-        """Tells what the connections of a pool have in common: the current context."""
+        """Adds the current context to what the connections of a pool have in common."""
         place, shared = super().build_connection_pool_key_attributes(*arguments)
         if place["scheme"] == "https":
             shared["ssl_context"] = self._link.context
@@ -82,22 +83,22 @@ class LinkAdapter(HTTPAdapter):
         return super().proxy_manager_for(proxy, proxy_ssl_context=self._link.context, **keywords)
 
     def cert_verify(self, conn: Any, *_: Any) -> None:
-        """Requires a certificate; the authorities are those of the context, and are read once."""
+        """Requires a certificate; the authorities are those of the context, which are read once."""
         conn.cert_reqs = "CERT_REQUIRED"
 
     def close(self) -> None:
-        """Closes idle connections; the next ones have the context that is present then."""
+        """Closes idle connections; the next ones use the context of that time."""
         super().close()
         self.proxy_manager.clear()
 
     def get_connection_with_tls_context(self, *arguments: Any, **keywords: Any) -> Any:
-        """The pool for a request, which from now on makes our kind of connection."""
+        """Returns the pool for a request; from now on it makes our kind of connection."""
         pool: Any = super().get_connection_with_tls_context(*arguments, **keywords)
         pool.ConnectionCls = self._connecting(pool.ConnectionCls)
         return pool
 
     def _connecting(self, plain: Any) -> type[HTTPConnection]:
-        """Our version of the connection class `plain`."""
+        """Makes our version of the connection class `plain`."""
         if getattr(plain, "is_ours", False):
             known: type[HTTPConnection] = plain
             return known
@@ -108,7 +109,7 @@ class LinkAdapter(HTTPAdapter):
             _held: bytes | None = None
 
             def request(self, *arguments: Any, **keywords: Any) -> None:
-                """Sends a request in one packet: headers by themselves would be one more."""
+                """Sends a request in one packet; separate headers would take one more."""
                 self._held = b""
                 try:
                     super().request(*arguments, **keywords)
@@ -129,7 +130,7 @@ class LinkAdapter(HTTPAdapter):
 
 
 def _ours(made: socket.socket, deadline: Deadline) -> LimitedSocket:
-    """Turns a new connection into one that keeps to the deadline, and notices its own death."""
+    """Makes a new connection keep to the deadline, and notice when it is dead."""
     timeout_s = made.gettimeout()
     ours = LimitedSocket(made.family, made.type, made.proto, made.detach())
     ours.settimeout(timeout_s)

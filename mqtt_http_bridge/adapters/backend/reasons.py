@@ -15,13 +15,15 @@ from mqtt_http_bridge import RELEASED
 from mqtt_http_bridge.core.delivery.answers import PROXY_LOGIN_REMEDY
 
 NOT_YET_VALID: Final = 9
-"""OpenSSL's number for a certificate whose time has not come."""
+"""OpenSSL's number for a certificate that is not valid yet."""
 EXPIRED: Final = 10
-"""The same for one whose time has gone."""
+"""OpenSSL's number for an expired certificate."""
 TOO_SLOW: Final = (
     "it may pass by itself; if not, see why the backend is slow, or raise backend.timeout"
 )
-_NO_WAY: Final = "see that this machine has internet, that backend.url is right, and the backend up"
+_NO_WAY: Final = (
+    "check that this machine has internet, that backend.url is right, and that the backend is up"
+)
 _NOT_CONNECTED: Final = frozenset(
     {
         "ConnectTimeout",
@@ -35,7 +37,7 @@ _NOT_CONNECTED: Final = frozenset(
 
 
 def may_have_left(error: Exception) -> bool:
-    """True if a byte of the request may have been sent: only failures before that are certain."""
+    """Tells whether a byte of the request may have been sent: if not, nothing was stored."""
     return not _NOT_CONNECTED & {type(cause).__name__ for cause in _causes(error)}
 
 
@@ -52,7 +54,7 @@ _IS_IT_UP: Final = "is the backend up, and backend.url its address?"
 _PROXY: Final = "correct HTTP_PROXY and HTTPS_PROXY, or name the backend in NO_PROXY"
 _TUNNEL_REFUSED: Final = re.compile(r"Tunnel connection failed: (\d{3})\b")
 _ALERT: Final = "\x15\x03"
-"""The first bytes of the answer that TLS gives to a request without it."""
+"""The first bytes with which a TLS server answers a request without TLS."""
 
 
 def trouble_of(error: Exception, *, connect_s: float, read_s: float) -> Trouble:
@@ -67,25 +69,25 @@ def trouble_of(error: Exception, *, connect_s: float, read_s: float) -> Trouble:
         case requests.exceptions.Timeout() | urllib3.exceptions.ReadTimeoutError():
             return _late_trouble(error, read_s)
         case requests.exceptions.InvalidSchema() | requests.exceptions.InvalidProxyURL():
-            return Trouble("the proxy of the environment is none that speaks HTTP", _PROXY)
+            return Trouble("the proxy set in the environment does not speak HTTP", _PROXY)
     return _answer_trouble(error)
 
 
 def _answer_trouble(error: Exception) -> Trouble:
     if (line := _garbage(error)) is not None:
         if line.startswith(_ALERT):
-            return Trouble("TLS is spoken there", "set backend.url to https://", is_of_tls=True)
-        return Trouble("no answer that is HTTP", _IS_IT_UP)
+            return Trouble("that port uses TLS", "set backend.url to https://", is_of_tls=True)
+        return Trouble("an answer that is not HTTP", _IS_IT_UP)
     match error:
         case requests.exceptions.ConnectionError():
             return Trouble(f"no connection: {_system_reason(error)}", _IS_IT_UP)
         case urllib3.exceptions.HTTPError():
-            return Trouble(f"no whole answer: {_system_reason(error)}", _IS_IT_UP)
+            return Trouble(f"no complete answer: {_system_reason(error)}", _IS_IT_UP)
     return Trouble(f"no answer that can be used ({type(error).__name__})", _IS_IT_UP)
 
 
 def _garbage(error: Exception) -> str | None:
-    """Returns the first line of what was answered, if that is no HTTP; empty if it is not known."""
+    """Returns the first line of an answer that is not HTTP; empty if it is not known."""
     cut_off = (http.client.RemoteDisconnected, http.client.IncompleteRead)
     for cause in _causes(error):
         if isinstance(cause, http.client.HTTPException) and not isinstance(cause, cut_off):
@@ -97,14 +99,14 @@ def _proxy_trouble(error: Exception) -> Trouble:
     """Distinguishes a proxy that is not there from one that refuses to connect."""
     for cause in _causes(error):
         if found := _TUNNEL_REFUSED.search(str(cause)):
-            # Its code alone: the words beside it are the proxy's, and may repeat what it was sent.
+            # Only its code: the text is the proxy's own, and may repeat what it was sent.
             if found[1] == "407":
                 return Trouble(
-                    "the proxy of the environment wants a login (407)", PROXY_LOGIN_REMEDY
+                    "the proxy set in the environment wants a login (407)", PROXY_LOGIN_REMEDY
                 )
-            text = f"the proxy of the environment does not lead to the backend ({found[1]})"
+            text = f"the proxy set in the environment does not lead to the backend ({found[1]})"
             return Trouble(text, _PROXY)
-    return Trouble("the proxy of the environment cannot be reached", _PROXY)
+    return Trouble("the proxy set in the environment cannot be reached", _PROXY)
 
 
 def _tls_trouble(error: Exception) -> Trouble:
@@ -114,23 +116,23 @@ def _tls_trouble(error: Exception) -> Trouble:
             return Trouble(f"TLS: {reason}", remedy, is_of_tls=True)
         if isinstance(cause, ssl.SSLError) and any(word in str(cause) for word in _NO_TLS):
             remedy = "set backend.url to http://, or correct its port"
-            return Trouble("TLS: what answers there speaks none", remedy, is_of_tls=True)
-    reason = "TLS: the two sides found no common way to speak"
+            return Trouble("TLS: that port does not use it", remedy, is_of_tls=True)
+    reason = "TLS: no version or cipher in common"
     return Trouble(reason, _IS_IT_UP, is_of_tls=True)
 
 
 _NO_TLS: Final = ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "record layer failure")
-"""Names that versions of OpenSSL have for an answer that is no TLS."""
+"""OpenSSL's names, in several versions, for an answer that is not TLS."""
 _EXPIRED: Final = 10
 _WRONG_NAMES: Final = (62, 64)
-"""OpenSSL's numbers for a name and for an address that the certificate is not for."""
+"""OpenSSL's numbers for a certificate that is not for this name, or not for this address."""
 
 
 def _distrust(error: ssl.SSLCertVerificationError) -> tuple[str, str]:
     """Returns why a certificate is not trusted, and what to do."""
     code, why = error.verify_code, error.verify_message or "no reason is told"
     if code == NOT_YET_VALID and _is_clock_behind():
-        text = "the clock of this machine is wrong: it shows a day before this program was made"
+        text = "the clock of this machine is wrong: it is before the release of this program"
         return f"{text} ({why})", "waiting for it to be set"
     reason = f"the certificate is not trusted: {why}"
     if code in (_EXPIRED, NOT_YET_VALID):
@@ -151,7 +153,7 @@ def _late_trouble(error: Exception, read_s: float) -> Trouble:
 
 
 def _is_unheard(cause: BaseException) -> bool:
-    """Holds where the system gave a connection up (TCP_USER_TIMEOUT), and not we a wait."""
+    """Tells whether the system gave the connection up (TCP_USER_TIMEOUT), and not we."""
     return isinstance(cause, TimeoutError) and cause.errno == errno.ETIMEDOUT
 
 
@@ -164,7 +166,7 @@ def _system_reason(error: Exception) -> str:
 
 
 def _causes(error: BaseException) -> list[BaseException]:
-    """The error and all its causes, outermost first."""
+    """Yields the error and all its causes, outermost first."""
     causes: list[BaseException] = []
     cause: BaseException | None = error
     while cause is not None and cause not in causes:

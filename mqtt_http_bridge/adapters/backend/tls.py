@@ -1,10 +1,10 @@
-"""TLS with resumed sessions: new connections to a known server without sending certificates again.
+"""Resumes TLS sessions: new connections to a known server do not send certificates again.
 
-A full handshake takes some 3 kB and most of the CPU time of a POST. Once a server has shown its
-certificate, it hands out a ticket, which proves that the next connection is with the same server.
-So a ticket is kept for its name and port alone, and within one context, with one set of
-authorities. A day after the certificate was last seen, it is checked again: otherwise nobody would
-notice that it has expired.
+A full handshake takes about 3 kB and most of the CPU time of a POST. Once a server has shown its
+certificate, it hands out a ticket, which proves that the next connection is to the same server. So
+a ticket is kept for one name and port, within one context, with one set of authorities. A day after
+the certificate was last seen, it is checked again; otherwise nobody would notice that it has
+expired.
 """
 
 import ssl
@@ -25,10 +25,10 @@ LONGEST_UNSEEN_S: Final = 86_400.0
 
 
 class ResumingSocket(LimitedTlsSocket):
-    """A socket that hands its session to its context with the first answer.
+    """Hands its session to its context with the first answer.
 
     With TLS 1.3 the ticket comes after the handshake, before the answer. Reading it takes a third
-    of a millisecond: that is done once.
+    of a millisecond, so it is done only once.
     """
 
     server: "Server"
@@ -44,7 +44,7 @@ class ResumingSocket(LimitedTlsSocket):
 
 
 class ResumingContext(ssl.SSLContext):
-    """Makes connections to servers whose certificates are checked. Several threads use it."""
+    """Connects to servers whose certificates are checked. Several threads use it."""
 
     sslsocket_class = ResumingSocket
 
@@ -53,11 +53,11 @@ class ResumingContext(ssl.SSLContext):
         return super().__new__(cls, ssl.PROTOCOL_TLS_CLIENT)
 
     def __init__(self, authorities: Callable[[], str], now_s: Callable[[], float]) -> None:
-        """`authorities` tells the file or the directory with those that are trusted."""
+        """Uses `authorities`, which returns the file or the directory with the trusted ones."""
         super().__init__()
         usual = create_urllib3_context()
         self.minimum_version = usual.minimum_version
-        # It asks for no tickets with TLS 1.2, for fear of servers that never renew their keys.
+        # urllib3 disables tickets with TLS 1.2, in case a server never renews its keys.
         self.options = usual.options & ~ssl.OP_NO_TICKET
         self.verify_flags = usual.verify_flags
         self.hostname_checks_common_name = False
@@ -68,12 +68,12 @@ class ResumingContext(ssl.SSLContext):
         self._is_loaded = False
         self._sessions: dict[Server, ssl.SSLSession] = {}
         self._seen_s: dict[Server, float] = {}
-        """By server, when it last showed its certificate."""
+        """The last time that each server showed its certificate."""
 
     def wrap_socket(  # type: ignore[override]
         self, sock: LimitedSocket, *, server_hostname: str | None = None
     ) -> ResumingSocket:
-        """Agrees with the server, on the session that it was left with if there is one."""
+        """Connects with TLS, and resumes the last session with this server if there is one."""
         self._load()
         server = server_hostname, sock.getpeername()[1]
         made = cast(
@@ -94,18 +94,18 @@ class ResumingContext(ssl.SSLContext):
         return made
 
     def wrap_bio(self, *arguments: Any, **keywords: Any) -> ssl.SSLObject:
-        """Agrees with a server that is reached by way of a proxy with TLS."""
+        """Connects to a server behind a proxy that itself uses TLS."""
         self._load()
         return super().wrap_bio(*arguments, **keywords)
 
     def set_alpn_protocols(self, alpn_protocols: Any) -> None:
-        """Does nothing: urllib3 would set the same ones while other threads read them."""
+        """Does nothing: urllib3 would set the same ones again while other threads read them."""
 
     def keep(self, sock: ResumingSocket) -> None:
         """Keeps the session of a connection over which an answer has come."""
         if not sock.session_reused:
             self._seen_s[sock.server] = self._now_s()
-        with suppress(ValueError):  # OpenSSL has found it not to be one that can be resumed.
+        with suppress(ValueError):  # OpenSSL says that this session cannot be resumed.
             session = sock.session
             if session is not None:
                 self._sessions[sock.server] = session

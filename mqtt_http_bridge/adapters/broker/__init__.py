@@ -1,4 +1,4 @@
-"""The MQTT side: one paho client, one thread, and a connection that is always made again.
+"""Connects to the MQTT broker: one paho client, one thread, reconnecting until it is stopped.
 
 `broker` is the interface of the connection; `bulk_reader` reads the socket; `trust` decides what to
 trust, and what to report when something is refused.

@@ -1,8 +1,8 @@
-"""Chooses the address of the broker to connect to next, and the moment.
+"""Chooses which address of the broker to connect to next, and when.
 
 A cluster has several nodes, and any of them will do. When one fails, the next is tried at once;
-there is a wait only when each has failed lately. The wait of each grows by itself, so that one that
-refuses our login is spared while the others are tried.
+there is a wait only if all have failed lately. Each address has its own wait, which grows, so that
+a node that refuses our login is left alone while the others are tried.
 """
 
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from mqtt_http_bridge.core.settings import MqttSettings
 
 
 class _Address:
-    """One address: its settings, and from when on it may be tried again."""
+    """Holds one address: its settings, and the time from which it may be tried again."""
 
     def __init__(self, settings: MqttSettings, draw: Draw) -> None:
         self.settings = settings
@@ -29,14 +29,14 @@ class _Address:
         self.due_s = now_s + self._delay.after(outcome, now_s)
 
     def forgive(self) -> None:
-        """Forgets its failures, but for a refused login, which the broker counts, too."""
+        """Forgets its failures, except a refused login, which the broker counts, too."""
         if not self._has_refused:
             self.due_s = -NEVER
             self._delay = ReconnectDelay(self._draw)
 
 
 class Addresses:
-    """All addresses of one broker, in the order of the config. For the broker's thread."""
+    """Holds all addresses of one broker, in the order of the config. For the broker's thread."""
 
     def __init__(self, each: Sequence[MqttSettings], draw: Draw) -> None:
         self._each = [_Address(settings, draw) for settings in each]
@@ -47,11 +47,11 @@ class Addresses:
 
     @property
     def current(self) -> MqttSettings:
-        """The settings of the one whose turn it is."""
+        """Returns the settings of the address to use now."""
         return self._each[self._at].settings
 
     def after(self, outcome: Outcome, now_s: float) -> float:
-        """Goes on after a connection that has just ended; tells how many seconds to wait."""
+        """Moves on after a connection has ended; returns how many seconds to wait."""
         self._each[self._at].note(outcome, now_s)
         began_s = outcome.connected_s
         if began_s is not None and now_s - began_s >= STEADY_S:

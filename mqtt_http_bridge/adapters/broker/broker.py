@@ -1,7 +1,7 @@
-"""One connection to one broker, by one thread.
+"""Keeps one connection to one broker, in one thread.
 
-The thread only passes on what happens, as events with the moment they happened. It decides nothing
-but which messages are not worth passing on, and how long to wait before it connects again.
+The thread only passes on what happens, as events with the moment they happened. It decides only
+which messages are not worth passing on, and how long to wait before it connects again.
 """
 
 import logging
@@ -53,22 +53,23 @@ from mqtt_http_bridge.core.watchdog import Progress
 log = logging.getLogger(__name__)
 
 MQTT_KEEPALIVE_S: Final = 20
-"""Half the longest time that a dead connection goes unnoticed; a ping costs two bytes."""
+"""Half the longest time that a dead connection can go unnoticed; a ping costs two bytes."""
 LONGEST_CONNECT_S: Final = 180.0
-"""For all of it: a resolver asks some servers several times, and a name has several addresses."""
+"""The limit for a whole attempt: a resolver asks some servers several times, and a name may have
+several addresses."""
 SPOKE_EVERY_S: Final = 1.0
 MOST_SPEAKERS: Final = 4096
 MANY: Final = 256
-"""If this many messages are read together, it is a flood, or a full publish, which has each number
-once.
-"""
+"""If this many messages are read together, it is a flood, or a full publish, which has each value
+only once."""
 MOST_ASKED: Final = 20_000
-"""Subscriptions whose answers are waited for."""
+"""The most subscriptions whose answers we wait for."""
 
 UNSPECIFIED: Final = 0x80
-"""Paho's names for an end by the other side; a silent connection ends otherwise."""
+"""Paho's codes for an end by the other side; if the connection just goes silent, the code
+differs."""
 NOT_MQTT: Final = (struct.error, IndexError, KeyError, ValueError)
-"""Raised by paho's parser for an invalid packet; it is only partly strict."""
+"""Raised by paho's parser for an invalid packet; paho checks only some of them."""
 _KEEPALIVE_TOPIC: Final = re.compile(re.escape(keepalive_topic("@")).replace("@", "[^/+#]+"))
 
 
@@ -89,19 +90,20 @@ class Broker:
         speaker_of: Callable[[str], str] = lambda topic: "",
         tells_reads: bool = False,
     ) -> None:
-        """Nothing is connected until `start`.
+        """Connects only after `start`.
 
-        All topics that come in or are told are those of the GX, without the prefix that the broker
-        may have before them; only what is refused is told as the broker has it.
-        Each connection begins with `subscriptions`, one packet each. `emit` is called from the
-        thread that it starts, for messages whose topic `wants` wants.
-        With `batch_s`, messages come up to so much later, once nothing is waited for, and of
-        measured numbers that were read together only the last of each: see `read_by`.
-        Of messages that are not wanted one is emitted now and then for each speaker that
-        `speaker_of` tells of a topic, under the speaker's own topic: it shows that it speaks.
-        With `tells_reads`, AllRead is emitted as well.
+        Topics in events and in `wants` are those of the GX, without the prefix that this broker may
+        put before them; only refused topics are reported as the broker has them. Each connection
+        begins with `subscriptions`, one packet each. `emit` is called from the thread that `start`
+        starts, for messages whose topic `wants` accepts.
 
-        Raises ConfigError if a file with certificates is none.
+        With `batch_s`, messages may be emitted up to that much later while no answer is expected,
+        and of measured numbers that were read together only the last of each: see `read_by`. Of
+        unwanted messages, one is emitted now and then for each speaker that `speaker_of` returns
+        for their topics, under the speaker's own topic, to show that it is alive. With
+        `tells_reads`, AllRead is emitted as well.
+
+        Raises ConfigError if a file with certificates is not valid.
         """
         self._settings = settings
         self._addresses = Addresses(settings.each(), draw)
@@ -117,19 +119,19 @@ class Broker:
         self._wakeup: Wakeup | None = None
         self._outcome = Outcome()
         self._subscribed = 0
-        """GX devices that were subscribed to on this connection: one at a time."""
+        """The number of GX devices subscribed to on this connection, one after another."""
         self._asked: dict[int, tuple[str, ...]] = {}
-        """The topic filters of each SUBSCRIBE that is not answered yet."""
+        """The topic filters of each SUBSCRIBE that has not been answered yet."""
         self._shared_id = SharedId()
         self._client_id = client_id
         self._client = self._make_client()
-        # Stock paho reads one packet at a time, and would be woken for none of the others.
+        # Stock paho reads one packet each time it is woken, and would not be woken for the others.
         longest_s = batch_s if isinstance(self._client, BulkClient) else None
         self._batching = ReceiveBatching(longest_s, lambda: now().monotonic_s, self._wake)
         self._may_batch = longest_s is not None
         self._marks = ReadMarks(emit, is_on=tells_reads)
         self.progress = Progress("broker", time.monotonic)
-        """For the watchdog, which makes sure that the thread does not stand still."""
+        """Shows the watchdog that the thread makes progress."""
         self._thread = threading.Thread(target=self._run, name="broker", daemon=True)
 
     def _make_client(self) -> paho.Client:
@@ -146,16 +148,16 @@ class Broker:
         client.on_disconnect = self._on_disconnect
         client.on_message = self._on_message
         client.on_subscribe = self._on_subscribe
-        # Without this, `publish` writes to the socket from the thread that calls it.
+        # Without this, `publish` would write to the socket from the calling thread.
         client.on_socket_register_write = self._leave_writing_to_the_thread
         return client
 
     # --- for other threads -----------------------------------------------------------------------
 
     def start(self, wait_s: float = 0.0) -> None:
-        """Starts the thread: connects, and connects again, until `stop`.
+        """Starts the thread, which connects, again and again, until `stop`.
 
-        Returns when the subscriptions are on their way, or the first attempt has failed, or after
+        Returns when the subscriptions have been sent, or the first attempt has failed, or after
         `wait_s`.
         """
         self._wakeup = Wakeup()
@@ -163,14 +165,14 @@ class Broker:
         self._has_begun.wait(wait_s)
 
     def stop(self, timeout_s: float) -> None:
-        """Reads what has come, says goodbye and ends the thread, waiting at most `timeout_s`."""
+        """Reads what has arrived, disconnects and ends the thread; waits at most `timeout_s`."""
         self._stopping.set()
         self._wake()
         if self._thread.is_alive():
             self._thread.join(timeout_s)
 
     def subscribe(self, topics: tuple[str, ...]) -> None:
-        """Subscribes, QoS 0; of no effect while there is no connection."""
+        """Subscribes with QoS 0; does nothing while there is no connection."""
         self._batching.read_at_once()
         topics = tuple(above(self._prefix, topic) for topic in topics)
         self._subscribed += 1
@@ -182,11 +184,11 @@ class Broker:
             self._asked[number] = topics
 
     def unsubscribe(self, topics: tuple[str, ...]) -> None:
-        """Undoes `subscribe`; of no effect while there is no connection."""
+        """Undoes `subscribe`; does nothing while there is no connection."""
         self._client.unsubscribe([above(self._prefix, topic) for topic in topics])
 
     def publish(self, topic: str, payload: bytes) -> None:
-        """Publishes a keepalive, QoS 0. Nothing else can be published: ValueError."""
+        """Publishes a keepalive with QoS 0. Raises ValueError for anything else."""
         if not _KEEPALIVE_TOPIC.fullmatch(topic):
             raise ValueError(f"expected a keepalive topic, found {topic!r}")
         log.debug("keepalive to %s: %s", topic, payload.decode(errors="replace"))
@@ -195,17 +197,17 @@ class Broker:
     def read_by(self, due_s: float) -> None:
         """Sets when the receiver of the messages acts next: at `due_s` on the monotonic clock.
 
-        What has arrived half a second before is emitted by then, and AllRead after it. The latest
-        call counts.
+        Whatever arrived until half a second before is emitted by then, followed by AllRead. The
+        latest call counts.
         """
         self._batching.read_by(due_s)
 
     def read_at_once(self) -> None:
-        """Makes messages in the next few seconds be read at once."""
+        """Reads messages at once for the next few seconds."""
         self._batching.read_at_once()
 
     def drop(self) -> None:
-        """Ends the connection; the thread makes a new one."""
+        """Ends the connection; the thread then makes a new one."""
         self._client.disconnect()
 
     def _wake(self) -> None:
@@ -213,7 +215,7 @@ class Broker:
             self._wakeup.wake()
 
     def _leave_writing_to_the_thread(self, _client: Any, _userdata: Any, _sock: Any) -> None:
-        """Called by paho, in any thread, when there is something to write."""
+        """Wakes the thread, which does all the writing. Paho calls this in any thread."""
         self._wake()
 
     # --- the thread ------------------------------------------------------------------------------
@@ -241,7 +243,7 @@ class Broker:
             wakeup.close()
 
     def _pause(self, wait_s: float) -> None:
-        """Waits by the clock that also runs while the machine sleeps; not at all after `stop`."""
+        """Waits, by the clock that also runs while the machine sleeps; not at all after `stop`."""
         until_s = self._now().monotonic_s + wait_s
         while (left_s := until_s - self._now().monotonic_s) > 0.0:
             self.progress.turn()
@@ -249,7 +251,7 @@ class Broker:
                 return
 
     def _try_another_id(self) -> Trial:
-        """Sees whether a connection under another id is cut off like those under ours."""
+        """Tests whether a connection under another id is cut off like those under ours."""
         client = make_client(
             self._settings,
             f"{self._client_id}-{os.urandom(4).hex()}",
@@ -272,7 +274,7 @@ class Broker:
         return not self._stopping.is_set()
 
     def _connect_and_listen(self, wakeup: Wakeup) -> None:
-        """One connection from beginning to end; `self._outcome` tells how it went."""
+        """Runs one connection from beginning to end; `self._outcome` says how it went."""
         settings = self._addresses.current
         self._batching.start_afresh()
         self._marks.start_afresh()
@@ -292,7 +294,8 @@ class Broker:
                 self._has_begun.set()
             if isinstance(sock := self._client.socket(), socket.socket):
                 self._batching.begin_or_end(sock)
-        # Not in `stop`: a goodbye that goes out before the last words are read ends the reading.
+        # Not in `stop`: a disconnect that is sent before the last messages are read ends the
+        # reading.
         self._turn(wakeup, 0.0)
         self._client.disconnect()
         self._turn(wakeup, 0.0)
@@ -302,11 +305,11 @@ class Broker:
         client, sock = self._client, self._client.socket()
         if sock is None:
             return MQTTErrorCode.MQTT_ERR_NO_CONN
-        # What the wait does not see: what TLS has taken out, and what is less than BATCH_BYTES.
+        # The wait cannot see what TLS has already taken out, nor less than BATCH_BYTES.
         if is_pending(sock) or (isinstance(client, BulkClient) and client.has_more):
             timeout_s = 0.0
         wakeup.wait(sock, timeout_s, is_to_write=client.want_write())
-        # Whatever ended the wait, all three: of less than BATCH_BYTES it tells nothing.
+        # Do all three, whatever ended the wait: it does not notice less than BATCH_BYTES.
         for step in (self._read, client.loop_write, client.loop_misc):
             code = step()
             if code != MQTTErrorCode.MQTT_ERR_SUCCESS or client.socket() is None:
@@ -314,8 +317,8 @@ class Broker:
         return MQTTErrorCode.MQTT_ERR_SUCCESS
 
     def _read(self) -> MQTTErrorCode:
-        """Reads what there is, and reports how far everything has been read."""
-        # Before reading: what comes meanwhile may be read or not.
+        """Reads what there is, and reports up to when everything has been read."""
+        # Before reading: a message that arrives during the read may or may not be part of it.
         until_s = self._now().monotonic_s
         code = self._read_packets()
         if isinstance(self._client, BulkClient) and (count := self._client.take_dropped()):
@@ -352,7 +355,7 @@ class Broker:
             self._outcome.failure = failure_by(reason_code, self._addresses.current)
             return
         if self._outcome.connected_s is not None:
-            return  # It was said before on this connection.
+            return  # It was logged before on this connection.
         moment = self._now()
         self._outcome.connected_s = moment.monotonic_s
         for topics in self._subscriptions:
@@ -361,7 +364,7 @@ class Broker:
 
     @property
     def _where(self) -> str:
-        """Host and port, where there are several."""
+        """Names host and port, if there are several."""
         return self._addresses.current.place if len(self._addresses) > 1 else ""
 
     def _on_subscribe(
@@ -386,7 +389,7 @@ class Broker:
             self._outcome.failure = failure_at(self._addresses.current, Cause.HUNG_UP)
 
     def _ended(self, cause: Cause, detail: str = "") -> BrokerFailure:
-        """Tells why a connection has ended, and of several at which address."""
+        """Says why a connection ended, and at which address if there are several."""
         if self._where:
             return failure_at(self._addresses.current, cause, detail)
         return BrokerFailure(cause, detail=detail)
@@ -404,7 +407,7 @@ class Broker:
             self._pass_on_life(topic, bytes(message.payload))
 
     def _pass_on_life(self, topic: str, payload: bytes) -> None:
-        """Passes on that somebody spoke, once a second: stock paho delivers messages one by one."""
+        """Passes on signs of life, once a second each: stock paho delivers messages one by one."""
         speaker, now_s = self._speaker_of(topic), self._now().monotonic_s
         if not speaker or now_s < self._spoke_s.get(speaker, -NEVER) + SPOKE_EVERY_S:
             return
@@ -414,7 +417,7 @@ class Broker:
         self._pass_on([(speaker, payload, False)])
 
     def _pass_on(self, received: list[Received]) -> None:
-        """Emits messages that were read together, at one moment."""
+        """Emits messages that were read together, with the same moment."""
         moment = self._now()
         self._marks.before_messages(moment)
         is_batch = self._batching.is_on or (self._may_batch and len(received) > MANY)

@@ -1,44 +1,43 @@
-"""Reads MQTT in bulk: paho's client, with a reader that takes all that the socket holds.
+"""Reads MQTT in bulk: paho's client, with a reader that takes everything in the socket at once.
 
-What comes over the wire. An MQTT connection is a stream of packets, and TCP does not keep them
-apart: what one `recv` returns may hold many of them, and end in the middle of one.
+The protocol. An MQTT connection is a stream of packets, and TCP does not separate them: the result
+of one `recv` may hold many packets, and end in the middle of one.
 
     any packet   type and flags, 1 byte | length of the rest, 1 to 4 bytes | the rest
     a PUBLISH    0011 d qq r            | length | topic's length, 2 bytes | topic | id | payload
 
 A PUBLISH is one message. Its first byte holds the type, 3, and the flags: d for sent again, qq
-for QoS, r for retained. It has an id only with QoS 1 or 2, and its payload goes on to the end.
-The length has seven bits in each byte, the lowest first; the top bit says that another byte
-follows. All that a GX says comes as PUBLISH with QoS 0. Packets of other types answer what we
-sent: CONNACK, SUBACK, PINGRESP.
+for QoS, r for retained. It has an id only with QoS 1 or 2, and the rest is the payload. The length
+has seven bits in each byte, the lowest first; the top bit says that another byte follows.
+Everything that a GX publishes comes as PUBLISH with QoS 0. Packets of other types are answers to
+what we sent: CONNACK, SUBACK, PINGRESP.
 
-Why stock paho is slow. It takes one packet at a time: `select`, a `recv` for the first byte, one
+Why stock paho is slow. It reads one packet at a time: `select`, a `recv` for the first byte, one
 for each byte of the length, one or more for the rest; then it builds an object for the message,
-takes several locks and looks up who wants it. That is ten times what all the rest of this program
-costs, and nine in ten messages turn out to be of no interest. Measured (docs/costs.md): 100,000
-messages of two chargers cost the whole relay 0.5 s of CPU time, and paho alone 3.6 s.
+takes several locks and looks up who wants it. That takes ten times as long as the rest of this
+program, and nine in ten messages are not needed. Measured (docs/costs.md): for 100,000 messages of
+two chargers, the whole relay takes 0.5 s of CPU time, and stock paho alone 3.6 s.
 
-What is done here. paho lets its user wait for the socket and then call `loop_read`, which is
-public. Here it receives 64 KiB at a time and cuts plain messages out of them, with no system call
-and no lock for each. Whether a topic is wanted is asked once and remembered by its bytes, so a
-message that is not wanted costs one look-up and is never decoded:
+What this module does. paho lets its user wait for the socket and then call `loop_read`, which is
+public. Here, `loop_read` receives 64 KiB at a time and cuts plain messages out of it, without a
+system call or a lock for each. It asks once whether a topic is wanted, and remembers the answer by
+the topic's bytes, so an unwanted message costs one look-up and is never decoded:
 
     socket --64 KiB--> _rest --cut--> QoS 0 PUBLISH, wanted topic ----> deliver, all of it at once
                                       QoS 0 PUBLISH, other topic -----> dropped, still as bytes,
                                                                         see `signs_of_life`
                                       anything else, odd or malformed -> paho's own reader
 
-What is handed back to paho. All that is not a plain message: answers to what we sent, QoS 1 and
-2, lengths over two bytes, malformed packets, the end of the connection. paho's reader gets its
-bytes from `_sock_recv`, which is ours here. It finds one whole packet there, and then nothing
-more yet, as if the socket were empty; or, when the connection has ended, just the end. So logins,
-pings, acknowledgements and errors remain paho's business, and everything keeps the order in which
-it came.
+What is left to paho. Everything that is not a plain message: answers to what we sent, QoS 1 and 2,
+lengths over two bytes, malformed packets, the end of the connection. paho's reader gets its bytes
+from `_sock_recv`, which this class overrides. It returns one whole packet, and then nothing, as if
+the socket were empty; or, when the connection has ended, just the end. So paho still handles
+logins, pings, acknowledgements and errors, and everything stays in order.
 
-Three private things of paho are leaned on, NEEDED_OF_PAHO. Every paho from 2.0 on has them, and
-the tests compare this reader with stock paho's on 2.0, 2.1 and the newest. A paho to come may do
-without them: so a stock client is looked at before this one is made, and if it lacks one of them,
-it reads by itself. That a paho still uses them as it did cannot be seen so; the tests see it.
+This depends on three private parts of paho, NEEDED_OF_PAHO. Every paho from 2.0 on has them, and
+the tests compare this reader with that of stock paho 2.0, 2.1 and the newest. A future paho may
+lack them: so a stock client is checked first, and if it lacks one of them, it is used as it is. The
+check cannot see whether paho still uses them in the same way; the tests can.
 """
 
 import ssl
@@ -57,41 +56,42 @@ from mqtt_http_bridge.core.venus.topics import RARE, below
 
 RECEIVE_BYTES: Final = 65_536
 MOST_BYTES: Final = 1_048_576
-"""In one `loop_read`: a flood must not keep paho from writing and from minding its keepalive."""
+"""The most to read in one `loop_read`: a flood must not keep paho from writing and from its
+keepalive."""
 LEAST_COUNTED_BYTES: Final = 1024
-"""Bytes that a receive counts for at least: TLS gives out one record at a time, which may be one
-message, and what a GX says in some seconds is read in one go all the same."""
+"""A receive counts as at least this much: TLS returns one record at a time, which may be a single
+message, and a few seconds of a GX's messages should still be read in one go."""
 MOST_WITH_RARE: Final = 8
 """With up to this many GX devices, topics that only come in full publishes are remembered too."""
 LONGEST_TOPIC: Final = 256
-"""Bytes of a topic to remember: five times what a GX has."""
+"""The longest topic to remember, in bytes: five times as long as any of a GX."""
 MOST_PACKET_BYTES: Final = 1_048_576
-"""The largest PUBLISH: anything larger is read and thrown away, and the connection stays."""
+"""The largest PUBLISH: anything larger is read and discarded, and the connection stays."""
 MOST_ANSWER_BYTES: Final = 4096
-"""Of a packet that is no PUBLISH: an answer to what we sent has a few bytes, or a few dozen."""
+"""The largest packet of any other type: an answer to what we sent has a few dozen bytes at most."""
 MOST_ANSWERS: Final = 100
-"""The most answers in one reading: paho is slow with each, and we ask for a few at most."""
+"""The most answers to handle in one read: paho is slow with each, and we expect only a few."""
 MOST_UNASKED: Final = 1000
 MOST_UNASKED_BYTES: Final = 1_048_576
-"""Packets that make paho answer, or keep them, with their bytes, on one connection: with QoS 0 none
-comes at all. The others are thrown away, or what is to be written would fill the memory."""
+"""The most packets, and bytes of them, on one connection that paho would answer or keep: with QoS 0
+there are none. More are discarded, or what paho has to write would fill the memory."""
 _LONGEST_LENGTH: Final = 4
-"""Bytes that the length of a packet may take."""
+"""The most bytes that the length of a packet takes."""
 _LAST_RECEIPT: Final = ("_last_bytes_received", "_last_msg_in")
 NEEDED_OF_PAHO: Final = (("_sock_recv",), ("_msgtime_mutex",), _LAST_RECEIPT)
-"""The members of paho by which its reader gets its bytes, and notes when it last did, under which
-lock: each with its names, today's first and then that of paho 2.0 and 2.1."""
+"""The private members of paho that receive bytes, lock, and note the time of the last receipt: each
+with its possible names, first the newest paho's, then that of 2.0 and 2.1."""
 
 
 def lacking_in(client: paho.Client) -> list[str]:
-    """Names what the bulk reader needs from a stock client but does not find there."""
+    """Names the members that the bulk reader needs and a stock client lacks."""
     return [
         names[0] for names in NEEDED_OF_PAHO if not any(hasattr(client, name) for name in names)
     ]
 
 
 class BulkClient(paho.Client):
-    """Like paho.Client, but QoS 0 messages go to `deliver`, not to `on_message`."""
+    """Works like paho.Client, but passes QoS 0 messages to `deliver`, not to `on_message`."""
 
     def __init__(
         self,
@@ -102,11 +102,11 @@ class BulkClient(paho.Client):
         prefix: str = "",
         **options: Any,
     ) -> None:
-        """`wants` is asked for a topic about once, `deliver` is called with what came together.
+        """Calls `wants` about once for a topic, and `deliver` with the messages of one read.
 
-        Of those of whom nothing wanted came, one message is delivered that shows that they speak,
-        on the topic that `speaker_of` tells of what they spoke on.
-        Topics are asked about and delivered without the `prefix` that all have on this broker.
+        For each speaker that sent only unwanted messages, it delivers one message to show that it
+        is alive, on the topic that `speaker_of` returns for theirs. Topics are passed without the
+        `prefix` that all of them have on this broker.
         """
         super().__init__(*arguments, **options)
         self._wants = wants
@@ -115,27 +115,27 @@ class BulkClient(paho.Client):
         self._signs_of_life = SignsOfLife(speaker_of, prefix)
         self._last_receipt = next(name for name in _LAST_RECEIPT if hasattr(self, name))
         self._fates: TopicCache[bytes, str] = TopicCache()
-        """The name of each topic that was met lately, without the prefix; empty if it is not
-        wanted, or no UTF-8."""
+        """Recent topics, by their bytes: the name without the prefix; empty if it is not wanted, or
+        not UTF-8."""
         self._is_rare_kept = True
         self._received_s = -NEVER
         """The time of the last receipt, on the monotonic clock."""
         self._rest = bytearray()
-        """Bytes that came and are not used up: the beginning of a packet, after `loop_read`."""
+        """Bytes received and not used yet: after `loop_read`, the beginning of a packet."""
         self._needed = 0
-        """Bytes there have to be before it is worth looking at them again."""
+        """The size that `_rest` must have before it is worth looking at again."""
         self._left_to_drop = 0
-        """Bytes still to come of a packet that is thrown away."""
+        """Bytes still to come of a packet that is being discarded."""
         self._dropped = 0
         self._is_let_in = False
         self._unasked = self._unasked_bytes = self._answers = 0
         self._handed = b""
         self._is_over = False
         self.has_more = False
-        """Set if `loop_read` left something, which may be too little to end a wait."""
+        """True if `loop_read` left something, which may be too little to end a wait."""
 
     def reconnect(self) -> MQTTErrorCode:
-        """As paho's, which `connect` calls; what came of the last packet will not be finished."""
+        """Does the same as paho's, and forgets the unfinished packet. `connect` calls it too."""
         self._rest.clear()
         self._needed = self._left_to_drop = 0
         self._unasked = self._unasked_bytes = 0
@@ -151,14 +151,14 @@ class BulkClient(paho.Client):
         self._is_rare_kept = gxs <= MOST_WITH_RARE
 
     def take_dropped(self) -> int:
-        """Returns how many packets were thrown away since the last call."""
+        """Returns how many packets were discarded since the last call."""
         dropped, self._dropped = self._dropped, 0
         return dropped
 
     # --- receiving -------------------------------------------------------------------------------
 
     def loop_read(self, max_packets: int = 1) -> MQTTErrorCode:  # noqa: ARG002 - as paho's
-        """Takes in all that the socket holds, up to MOST_BYTES; as paho's otherwise."""
+        """Reads everything in the socket, up to MOST_BYTES; otherwise does the same as paho's."""
         self.has_more, left, self._answers = False, MOST_BYTES, 0
         while left > 0:
             if self.socket() is None:
@@ -175,8 +175,8 @@ class BulkClient(paho.Client):
             if code != MQTTErrorCode.MQTT_ERR_SUCCESS or self.socket() is None:
                 return code
             if len(received) < RECEIVE_BYTES and not isinstance(self.socket(), ssl.SSLSocket):
-                # That was all. To ask again would be to run after a broker that sends message by
-                # message, and to wake the main thread for each: it doubled the CPU time of a flood.
+                # That was all. Trying again would chase a broker that sends message by message, and
+                # wake the main thread for each: that doubled the CPU time of a flood.
                 return MQTTErrorCode.MQTT_ERR_SUCCESS
             left -= max(len(received), LEAST_COUNTED_BYTES)
         self.has_more = True
@@ -201,7 +201,7 @@ class BulkClient(paho.Client):
     # --- cutting ---------------------------------------------------------------------------------
 
     def _cut(self, data: bytes) -> MQTTErrorCode:
-        """Uses up the whole packets in `data`, in order, and keeps the rest."""
+        """Handles the complete packets in `data`, in order, and keeps the rest."""
         code, start = MQTTErrorCode.MQTT_ERR_SUCCESS, 0
         while True:
             began = start
@@ -229,11 +229,11 @@ class BulkClient(paho.Client):
             start += size
 
     def _is_to_be_dropped(self, first: int, size: int) -> bool:
-        """Tells whether a packet is larger than any useful one: nothing in it is needed."""
+        """Tells whether a packet is larger than any useful one, and so is discarded."""
         return size > (MOST_PACKET_BYTES if first >> 4 == _PUBLISH else MOST_ANSWER_BYTES)
 
     def _is_fit(self, first: int, size: int) -> bool:
-        """Tells whether a packet may be handed to paho; counts those that nobody has asked for."""
+        """Tells whether a packet may be handed to paho; counts those that we did not ask for."""
         if first >> 4 == _CONNACK and not self._is_let_in:
             self._is_let_in = True
             return True
@@ -247,9 +247,10 @@ class BulkClient(paho.Client):
         return self._unasked <= MOST_UNASKED and self._unasked_bytes <= MOST_UNASKED_BYTES
 
     def _cut_messages(self, data: bytes, start: int) -> tuple[list[Received], int]:
-        """The wanted messages from `start` on, up to what is no whole, sound QoS 0 PUBLISH.
+        """Returns the wanted messages from `start` on, and where the first other packet begins.
 
-        Also where that begins. Everything is in local names, as this runs for each message.
+        It stops at anything but a complete, valid QoS 0 PUBLISH. It uses only local names, because
+        it runs for each message.
         """
         fates, end, wanted = self._fates.new, len(data), []
         while end - start >= _SHORTEST and data[start] & _TYPE_AND_QOS == _PUBLISH_QOS_0:
@@ -272,7 +273,7 @@ class BulkClient(paho.Client):
         return wanted, start
 
     def _learn(self, topic: bytes) -> str:
-        """Asks what becomes of a topic, and remembers it, if it comes often and takes no room."""
+        """Finds out whether a topic is wanted, and remembers it if it is frequent and short."""
         known = self._fates.recall(topic)
         if known is not None:
             return known
@@ -289,12 +290,12 @@ class BulkClient(paho.Client):
     # --- paho's own reader -----------------------------------------------------------------------
 
     def _hand_to_paho(self, packet: bytes, *, is_over: bool = False) -> MQTTErrorCode:
-        """Has paho's reader find `packet` on the socket, and then nothing more yet, or the end."""
+        """Makes paho's reader receive `packet`, and then nothing more, or the end."""
         self._handed, self._is_over = packet, is_over
         return super().loop_read()
 
     def _sock_recv(self, bufsize: int) -> bytes:
-        """Stands for the socket in paho's reader."""
+        """Replaces the socket for paho's reader."""
         if not self._handed and not self._is_over:
             raise BlockingIOError
         data, self._handed = self._handed[:bufsize], self._handed[bufsize:]
@@ -304,7 +305,7 @@ class BulkClient(paho.Client):
 _SHORTEST: Final = 5
 """Bytes of the shortest PUBLISH: two of header, two of length, one of topic."""
 _LONGEST: Final = 0x3FFF
-"""The largest length that two bytes can tell: paho reads what is longer, which no GX sends."""
+"""The largest length in two bytes. paho reads anything longer, which no GX sends."""
 _TYPE_AND_QOS: Final = 0b1111_0110
 _PUBLISH_QOS_0: Final = 0b0011_0000
 _CONNACK: Final = 2
@@ -312,14 +313,14 @@ _PUBLISH: Final = 3
 _PUBREL: Final = 6
 _PINGREQ: Final = 12
 _ANSWERS: Final = (4, 5, 7, 9, 11, 13)
-"""PUBACK, PUBREC, PUBCOMP, SUBACK, UNSUBACK and PINGRESP: what answers something of ours."""
+"""PUBACK, PUBREC, PUBCOMP, SUBACK, UNSUBACK and PINGRESP: answers to what we sent."""
 _UNASKED: Final = (_CONNACK, _PUBLISH, _PUBREL, _PINGREQ)
 
 
 def _packet_size(data: bytes, start: int) -> int | None:
-    """The size of the packet at `start`, header and all; None if too little of it is there.
+    """Returns the size of the packet at `start`, with its header; None if it is too short to tell.
 
-    A length that goes on for too long is a packet of its own, for paho to complain about.
+    A length field that is too long counts as a packet of its own, which paho then rejects.
     """
     length = 0
     for count, byte in enumerate(data[start + 1 : start + 1 + _LONGEST_LENGTH]):

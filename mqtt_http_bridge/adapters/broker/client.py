@@ -15,7 +15,7 @@ log = logging.getLogger(__name__)
 
 CONNECT_TIMEOUT_S: Final = 10.0
 CONNECT_TO_NEXT_S: Final = 3.0
-"""The limit for each of several addresses: a dead machine does not even refuse."""
+"""The limit for each address if there are several: a dead machine does not even refuse."""
 
 
 def connect_timeout_s(settings: MqttSettings) -> float:
@@ -24,9 +24,9 @@ def connect_timeout_s(settings: MqttSettings) -> float:
 
 
 def make_client(settings: MqttSettings, client_id: str, **bulk: Any) -> paho.Client:
-    """Makes a BulkClient, which takes `bulk`, or else a stock client.
+    """Makes a BulkClient, which takes `bulk`, or a stock client if this paho lacks something.
 
-    Raises ConfigError if a file with certificates is none.
+    Raises ConfigError if a file with certificates is not valid.
     """
     options: dict[str, Any] = {
         "callback_api_version": CallbackAPIVersion.VERSION2,
@@ -41,7 +41,7 @@ def make_client(settings: MqttSettings, client_id: str, **bulk: Any) -> paho.Cli
 
 
 def tell_of_lack(client: paho.Client) -> None:
-    """Warns that the client does its own reading."""
+    """Warns that a stock client is used, because this paho lacks something."""
     if not isinstance(client, BulkClient):
         log.warning(
             "paho-mqtt %s lacks %s, which reading in bulk needs: its own reader is used, which"
@@ -60,5 +60,5 @@ def _set_login(client: paho.Client, settings: MqttSettings) -> None:
     if settings.tls:
         context = tls_context(settings)
         client.tls_set_context(context)
-        # paho would look for the name itself where the context does not.
+        # If the context does not check the name, paho would check it itself.
         client.tls_insecure_set(not context.check_hostname)

@@ -1,8 +1,9 @@
-"""Reports how far everything has been read, as decisions about what was said depend on it.
+"""Reports up to when everything has been read, as decisions about silence depend on that.
 
-The mark comes after the messages that were read with it, and has the time before they were read:
-anything that came by then is among them or before them. The next messages had not come by then, so
-the mark also limits how old they can be. If nothing comes, nothing is reported until somebody asks.
+The mark comes after the messages that were read with it, and has the time before the read: every
+message that had arrived by then is among them or before them. Later messages had not arrived by
+then, so the mark also limits how old they can be. If nothing arrives, nothing is reported until
+somebody asks.
 """
 
 from collections.abc import Callable
@@ -11,7 +12,7 @@ from mqtt_http_bridge.core.events import AllRead, Event, Moment
 
 
 class ReadMarks:
-    """For the one thread that reads."""
+    """Reports marks for the one thread that reads."""
 
     def __init__(self, emit: Callable[[Event], None], *, is_on: bool) -> None:
         """Reports nothing unless `is_on`."""
@@ -22,12 +23,12 @@ class ReadMarks:
         self._is_owed = False
 
     def start_afresh(self) -> None:
-        """There is a new connection."""
+        """Starts a new connection."""
         self._until_s = self._told_s = -float("inf")
         self._is_owed = False
 
     def before_messages(self, moment: Moment) -> None:
-        """Before messages are passed on: reports the limit of their age, if it is new."""
+        """Reports the limit of the age of the messages that are passed on next, if it is new."""
         if self.is_on and self._until_s > self._told_s:
             self._tell(moment)
         self._is_owed = True

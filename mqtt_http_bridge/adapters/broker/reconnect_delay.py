@@ -1,4 +1,4 @@
-"""Spaces out connections to the broker."""
+"""Works out how long to wait before connecting to the broker again."""
 
 from typing import Final
 
@@ -8,22 +8,24 @@ from mqtt_http_bridge.core.broker_failure import BrokerFailure, Cause
 FIRST_WAIT_S: Final = 1.0
 LONGEST_RECONNECT_WAIT_S: Final = 60.0
 STEADY_S: Final = 30.0
-"""A connection that held so long was a good one: the next wait is a short one again. One that is
-cut off at once, as by another client with our id, does not count."""
+"""After a connection that lasted this long, the next wait is short again. One that is cut off at
+once, as by another client with our id, does not count."""
 FIRST_REFUSED_WAIT_S: Final = 60.0
 LONGEST_REFUSED_WAIT_S: Final = 900.0
-"""The GX counts refused logins, 150 a day for all clients together (docs/gx.md): spare them."""
+"""A GX counts refused logins, 150 a day for all clients together (docs/gx.md): do not use them
+up."""
 
 
 class Outcome:
-    """The course of one connection: written and read by the broker's thread only."""
+    """Records how one connection went; used by the broker's thread only."""
 
     def __init__(self) -> None:
         self.connected_s: float | None = None
         self.is_refused = False
-        """The broker has answered to the login, and not let us in."""
+        """True if the broker has answered the login and refused it."""
         self.is_cut_off = False
-        """The broker, or somebody between, has ended it after it had let us in."""
+        """True if the broker, or something between, ended the connection after accepting the
+        login."""
         self.failure = BrokerFailure(Cause.HUNG_UP)
 
 
@@ -36,7 +38,7 @@ class ReconnectDelay:
         self._refusals = 0
 
     def after(self, outcome: Outcome, now_s: float) -> float:
-        """Seconds to wait after a connection that has just ended."""
+        """Returns how many seconds to wait after a connection that has just ended."""
         if outcome.failure.cause is Cause.LOGIN_REFUSED:
             self._refusals += 1
             return steady_jitter_s(

@@ -1,9 +1,10 @@
-"""Finds out that another client has our client id: the broker throws off one for the other.
+"""Finds out whether another client uses our client id: the broker disconnects one for the other.
 
-MQTT 3.1.1 ends a connection without a word, whatever the reason, and few brokers give one in MQTT 5
-either. So it is tried. When the broker has let us in and cut us off several times in a row, a
-connection is made under another id, for twice as long as the others lasted. If that is cut off as
-well, it is not the id. If it holds, and the next one under our own id is cut off again, it is.
+MQTT 3.1.1 ends a connection without giving a reason, and with MQTT 5 few brokers give one either.
+So it is tested. When the broker has accepted us and cut us off several times in a row, a connection
+is made under another id, for twice as long as the others lasted. If that one is cut off as well,
+the id is not the cause. If it holds, and the next one under our own id is cut off again, the id is
+the cause.
 """
 
 import time
@@ -18,23 +19,23 @@ from mqtt_http_bridge.adapters.broker.reconnect_delay import Outcome
 from mqtt_http_bridge.core.broker_failure import BrokerFailure, Cause
 
 SHORT_S: Final = 90.0
-"""A connection that the broker ended so soon is one of those that are counted: other clients wait a
-minute at most before they connect again."""
+"""A connection that the broker ended within this time counts: other clients wait at most a minute
+before they connect again."""
 MOST_SHORT: Final = 3
-"""So many in a row are one too many."""
+"""After this many in a row, another id is tried."""
 AGAIN_AFTER: Final = 10
-"""Connections until it is tried again, where nothing came out."""
+"""After this many more connections it is tried again, if it showed nothing."""
 LEAST_TRIAL_S: Final = 5.0
 _TURN_S: Final = 0.2
 
 
 class Trial(Enum):
-    """The ways in which a connection under another id can go."""
+    """Lists the possible results of a connection under another id."""
 
     HELD = auto()
     CUT_OFF = auto()
     NONE = auto()
-    """There was no such connection."""
+    """No such connection was made."""
 
 
 class SharedId:
@@ -52,13 +53,13 @@ class SharedId:
 
     @property
     def trial_s(self) -> float:
-        """Seconds for which that has to hold."""
+        """Returns how many seconds it has to hold."""
         return max(LEAST_TRIAL_S, 2.0 * self._longest_s)
 
     def note(self, outcome: Outcome, now_s: float) -> None:
-        """Takes in how a connection ended; what is known by now becomes its failure."""
+        """Notes how a connection ended; if the cause is known, it becomes the failure."""
         if outcome.connected_s is None:
-            return  # It tells nothing of those that were made.
+            return  # It says nothing about the connections that were made.
         lasted_s = now_s - outcome.connected_s
         if not outcome.is_cut_off or lasted_s >= SHORT_S:
             self._short, self._longest_s, self._trial = 0, 0.0, Trial.NONE
@@ -71,7 +72,7 @@ class SharedId:
             outcome.failure = BrokerFailure(Cause.CUT_OFF)
 
     def take_in(self, trial: Trial) -> None:
-        """Takes in how it went."""
+        """Notes how the connection under another id went."""
         self._trial = trial
         self._short = MOST_SHORT - AGAIN_AFTER
 
@@ -79,9 +80,9 @@ class SharedId:
 def tried(
     client: paho.Client, host: str, port: int, for_s: float, go_on: Callable[[], bool]
 ) -> Trial:
-    """Connects `client`, sees for so long whether that holds, and says goodbye.
+    """Connects `client`, tests whether the connection holds for this long, and disconnects.
 
-    `go_on` is asked all the time. Raises OSError.
+    `go_on` is called again and again; False ends the test. Raises OSError.
     """
     client.connect(host, port, keepalive=int(2 * SHORT_S))
     until_s = time.monotonic() + for_s

@@ -1,9 +1,9 @@
-"""Finds out which chargers spoke in what was read, without a look at each message.
+"""Finds out which chargers published something, without looking at each message.
 
-Nine in ten messages carry no reading, and are dropped at the price of looking up their topic. That
-their charger spoke is worth knowing, but no tenth of that price. So nothing is noted for a message;
-instead, what was read together is searched for the topics of those of whom nothing else came in
-it. That is a few searches for each few seconds, and each ends at the first message that counts.
+Nine in ten messages carry no reading we need, and are dropped after a look-up of their topic. It is
+useful to know that their charger is alive, but a note for each message would cost too much.
+Instead, the data of one read is searched for the topics of chargers of which nothing else was in
+it. That is a few searches every few seconds, and each ends at the first message that counts.
 """
 
 from collections.abc import Callable
@@ -15,36 +15,36 @@ from mqtt_http_bridge.core.venus.topics import above
 
 MOST_SPEAKERS: Final = 4096
 SMALL_BYTES: Final = 4096
-"""Bytes up to which what was read is always searched: what a GX says in some seconds."""
+"""Data up to this size is always searched: it is what a GX publishes in some seconds."""
 EVERY_S: Final = 1.0
-"""Seconds between two searches of what is larger: in a flood, everybody speaks all the time."""
+"""Seconds between two searches of larger data: in a flood, everybody publishes all the time."""
 SPOKE: Final = b"{}"
-"""The payload that is told of somebody who spoke: any but that of a goodbye."""
+"""The payload to report for a speaker: it must not be empty, which would mean that it is gone."""
 _PUBLISH: Final = 0b0011_0000
-"""The first byte of a PUBLISH of QoS 0 that is not retained."""
+"""The first byte of a PUBLISH with QoS 0 that is not retained."""
 
 
 class SignsOfLife:
-    """The speakers of one connection."""
+    """Finds the speakers of one connection."""
 
     def __init__(self, speaker_of: Callable[[str], str], prefix: str = "") -> None:
-        """`speaker_of` tells the topic of whoever speaks on a topic, with which it begins.
+        """Uses `speaker_of`, which returns the speaker's topic for a topic that begins with it.
 
-        Both are without `prefix`, which all topics have in what was read.
+        Both are without `prefix`, which all topics have in the data.
         """
         self._speaker_of = speaker_of
         self._prefix = prefix
         self._speakers: dict[str, bytes] = {}
-        """The topic of each, as text, and as bytes with the prefix."""
+        """The topic of each speaker as text, and as bytes with the prefix."""
         self._due_s = -NEVER
 
     def forget(self) -> None:
-        """There is a new connection."""
+        """Starts a new connection."""
         self._speakers.clear()
         self._due_s = -NEVER
 
     def learn(self, topic: str) -> None:
-        """A topic has come up for the first time."""
+        """Learns a topic that has come up for the first time."""
         speaker = self._speaker_of(topic)
         if speaker and speaker not in self._speakers and len(self._speakers) < MOST_SPEAKERS:
             self._speakers[speaker] = above(self._prefix, speaker).encode()
@@ -52,7 +52,7 @@ class SignsOfLife:
     def found(
         self, data: bytes, start: int, stop: int, wanted: list[Received], now_s: float
     ) -> list[Received]:
-        """One message for each who spoke between `start` and `stop`, and not in `wanted`."""
+        """Returns a message for each speaker from `start` to `stop` that is not in `wanted`."""
         if stop - start > SMALL_BYTES:
             if now_s < self._due_s:
                 return []
@@ -66,7 +66,7 @@ class SignsOfLife:
 
 
 def _is_said(name: bytes, data: bytes, start: int, stop: int) -> bool:
-    """Tells whether something live with a payload is said on a topic that begins with `name`."""
+    """Tells whether there is a live message with a payload on a topic that begins with `name`."""
     at = data.find(name, start, stop)
     while at >= 0:
         if _is_live(data, start, at):
@@ -76,9 +76,9 @@ def _is_said(name: bytes, data: bytes, start: int, stop: int) -> bool:
 
 
 def _is_live(data: bytes, start: int, at: int) -> bool:
-    """Tells whether the topic at `at` is that of a live PUBLISH with a payload.
+    """Tells whether the topic at `at` belongs to a live PUBLISH with a payload.
 
-    Before it stand the first byte, the length in one or two bytes, and that of the topic in two.
+    Before it come the first byte, the length in one or two bytes, and the topic's length in two.
     """
     if at < start + 4:
         return False

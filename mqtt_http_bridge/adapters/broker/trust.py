@@ -16,12 +16,12 @@ _REFUSALS: Final[Mapping[int, Cause]] = {
     0x87: Cause.LOGIN_REFUSED,  # Not authorized
     0x88: Cause.UNAVAILABLE,  # Server unavailable
 }
-"""By the codes of MQTT 5, into which paho turns those of MQTT 3.1.1. Only the login is about who we
-are; a server that is unavailable is a broker's passing trouble."""
+"""By the codes of MQTT 5, into which paho converts those of MQTT 3.1.1. Only a refused login is
+about who we are; an unavailable server is a passing trouble of the broker."""
 
 
 def tls_context(settings: MqttSettings) -> ssl.SSLContext:
-    """A context that always verifies; see MqttSettings for the options."""
+    """Makes a context that always verifies the certificate; see MqttSettings for the options."""
     pinned, ca_file = settings.pinned_certificate, settings.ca_file
     try:
         return tls.pinning(pinned) if pinned else tls.verifying(ca_file)
@@ -33,6 +33,6 @@ def tls_context(settings: MqttSettings) -> ssl.SSLContext:
 
 
 def failure_by(reason_code: ReasonCode, settings: MqttSettings) -> BrokerFailure:
-    """Tells why the broker does not let us in."""
+    """Says why the broker refuses us."""
     cause = _REFUSALS.get(reason_code.value, Cause.CLIENT_REFUSED)
     return failure_at(settings, cause, str(reason_code))

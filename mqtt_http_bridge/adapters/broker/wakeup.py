@@ -1,4 +1,4 @@
-"""A wait for a socket that other threads can end."""
+"""Waits for a socket, until another thread ends the wait."""
 
 import select
 import socket
@@ -8,7 +8,7 @@ from typing import Any
 
 
 def is_pending(sock: Any) -> bool:
-    """Tells whether TLS holds something that the system no longer does: no wait sees that."""
+    """Tells whether TLS holds data already taken from the socket, which no wait can see."""
     return isinstance(sock, ssl.SSLSocket) and sock.pending() > 0
 
 
@@ -22,7 +22,7 @@ def is_readable(sock: Any) -> bool:
 
 
 class Wakeup:
-    """One thread waits and closes it, any thread ends the wait."""
+    """Lets any thread end the wait of one thread, which also closes it."""
 
     def __init__(self) -> None:
         self._inside, self._outside = socket.socketpair()
@@ -30,14 +30,14 @@ class Wakeup:
         self._outside.setblocking(False)
 
     def wake(self) -> None:
-        """Ends the wait under way, or else the next one."""
-        # Full: it has been woken often enough. Closed: nobody waits any more.
+        """Ends the current wait, or the next one if nobody waits."""
+        # If full, it has been woken often enough. If closed, nobody waits any more.
         with suppress(OSError):
             self._outside.send(b"\0")
 
     def wait(self, sock: Any, timeout_s: float, *, is_to_write: bool) -> None:
-        """Returns when `sock` is ready or it is woken, and after `timeout_s` at the latest."""
-        # Not `select`, which takes no descriptor above 1023.
+        """Waits until `sock` is ready, or it is woken, or `timeout_s` have passed."""
+        # Not `select`, which cannot handle descriptors above 1023.
         poll = select.poll()
         poll.register(self._inside, select.POLLIN)
         poll.register(sock, select.POLLIN | (select.POLLOUT if is_to_write else 0))
@@ -46,6 +46,6 @@ class Wakeup:
             self._inside.recv(4096)
 
     def close(self) -> None:
-        """Gives its sockets up."""
+        """Closes its sockets."""
         self._inside.close()
         self._outside.close()

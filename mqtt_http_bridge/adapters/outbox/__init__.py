@@ -1,43 +1,43 @@
-"""The outbox: measurements on the disk until the backend has taken them.
+"""Keeps measurements on the disk until the backend has stored them.
 
 *Is*: at-least-once delivery of entries, across crashes and power cuts, to several senders.
-*Is not*: exactly-once, which the backend cannot give; a general queue. It knows nothing of what
-its entries say but for their time, which `EntryFormat` reads.
+*Is not*: exactly-once, which the backend cannot offer, or a general queue. It knows nothing about
+the contents of its entries except their time, which `EntryFormat` reads.
 
     outbox = Outbox(settings.outbox, entry_format, Boot(boot_id, distance_s))   # OutboxBusy
-    outbox.close()                                  # tells what only memory had
+    outbox.close()                                  # logs what was in memory only
 
-The thread that measures calls these alone: they queue, and never wait.
+The thread that measures calls only these: they queue, and never wait.
 
     outbox.store(body, portal_id=..., is_clock_trusted=...)
-    outbox.note_clock_step(step_s)                  # puts right what was stored untrusted
-    outbox.trust_clock()                            # call once, before the first POST
+    outbox.note_clock_step(step_s)                  # corrects what was stored before the clock was
+    outbox.trust_clock()                            # trusted; call this once, before the first POST
 
-A thread that has the time may wait until all of that is taken in.
+A thread that has the time may wait until the queue has been handled.
 
     outbox.flush(timeout_s)
 
-Senders, as many as wanted, one POST in flight per GX:
+Senders, any number of them, with one POST in flight per GX:
 
     seen = outbox.wait(seen, timeout_s)             # begin with seen = -1
     outbox.portal_ids()
     outbox.newest(portal_id), outbox.oldest_after(portal_id, number)
-    entry = outbox.take(portal_id, number)          # None: gone, or not to be read just now
+    entry = outbox.take(portal_id, number)          # None: gone, or cannot be read now
     outbox.settle(entry, owed_body)                 # None: nothing is owed any more
-    outbox.park(entry, owed_body, serials, reason)  # all that is left waits for these devices
-    outbox.give_back(entry)                         # as it was
-    outbox.unpark(portal_id, serial)                # all that is parked of it is owed again
+    outbox.park(entry, owed_body, serials, reason)  # the rest waits for these devices
+    outbox.give_back(entry)                         # unchanged
+    outbox.unpark(portal_id, serial)                # everything parked of it is owed again
     outbox.parked_after(portal_id, serial, number)  # to try one: take it, settle or park again
     outbox.retry_requests                           # grows when somebody asks for a retry
 
-An entry is owed or parked, as a whole. One of which A is stored and B is refused is parked with the
-body that has B alone; one of which A is still owed stays owed, and its sender cuts B out of what it
-posts while B has something parked. Who looks calls `view`, `room` and `timestamp`, or
-from another process the functions of `inspection`. A watchdog looks at `progress`.
+An entry is owed or parked as a whole. If device A is stored and B is refused, the entry is parked
+with a body that contains only B. If A is still owed, the entry stays owed, and its sender leaves B
+out of its POSTs while B has something parked. For a look at the state, call `view`, `room` and
+`timestamp`, or from another process the functions of `inspection`. A watchdog looks at `progress`.
 
-From the bottom up: `records`, `index`, `clock`, `losses`, `room` are pure; `files` has all system
-calls; `reading` and `segments` are the log as it lies there; `log` has its changes, `entries` and
-`cleaning` make room; `writer` is the thread, and `incoming` leads to it.
+From the bottom up: `records`, `index`, `clock`, `losses` and `room` are pure; `files` has all
+system calls; `reading` and `segments` are the log on the disk; `log` makes its changes; `entries`
+and `cleaning` make room; `writer` is the thread, and `incoming` is the queue to it.
 """
 
 from mqtt_http_bridge.adapters.outbox.clock import Boot

@@ -1,11 +1,12 @@
-"""Room for what comes: the log's oldest segments go, and in the end its oldest entries.
+"""Makes room in a log: removes its oldest segments and, as a last resort, its oldest entries.
 
-Segments go from the oldest on, never out of order: the `done` of an entry never goes before its
-text. What the oldest still owes is written again at the end, under its own number, and flushed
-first. Deciding that an entry is still owed, and writing it again, is one step under the lock, so
-that no `done` can come in between; and several such steps, so that others get the lock.
+Segments are removed from the oldest on, never out of order, so the `done` of an entry never
+disappears before its text. First, the entries of the oldest segment that are still owed are written
+again at the end, under the same numbers, and flushed. The lock is held while an entry is checked
+and written again, so that no `done` can come in between; it is released every few entries, so that
+other threads get it.
 
-Everything here is the writer's, and may raise OSError.
+Everything here is for the writer thread only, and may raise OSError.
 """
 
 from collections.abc import Collection, Sequence
@@ -21,53 +22,53 @@ from mqtt_http_bridge.adapters.outbox.room import PARKED_SHARE
 NO_ROOM: Final = "no room"
 PARKED_NO_ROOM: Final = "no room for more that is parked"
 LINE_BYTES: Final = 256
-"""The most bytes that a line has beside the body."""
+"""The most bytes that a line takes besides the body."""
 _SLICE: Final = 32
-"""Lines to write before others get the lock."""
+"""Lines to write before other threads get the lock."""
 _FULL: Final = 7 / 8
-"""Of the segments: with less that is owed in them, tidying up may make room."""
+"""If less than this share of the segments is owed, cleaning up may make room."""
 _NO_CEILING: Final = 1 << 62
-"""For entries that are written again: that is no growth, as their old segment is removed."""
+"""For entries that are written again: this is no growth, as their old segment is removed."""
 _NEARLY: Final = 16
-"""With less of a segment left than one part of so many, the next one is made, ahead of its need."""
+"""The next segment is made when less than one part in this many of the current one is left."""
 
 
 class Cleaning:
-    """Keeps a log small."""
+    """Keeps a log small by removing old segments and, if needed, the oldest entries."""
 
     def __init__(self, entries: Entries) -> None:
-        """Touches nothing."""
+        """Does not touch the disk."""
         self._entries = entries
         self._log = entries.log
         self._segments = entries.log.segments
         self._known_room = 0
-        """The bytes allowed in all when the parked last needed their share of them."""
+        """The bytes allowed when the room for parked entries was last checked."""
 
     def tidy(self) -> None:
-        """Removes what is not needed any more, and goes on in a new segment before one is full."""
+        """Removes what is not needed any more; starts a new segment before the last one is full."""
         while self._is_untidy() and self._clean_oldest():
             pass
-        with suppress(OSError):  # There may be no room: what is left of this one serves for now.
+        with suppress(OSError):  # There may be no room; what is left of this one will do for now.
             self.make_room(next(reversed(self._segments.sizes.values())) // _NEARLY)
         self._bound_parked()
 
     def bring_in(self) -> None:
-        """Writes all that waits, and goes on from there."""
+        """Writes everything that waits."""
         self.make_room(1)
         while size := self._log.write_waiting():
             self.make_room(size)
         self._log.flush()
 
     def make_room(self, size: int) -> None:
-        """Sees to it that so many bytes fit in a segment; the oldest entries go if they have to."""
+        """Makes sure that so many bytes fit into a segment, even if old entries have to go."""
         if size > self._segments.left:
             self._make_segment(size)
 
     def _make_segment(self, size: int) -> None:
         segments, room = self._segments, self._segments.room()
-        # For the lines that tell what goes.
+        # Leave room for the lines that say what was given up.
         ceiling = room.ceiling + segments.wanted_for(size, room) // 2
-        # Writing again what the oldest owes may need one more.
+        # Writing again what the oldest segment owes may take one more segment.
         kept = max([room.segment_bytes, *segments.sizes.values()])
         count = len(segments.sizes)
         for turn in range(4 + 4 * count):
@@ -96,7 +97,7 @@ class Cleaning:
         return bool(segments.given_up) or is_too_much or not index.live_bytes(oldest)
 
     def _clean_oldest(self) -> bool:
-        """Writes again what the oldest segment owes, and removes it; not if it cannot be read."""
+        """Writes again what the oldest segment owes, and removes it, unless it cannot be read."""
         oldest = next(iter(self._segments.sizes))
         slot = slot_of(oldest)
         if self._log.index.live_bytes(slot):
@@ -122,7 +123,7 @@ class Cleaning:
     # --- entries -------------------------------------------------------------------------------
 
     def _bound_parked(self) -> None:
-        """Gives up the oldest of what is parked, if that is more than its share of the room."""
+        """Gives up the oldest parked entries if they take more than their share of the room."""
         parked = self._log.index.parked_bytes
         if parked > PARKED_SHARE * self._known_room:
             self._known_room = self._segments.room().allowed
@@ -131,7 +132,7 @@ class Cleaning:
                 self._give_up(over, PARKED_NO_ROOM, (State.PARKED,))
 
     def _give_up(self, size: int, reason: str, states: Collection[State] = OWED_OR_PARKED) -> None:
-        """Gives up the oldest entries until `size` bytes are owed less."""
+        """Gives up the oldest entries until `size` bytes fewer are owed."""
         chosen, index = list[tuple[int, str]](), self._log.index
         with self._log.mutex:
             for number, portal_id in index.entries(states):
@@ -143,7 +144,7 @@ class Cleaning:
         self.lose(chosen, reason)
 
     def lose(self, entries: Sequence[tuple[int, str]], reason: str) -> None:
-        """Gives entries up, counted, while others get the lock in between."""
+        """Gives up entries and counts them; other threads get the lock in between."""
         for start in range(0, len(entries), _SLICE):
             self._entries.lose(entries[start : start + _SLICE], reason)
             breathe()

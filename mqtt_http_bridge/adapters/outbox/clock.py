@@ -1,13 +1,13 @@
-"""Keeps by how much the wall clock was set while entries waited that were stamped before.
+"""Keeps by how much the wall clock was set after waiting entries got their timestamps.
 
-A Raspberry Pi has no clock of its own: after a power cut it starts at the time it had, 20 s or days
-late, and steps forward when the network tells it better. Nothing is sent before the clock is
-trusted; what was measured until then is put right by the steps in between. Whatever was put before
-the clock was trusted keeps what it had got by then.
+A Raspberry Pi has no battery-backed clock: after a power cut it starts with the time it had, 20 s
+or days late, and steps forward when it gets the time from the network. Nothing is sent before the
+clock is trusted; the times of what was measured until then are corrected by the steps in between.
+After that they do not change any more.
 
-Each step is for entries from one number up to another: from the first of this boot that was put
-while nobody trusted the clock, up to the first that knows the step already. The notes are written
-at the head of every segment, whole, so that no old segment has to be kept for them.
+Each step applies to entries from one number up to another: from the first one of this boot that was
+stored while the clock was not trusted, up to the first one that was stored after the step. The
+notes are written at the start of every segment, so that no old segment has to be kept for them.
 """
 
 import json
@@ -19,27 +19,28 @@ from typing import Final
 from mqtt_http_bridge.adapters.outbox.records import NUMBER_LIMIT
 
 STEP_S: Final = 2.0
-"""A clock that moved by no more has been slewed, or read at two moments."""
+"""Smaller changes are slewing, or come from reading the two clocks one after the other."""
 _LARGEST_STEP_S: Final = 4e9
 """The times that clocks can show: 1970 to 2106."""
 MOST_STEPS: Final = 128
-"""A step is kept as long as something that it moves is owed: so many nights of a machine that
-begins each day with a wrong clock, while the backend is away. They take 6 kB of each segment."""
+"""A step is kept while an entry that it corrects is owed. This is enough for as many nights of a
+machine that starts each day with a wrong clock while the backend is down. The steps take 6 kB of
+each segment."""
 
 
 @dataclass(frozen=True, slots=True)
 class Boot:
-    """Tells one boot of the machine from another, and holds how its clocks stand."""
+    """Identifies a boot of the machine, and holds the difference between its clocks."""
 
     boot_id: str
-    """Empty where nothing tells it: such a boot is like no other."""
+    """Empty if it is not known: such a boot equals no other."""
     distance_s: float
-    """Seconds by which the wall clock is ahead of the monotonic one."""
+    """The wall clock minus the monotonic clock, in seconds."""
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """The wall clock was set by `step_s`; that concerns entries from `first` up to `before`."""
+    """The wall clock was set by `step_s`; this applies to entries from `first` up to `before`."""
 
     first: int
     before: int
@@ -55,17 +56,18 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class ClockNotes:
-    """All that is known of how the clock was set."""
+    """Holds everything that is known about how the clock was set."""
 
     boot: Boot
     first: int = 1
-    """The first entry that a step may still move."""
+    """The first entry that a step may still correct."""
     steps: tuple[Step, ...] = ()
     is_trusted: bool = field(default=False, compare=False)
-    """This process trusts the clock. It is not written down: the next one decides for itself."""
+    """This process trusts the clock. It is not written down: the next process decides for
+    itself."""
 
     def set_by(self, step_s: float, next_number: int) -> "ClockNotes":
-        """Takes in that the clock was set, when `next_number` was the next entry's."""
+        """Notes that the clock was set, when `next_number` was the next entry's number."""
         boot = replace(self.boot, distance_s=self.boot.distance_s + step_s)
         steps = self.steps
         if self.first < next_number and STEP_S < abs(step_s) < _LARGEST_STEP_S:
@@ -73,16 +75,16 @@ class ClockNotes:
         return replace(self, boot=boot, steps=steps)
 
     def trusted(self, next_number: int) -> "ClockNotes":
-        """Takes in that the clock is trusted: what is there already does not move any more."""
+        """Notes that the clock is trusted: the times of existing entries do not change any more."""
         return replace(self, first=next_number, is_trusted=True)
 
     def started(
         self, boot: Boot, next_number: int, is_owed: Callable[[int, int], bool]
     ) -> "ClockNotes":
-        """Takes in that a process has begun; forgets the steps that move nothing any more.
+        """Notes that a process has started; forgets the steps that correct nothing any more.
 
-        `is_owed` tells whether any entry is from one number up to another. What is parked, or
-        owed in part, is final.
+        `is_owed` tells whether any entry is owed from one number up to another. The times of
+        entries that are parked, or owed in part, no longer change.
         """
         steps = tuple(step for step in self.steps if is_owed(step.first, step.before))
         notes = replace(self, steps=steps)
@@ -92,18 +94,18 @@ class ClockNotes:
         return replace(notes, boot=boot)
 
     def shift_of(self, number: int) -> float:
-        """Tells how far the clock was set, in seconds, since the entry was stamped."""
+        """Returns how far the clock was set since the entry was stamped, in seconds."""
         return sum(step.step_s for step in self.steps if step.first <= number < step.before)
 
     def to_text(self) -> str:
-        """Makes a text of one line."""
+        """Writes the notes as a text of one line."""
         members = asdict(self)
         del members["is_trusted"]
         return json.dumps(members, separators=(",", ":"))
 
 
 def clock_notes(text: bytes) -> ClockNotes | None:
-    """Reads what `to_text` has made; None if it is something else."""
+    """Reads a text made by `to_text`; None if it is something else."""
     try:
         members = json.loads(text)
         boot, first = members["boot"], members["first"]

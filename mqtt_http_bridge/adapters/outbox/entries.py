@@ -1,4 +1,4 @@
-"""The entries of a log: how each is read, and how it is given up. All but `lose` with the mutex."""
+"""Reads the entries of a log, and gives them up. All methods but `lose` need the mutex."""
 
 from collections.abc import Iterable
 from contextlib import suppress
@@ -16,14 +16,14 @@ DAMAGED: Final = "damaged"
 
 
 class Entries:
-    """Reads and gives up entries, for an Outbox, its writer, and whoever looks from outside."""
+    """Reads and gives up entries, for an Outbox, its writer, and the inspection from outside."""
 
     def __init__(self, log: Log) -> None:
-        """Touches nothing."""
+        """Does not touch the disk."""
         self.log = log
 
     def take(self, number: int, portal_id: str) -> Entry | None:
-        """Reads an entry; None if it is gone, or cannot be read just now."""
+        """Reads an entry; None if it is gone, or cannot be read now."""
         try:
             entry = self.read(number, portal_id)
         except OSError as error:
@@ -34,7 +34,7 @@ class Entries:
         return entry
 
     def read(self, number: int, portal_id: str) -> Entry | None:
-        """Reads an entry as it is to be sent; None if it is not there. Raises OSError."""
+        """Reads an entry as it would be sent; None if it is gone. Raises OSError."""
         packed = self.log.index.find(number, portal_id)
         entry = self._stored(number, packed) if packed is not None else None
         if entry is None or entry.portal_id != portal_id:
@@ -48,25 +48,25 @@ class Entries:
         return self.log.segments.entries(self._segment(packed)).get(number)
 
     def segment_with(self, number: int, portal_id: str) -> int:
-        """Names the segment in which an entry lies. The entry has to be there."""
+        """Returns the number of the segment that an entry is in. The entry must exist."""
         return self._segment(self.log.index.find(number, portal_id) or 0)
 
     def _segment(self, packed: int) -> int:
         return segment_of(slot_in(packed), next(iter(self.log.segments.sizes), 0))
 
     def _now(self, entry: Entry) -> Entry:
-        """Makes an entry as it stands: what was parked may be owed again."""
+        """Updates an entry: what was parked may be owed again."""
         portal = self.log.index.portals[entry.portal_id.encode()]
         is_free = entry.parked_serials and portal.owed.find(entry.number) is not None
         return replace(entry, parked_serials=(), reason="") if is_free else entry
 
     def is_in(self, slot: int, number: int, portal_id: str) -> bool:
-        """Tells whether what is owed of an entry lies in a segment."""
+        """Tells whether the current text of an entry is in the segment of this slot."""
         packed = self.log.index.find(number, portal_id)
         return packed is not None and slot_in(packed) == slot
 
     def _cannot_read(self, segment: int, error: OSError) -> None:
-        """Tells it; gives up all that lies in the segment once that has lasted."""
+        """Logs that a segment cannot be read; gives up its entries once that has lasted."""
         self.log.faults.unreadable(segment, error)
         segments = self.log.segments
         is_lasting = error.errno in BAD_MEDIUM and segments.is_lasting(segment)
@@ -77,7 +77,7 @@ class Entries:
     # --- moving, and giving up -----------------------------------------------------------------
 
     def all_in(self, segment: int) -> list[Entry] | None:
-        """Reads what is owed and lies in a segment; None if it cannot be read now."""
+        """Reads the entries whose current text is in a segment; None if it cannot be read now."""
         slot = slot_of(segment)
         try:
             entries = self.log.segments.entries(segment).values()
@@ -87,7 +87,7 @@ class Entries:
         return [entry for entry in entries if self.is_in(slot, entry.number, entry.portal_id)]
 
     def write_again(self, segment: int, entry: Entry) -> None:
-        """Writes an entry anew, as it stands, if it still lies in a segment. Raises OSError."""
+        """Writes an entry again, as it is now, if it is still in this segment. Raises OSError."""
         with self.log.mutex:
             if self.is_in(slot_of(segment), entry.number, entry.portal_id):
                 line = self.log.waiting.get(entry.number)
@@ -114,12 +114,12 @@ class Entries:
         return ""
 
     def count_lost(self, timestamp: str, reason: str) -> None:
-        """Counts an entry that is given up."""
+        """Counts an entry as given up."""
         with self.log.mutex:
             self.log.losses = with_loss(self.log.losses, timestamp, reason)
 
     def lose_all_in(self, segment: int, reason: str) -> None:
-        """Gives up all that is left in a segment."""
+        """Gives up all entries that are left in a segment."""
         slot = slot_of(segment)
         left = [entry for entry in self.log.index.entries() if self.is_in(slot, *entry)]
         self.lose(left, reason)

@@ -1,4 +1,4 @@
-"""Holds what the outbox takes and gives beside entries: their format, and its own state."""
+"""Defines the types that the outbox exchanges with others, beside entries."""
 
 from dataclasses import dataclass
 from typing import Protocol
@@ -8,13 +8,13 @@ from mqtt_http_bridge.core.views import Loss
 
 
 class EntryFormat(Protocol):
-    """All that the outbox wants to know of the bytes it is given. Nothing of it raises."""
+    """Tells the outbox what it needs to know about the bytes of an entry. No method raises."""
 
     def timestamp(self, body: bytes) -> str:
-        """Reads the time of an entry, or of its beginning, as ISO 8601; empty if none is found."""
+        """Reads the time of an entry, even from its beginning alone, as ISO 8601; empty if none."""
 
     def shifted(self, body: bytes, step_s: float) -> bytes:
-        """Makes the same entry by a clock that shows so much more."""
+        """Returns the same entry, with its times moved forward by this many seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,20 +30,20 @@ class ParkedContents:
 
 @dataclass(frozen=True, slots=True)
 class PortalContents:
-    """Holds what is owed of one GX; numbers are None where nothing is."""
+    """Holds what is owed of one GX; numbers are None if nothing is."""
 
     portal_id: str
     count: int
-    """Of entries that are owed; those that are parked do not count."""
+    """The number of entries that are owed, without the parked ones."""
     bytes: int
-    """Of the lines of all of them, parked ones too, to within 32 bytes each."""
+    """The bytes of all lines, parked ones included, to within 32 bytes each."""
     oldest: int | None
     newest: int | None
     parked: tuple[ParkedContents, ...]
     newest_put: int
-    """The number of what was measured last, whatever has become of it; 0: nothing is known."""
+    """The number of the newest measurement, even if it has been sent; 0: not known."""
     bytes_put: int
-    """Of the line of that one."""
+    """The bytes of its line."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,16 +52,16 @@ class OutboxContents:
 
     portals: tuple[PortalContents, ...]
     highest: int
-    """The highest number there is; an entry above it was measured later."""
+    """The highest number; an entry above it was measured later."""
     in_memory: int
-    """Entries that only memory has, also those that the writer has not come to yet."""
+    """Counts entries in memory only, also those that the writer has not handled yet."""
     fault: str | None
-    """The error of a disk that refuses at the moment."""
+    """The error of the disk, if it refuses now."""
     losses: tuple[Loss, ...]
 
 
 def portal_contents(key: bytes, portal: Portal) -> PortalContents:
-    """Tells what is owed of one GX."""
+    """Returns what is owed of one GX."""
     return PortalContents(
         portal_id=key.decode(),
         count=len(portal.owed),

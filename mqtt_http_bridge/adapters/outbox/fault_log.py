@@ -1,4 +1,4 @@
-"""Logs the troubles of an outbox: each once, and its end."""
+"""Logs each trouble of the outbox once, and its end."""
 
 import logging
 import os
@@ -21,12 +21,12 @@ LOSSES_EVERY_S: Final = 3600.0
 REFUSED: Final = "the outbox cannot use its disk"
 SLOW: Final = "the disk of the outbox is slow"
 _DISK: Final = "disk"
-_SLOW_REMEDY: Final = "see what else writes to it; a card that is worn out is slow, too"
+_SLOW_REMEDY: Final = "check what else writes to it; a worn-out card is slow, too"
 _LOSS_REMEDY: Final = (
-    "fix what keeps the backend away, make room on the disk, or raise outbox.max_bytes"
+    "find out why the backend did not store them, make room on the disk, or raise outbox.max_bytes"
 )
 SLOW_S: Final = 5.0
-"""A flush that takes longer is logged."""
+"""Seconds; a flush that takes longer is logged."""
 
 
 class FaultLog:
@@ -44,13 +44,13 @@ class FaultLog:
 
     @property
     def fault(self) -> str | None:
-        """Says what the disk refuses at the moment, or that a flush hangs."""
+        """Says what the disk refuses now, or that a flush hangs."""
         took_s = self._flush_took_s()
         slow = f"a flush has taken {took_s:.0f} s so far" if took_s > SLOW_S else None
         return self._refused or slow
 
     def refused(self, error: Exception) -> None:
-        """Tells what the disk refuses, once until it is well again."""
+        """Logs that the disk refuses; once, until it works again."""
         is_known = self._refused is not None
         self._refused = (error.strerror if isinstance(error, OSError) else None) or str(error)
         if not is_known:
@@ -59,14 +59,14 @@ class FaultLog:
             _tell(Log("ERROR", text, kind=REFUSED, about=_DISK))
 
     def well(self) -> None:
-        """Tells that the disk takes everything again."""
+        """Logs that the disk works again."""
         if self._refused is not None:
             self._refused = None
             text = f"the outbox uses its disk again: {self._directory}"
             _tell(Log.info(text, about=_DISK, is_end=True))
 
     def requests_refused(self, error: OSError) -> None:
-        """Tells once that what people want cannot be read, or not be removed."""
+        """Logs once that requests cannot be read or removed."""
         if not self._are_requests_told:
             self._are_requests_told = True
             text = "the outbox cannot take requests from %s/requests: %s: %s"
@@ -74,7 +74,7 @@ class FaultLog:
 
     @contextmanager
     def flushing(self) -> Iterator[None]:
-        """Notes that a flush is under way in here, for `look` from another thread."""
+        """Notes that a flush is under way, for `look` in another thread."""
         self._flush_began_s = time.monotonic()
         try:
             yield
@@ -83,10 +83,10 @@ class FaultLog:
             is_quick, self._flush_began_s = self._flush_took_s() <= SLOW_S, None
         if self._is_slow and is_quick:
             self._is_slow = False
-            _tell(Log.info("the disk of the outbox is quick again", about=SLOW, is_end=True))
+            _tell(Log.info("the disk of the outbox is fast again", about=SLOW, is_end=True))
 
     def look(self) -> None:
-        """Tells of a flush that is taking long; once, until the disk is quick again."""
+        """Logs a flush that is taking long; once, until the disk is fast again."""
         took_s = self._flush_took_s()
         if took_s > SLOW_S and not self._is_slow:
             self._is_slow = True
@@ -98,11 +98,11 @@ class FaultLog:
         return time.monotonic() - began_s if began_s is not None else 0.0
 
     def found(self, found: Found) -> None:
-        """Tells what a log has that is no line."""
+        """Logs what is damaged or cannot be read in a log."""
         if found.damage:
             size = sum(bad.end - bad.offset for bad in found.damage)
             text = (
-                "the outbox is damaged in %d places, %d bytes: what can be kept is in %s/damaged;"
+                "the outbox is damaged in %d places, %d bytes: the damaged parts are in %s/damaged;"
                 " measurements may be missing: check the disk"
             )
             log.warning(text, len(found.damage), size, self._directory)
@@ -110,7 +110,7 @@ class FaultLog:
             self.unreadable(bad.segment, bad.error)
 
     def unreadable(self, segment: int, error: OSError) -> None:
-        """Tells once of a segment that the disk does not give."""
+        """Logs once that the disk cannot read a segment."""
         if segment not in self._unreadable:
             self._unreadable.add(segment)
             text = "the outbox cannot read segment %d in %s/log: %s: %s"
@@ -118,7 +118,7 @@ class FaultLog:
             log.error(text, segment, self._directory, error.strerror, remedy)
 
     def lost(self, ranges: Sequence[Loss]) -> None:
-        """Tells what had to be given up: the first at once, then once an hour at most."""
+        """Logs what had to be given up: the first time at once, then at most once an hour."""
         ranges = [loss for loss in ranges if loss.reason != DROPPED]
         count = sum(loss.count for loss in ranges)
         if self._told_losses is None or count < self._told_losses:
@@ -130,14 +130,14 @@ class FaultLog:
             log.error(text, new, ranges[-1], _LOSS_REMEDY)
 
     def ended(self, rest: Sequence[Loss]) -> None:
-        """Tells what only memory had at the end: how many, and of which time."""
+        """Logs what was in memory only at the end: how many, and from when."""
         if rest:
-            text = "the disk refused the outbox until the end: lost are %s: %s"
-            log.error(text, reduce(Loss.merged, rest), "fix the disk: `check` tells more")
+            text = "the disk refused the outbox until the end; these are lost: %s: %s"
+            log.error(text, reduce(Loss.merged, rest), "fix the disk: `check` says more")
 
 
 def _with_remedy(error: Exception) -> str:
-    """Tells an error, and what fixes it, where it does not tell that itself."""
+    """Returns the text of an error with its remedy, unless it says that itself."""
     if not isinstance(error, OSError) or not error.strerror:
         return str(error)
     is_of_system = error.errno is not None and error.strerror == os.strerror(error.errno)

@@ -1,7 +1,7 @@
-"""The system calls: all access of the outbox to its directory goes through here.
+"""Makes the system calls: the outbox uses its directory only through this module.
 
-lock        held by whoever has the outbox
-log/        segments, numbered; the last one may be filler alone: the next to be used
+lock        locked by the process that has the outbox
+log/        segments, numbered; the last one may be only filler: it is used next
 damaged/    bytes that are no lines, named by the segment and the offset they were at; and segments
             that could not be read
 requests/   empty files whose names say what somebody wants: `retry`, `drop.17`, `drop.all`
@@ -24,23 +24,23 @@ from mqtt_http_bridge.adapters.outbox.room import Room
 from mqtt_http_bridge.core.errors import OutboxBusy
 
 DAMAGED_BYTES: Final = 1_000_000
-"""The most that is kept of what is damaged."""
+"""The most bytes to keep of damaged parts."""
 LONGEST_SEGMENT: Final = 1 << 23
-"""None of ours is longer: what lies behind that in a file is not read."""
+"""No segment of ours is longer; anything behind that is not read."""
 _DAMAGED_PIECE: Final = 65_536
 _FILLER: Final = b"\n" * 65_536
 _SUFFIX: Final = ".log"
 _BLOCK_BYTES: Final = 512
-"""Of `st_blocks`, whatever the file system."""
+"""The unit of `st_blocks`, on every file system."""
 _LOOKS: Final = 5
 _LOOK_S: Final = 0.02
 
 
 class LogFiles:
-    """The files in one directory."""
+    """The files of an outbox in one directory."""
 
     def __init__(self, directory: Path) -> None:
-        """Touches nothing yet."""
+        """Does not touch the disk yet."""
         self.directory = directory
         self.damaged = directory / "damaged"
         self.requests = directory / "requests"
@@ -52,14 +52,14 @@ class LogFiles:
     # --- whose it is ---------------------------------------------------------------------------
 
     def take(self) -> None:
-        """Takes the directory over. Raises OutboxBusy if another process has it."""
+        """Takes over the directory. Raises OutboxBusy if another process has it."""
         make_directory(self._log, 0o700)
         descriptor = os.open(self._lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            for _ in range(_LOOKS):  # Somebody may just be looking whether it is in use.
+            for _ in range(_LOOKS):  # Somebody may be checking right now whether it is in use.
                 if _is_locked(descriptor, fcntl.LOCK_EX):
                     self._locked = descriptor
-                    with suppress(OSError):  # A full disk takes requests in it, but no directory.
+                    with suppress(OSError):  # A full disk takes empty files, but no directory.
                         os.mkdir(self.requests, 0o700)
                     return
                 time.sleep(_LOOK_S)
@@ -69,17 +69,17 @@ class LogFiles:
                 close(descriptor)
 
     def give_up(self) -> None:
-        """Gives the directory up."""
+        """Releases the directory."""
         descriptor, self._locked = self._locked, None
         if descriptor is not None:
             close(descriptor)
 
     def is_ours(self) -> bool:
-        """Tells whether the lock is still where it was: nobody has moved the directory."""
+        """Tells whether the lock is still in place: nobody has moved the directory."""
         return self._locked is not None and self._is_at(self._lock, self._locked)
 
     def is_in_place(self, segment: int, descriptor: int) -> bool:
-        """Tells whether an open segment is still where it was."""
+        """Tells whether an open segment is still in place."""
         return self._is_at(self.path(segment), descriptor)
 
     def _is_at(self, path: str, descriptor: int) -> bool:
@@ -87,7 +87,7 @@ class LogFiles:
             return os.path.samestat(os.fstat(descriptor), os.stat(path))
         except (FileNotFoundError, NotADirectoryError):
             return False
-        except OSError:  # It does not tell: what is wrong shows in the next write.
+        except OSError:  # If something is wrong, the next write will show it.
             return True
 
     def is_locked(self) -> bool:
@@ -101,7 +101,7 @@ class LogFiles:
     # --- segments ------------------------------------------------------------------------------
 
     def segments(self) -> dict[int, int]:
-        """Gives the sizes of all segments, by number, the oldest first."""
+        """Returns the sizes of all segments by number, the oldest first."""
         found = {}
         with os.scandir(self._log) as entries:
             for entry in entries:
@@ -113,7 +113,7 @@ class LogFiles:
         return dict(sorted(found.items()))
 
     def create(self, segment: int, size: int) -> None:
-        """Makes a segment of filler. When this returns, it is on the disk, and so is its name."""
+        """Makes a segment of filler. When this returns, it and its name are on the disk."""
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
         descriptor = os.open(self.path(segment), flags, 0o600)
         try:
@@ -133,7 +133,7 @@ class LogFiles:
         return os.open(self.path(segment), flags | os.O_CLOEXEC)
 
     def read(self, segment: int) -> bytes:
-        """Reads a segment, as far as one of ours is long."""
+        """Reads a segment, up to the longest that ours can be."""
         descriptor = self.open(segment, is_writing=False)
         try:
             return _read(descriptor, min(os.fstat(descriptor).st_size, LONGEST_SEGMENT))
@@ -141,19 +141,19 @@ class LogFiles:
             close(descriptor)
 
     def remove(self, segment: int) -> None:
-        """Removes a segment; a later one is never gone while this one is there again."""
+        """Removes a segment, and flushes that, so that it cannot reappear after later ones go."""
         with suppress(FileNotFoundError):
             os.unlink(self.path(segment))
         flush_directory(str(self._log))
 
     def path(self, segment: int) -> str:
-        """Names the file of a segment."""
+        """Returns the path of a segment."""
         return f"{self._prefix}{segment:016d}{_SUFFIX}"
 
     # --- damage, requests, room ----------------------------------------------------------------
 
     def cut_out(self, segment: int, offset: int, end: int) -> None:
-        """Puts filler in the place of a bad stretch, after it has been copied to `damaged`."""
+        """Replaces a bad stretch with filler, after copying it to `damaged`."""
         descriptor = self.open(segment, is_writing=True)
         try:
             data = os.pread(descriptor, min(end - offset, _DAMAGED_PIECE), offset)
@@ -187,15 +187,15 @@ class LogFiles:
         self.remove(segment)
 
     def damaged_bytes(self) -> int:
-        """Tells how much is kept of what was damaged."""
+        """Returns how many bytes are kept of damaged parts."""
         with suppress(FileNotFoundError), os.scandir(self.damaged) as found:
             return sum(_bytes_on_disk(entry.stat()) for entry in found)
         return 0
 
     def take_requests(self, *only: str) -> list[str]:
-        """Gives the names of the requests, and removes them; not those that cannot be removed.
+        """Returns the names of the requests and removes them; leaves out those it cannot remove.
 
-        With `only`, the others stay for later.
+        With `only`, the other requests stay for later.
         """
         taken = []
         try:
@@ -211,7 +211,7 @@ class LogFiles:
         return taken
 
     def room(self, max_bytes: int | None) -> Room:
-        """Tells how much room there is, and how much of it the outbox takes."""
+        """Returns how much room there is, and how much of it the outbox takes."""
         found = os.statvfs(self.directory)
         return Room(
             free=found.f_bavail * found.f_frsize,
@@ -223,7 +223,7 @@ class LogFiles:
 
 @contextmanager
 def as_owner(directory: Path) -> Iterator[None]:
-    """Within this, root is whoever owns a directory: the owner can use what is made in there."""
+    """Lets root act as the owner of a directory, so that the owner can use the files made there."""
     found, user, group = os.stat(directory), os.geteuid(), os.getegid()
     if user != 0 or found.st_uid == 0:
         yield
@@ -247,7 +247,7 @@ def _is_locked(descriptor: int, operation: int) -> bool:
 
 
 def _bytes_on_disk(found: os.stat_result) -> int:
-    """Tells what a file takes on the disk: a sparse one takes less than it is long."""
+    """Returns the bytes that a file takes on the disk: a sparse one takes less than its length."""
     return min(found.st_size, found.st_blocks * _BLOCK_BYTES)
 
 
@@ -257,35 +257,35 @@ def _fill(descriptor: int, offset: int, end: int) -> None:
 
 
 def write(descriptor: int, offset: int, data: bytes) -> None:
-    """Writes all of it."""
+    """Writes all of the data."""
     rest = memoryview(data)
     while rest:
         written = os.pwrite(descriptor, rest, offset)
         if not written:
-            raise OSError(errno.EIO, "the disk takes nothing")
+            raise OSError(errno.EIO, "the disk accepts no data")
         rest, offset = rest[written:], offset + written
 
 
 def _read(descriptor: int, size: int) -> bytes:
-    """Reads so many bytes from the beginning, fewer only if there are no more."""
+    """Reads `size` bytes from the beginning; fewer only if the file is shorter."""
     data = os.pread(descriptor, size, 0)
-    # Before a place that it cannot read a disk gives less than was wanted, and then the error.
+    # Before a bad sector, a disk returns less than was asked for; the next read gives the error.
     while len(data) < size and (more := os.pread(descriptor, size - len(data), len(data))):
         data += more
     return data
 
 
 def close(descriptor: int) -> None:
-    """Closes a file. Whatever that tells, it is closed, and what matters has been flushed."""
+    """Closes a file. An error does not matter: what is important has been flushed."""
     with suppress(OSError):
         os.close(descriptor)
 
 
 def flush(descriptor: int) -> None:
-    """Puts on the disk what was written."""
+    """Flushes what was written to the disk."""
     os.fdatasync(descriptor)
 
 
 def shown(directory: Path) -> str:
-    """Makes a text of a path, whatever bytes are in it."""
+    """Returns a path as text, whatever bytes are in it."""
     return os.fsencode(directory).decode(errors="backslashreplace")

@@ -1,4 +1,4 @@
-"""The queue from the measuring thread to the writer: it never waits, and its size is limited."""
+"""Queues measurements for the writer thread. The main thread never waits; the size is limited."""
 
 import threading
 from collections import deque
@@ -8,7 +8,7 @@ from typing import Final
 from mqtt_http_bridge.adapters.outbox.log import ClockChange
 
 MOST_BYTES: Final = 4_000_000
-"""A day of one GX with two chargers: what waits while the disk hangs."""
+"""A day of one GX with two chargers, for a disk that hangs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,25 +24,25 @@ Item = Put | ClockChange
 
 
 class Incoming:
-    """A queue of its own lock, which is held for no longer than it takes to append."""
+    """A queue with its own lock, which is held only while something is appended."""
 
     def __init__(self) -> None:
         self._is_there = threading.Condition(threading.Lock())
         self._items: deque[Item] = deque()
         self._bytes = 0
         self.added = 0
-        """Counts the items so far."""
+        """Counts all items that were ever added."""
         self._dropped: list[bytes] = []
         self._is_closed = self._is_woken = False
 
     @property
     def waiting(self) -> int:
-        """Counts the measurements that nobody has taken out yet."""
+        """Returns the number of measurements in the queue."""
         with self._is_there:
             return sum(isinstance(item, Put) for item in self._items)
 
     def add(self, item: Item) -> None:
-        """Appends an item; the oldest measurements go when there are too many."""
+        """Appends an item; if there are too many, the oldest measurements are dropped."""
         with self._is_there:
             self._items.append(item)
             self.added += 1
@@ -55,14 +55,14 @@ class Incoming:
             self._is_there.notify()
 
     def wake(self, *, is_closing: bool = False) -> None:
-        """Ends a `take`; with `is_closing`, all that come after it."""
+        """Ends a `take`; with `is_closing`, also every later one."""
         with self._is_there:
             self._is_woken = True
             self._is_closed |= is_closing
             self._is_there.notify()
 
     def take(self, timeout_s: float) -> tuple[list[Item], list[bytes]] | None:
-        """Takes everything out: the items, and the beginnings of the bodies that had to go.
+        """Takes everything: the items, and the beginnings of the bodies that were dropped.
 
         Returns None once it is closed and empty.
         """

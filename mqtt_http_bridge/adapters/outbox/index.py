@@ -1,13 +1,13 @@
-"""Everything that is owed, in memory: eight bytes an entry, by GX, and the parked by device.
+"""Keeps in memory what is owed: eight bytes for each entry, by GX; parked entries by device.
 
-The eight bytes are the entry's number, the segment its text lies in, and the size of its line in
-units of 32 bytes. Where in the segment it lies is looked up when the entry is sent: finding a line
-in 256 KiB takes a fraction of what sending it takes.
+The eight bytes hold the entry's number, the segment that its text is in, and the size of its line
+in units of 32 bytes. The place within the segment is looked up when the entry is sent: finding a
+line in 256 KiB takes a fraction of the time that sending it takes.
 
     number 35 bits | slot of the segment 16 bits | size 13 bits
 
-Slots are the numbers of segments, modulo: no more of them than 65,535 can be there at one time.
-Slot 0 is memory: no segment has ever held a byte of the entry.
+The slot is the number of the segment modulo 65,535, plus 1: no more segments than that can exist at
+one time. Slot 0 means memory: no segment has ever held a byte of the entry.
 """
 
 from array import array
@@ -22,7 +22,7 @@ from mqtt_http_bridge.adapters.outbox import records
 from mqtt_http_bridge.adapters.outbox.records import READ_LIMIT, STATE_AFTER, Fields, State
 
 IN_MEMORY: Final = 0
-"""The slot of what no segment has ever held."""
+"""The slot of entries that no segment has ever held."""
 UNIT_BYTES: Final = 32
 OWED_OR_PARKED: Final = (State.OWED, State.PARKED)
 _SLOTS: Final = (1 << 16) - 1
@@ -32,12 +32,12 @@ _SLOT_SHIFT: Final = 13
 
 
 def slot_of(segment: int) -> int:
-    """Gives the slot of the segment with this number."""
+    """Returns the slot of the segment with this number."""
     return segment % _SLOTS + 1
 
 
 def segment_of(slot: int, oldest: int) -> int:
-    """Gives the number of the segment in a slot, of those from the `oldest` on."""
+    """Returns the number of the segment in a slot, given the `oldest` one."""
     return oldest + (slot - slot_of(oldest)) % _SLOTS
 
 
@@ -57,24 +57,24 @@ def bytes_in(packed: int) -> int:
 
 
 class Numbers:
-    """Packed entries in the order of their numbers."""
+    """Holds packed entries in the order of their numbers."""
 
     __slots__ = ("_packed", "append")
 
     def __init__(self) -> None:
         self._packed = array("Q")
         self.append = self._packed.append
-        """Takes in an entry whose number is above all others."""
+        """Adds an entry whose number is above all others."""
 
     def __len__(self) -> int:
         return len(self._packed)
 
     def __iter__(self) -> Iterator[int]:
-        """Gives the numbers, in order; nothing may change meanwhile."""
+        """Yields the numbers in order; nothing may change meanwhile."""
         return (packed >> _NUMBER_SHIFT for packed in self._packed)
 
     def add(self, packed: int) -> None:
-        """Takes in an entry whose number is not there."""
+        """Adds an entry whose number is not there yet."""
         numbers = self._packed
         if not numbers or packed > numbers[-1]:
             numbers.append(packed)
@@ -82,27 +82,27 @@ class Numbers:
             numbers.insert(bisect_left(numbers, packed), packed)
 
     def find(self, number: int) -> int | None:
-        """Gives the packed entry with this number."""
+        """Returns the packed entry with this number."""
         place = self._place(number)
         if place < len(self._packed) and self._packed[place] >> _NUMBER_SHIFT == number:
             return self._packed[place]
         return None
 
     def pop(self, number: int) -> int | None:
-        """Removes the entry with this number, and gives it."""
+        """Removes the entry with this number and returns it."""
         packed = self.find(number)
         if packed is not None:
             del self._packed[self._place(number)]
         return packed
 
     def oldest_after(self, number: int, limit: int = records.NUMBER_LIMIT) -> int | None:
-        """Gives the lowest number above this one, but none above the limit."""
+        """Returns the lowest number above this one, but none above the limit."""
         place = self._place(number + 1)
         found = self._packed[place] >> _NUMBER_SHIFT if place < len(self) else None
         return found if found is not None and found <= limit else None
 
     def newest(self, limit: int = records.NUMBER_LIMIT) -> int | None:
-        """Gives the highest number up to the limit."""
+        """Returns the highest number up to the limit."""
         place = self._place(limit + 1)
         return self._packed[place - 1] >> _NUMBER_SHIFT if place else None
 
@@ -111,27 +111,27 @@ class Numbers:
 
 
 class Portal:
-    """Keeps what is owed of one GX, and what is parked of its devices."""
+    """Holds what is owed of one GX, and what is parked of its devices."""
 
     __slots__ = ("newest_put", "owed", "parked", "parked_units", "reasons", "units")
 
     def __init__(self) -> None:
         self.newest_put = 0
-        """The entry that was measured last, packed, whatever has become of it."""
+        """The newest measurement, packed, even if it has been sent."""
         self.owed = Numbers()
         self.parked: dict[str, Numbers] = {}
         self.reasons: dict[str, str] = {}
         self.units = 0
-        """Of all lines, the parked ones too."""
+        """The size of all lines, parked ones included."""
         self.parked_units = 0
 
     def find(self, number: int) -> int | None:
-        """Gives the packed entry with this number, owed or parked."""
+        """Returns the packed entry with this number, owed or parked."""
         each = (numbers.find(number) for numbers in (self.owed, *self.parked.values()))
         return next((packed for packed in each if packed is not None), None)
 
     def pop(self, number: int) -> int | None:
-        """Removes the entry with this number, owed or parked of however many devices."""
+        """Removes the entry with this number, whether owed or parked for any number of devices."""
         packed = self.owed.pop(number)
         if packed is None and self.parked:
             for serial, numbers in list(self.parked.items()):
@@ -142,14 +142,14 @@ class Portal:
         return packed
 
     def park(self, packed: int, serials: tuple[str, ...], reason: str) -> None:
-        """Takes in an entry that is parked of these devices."""
+        """Adds an entry that is parked for these devices."""
         for serial in dict.fromkeys(serials):
             self.parked.setdefault(serial, Numbers()).add(packed)
             self.reasons[serial] = reason
         self.parked_units += packed & _MOST_UNITS
 
     def free(self, serial: str) -> None:
-        """Owes again what is parked of the device."""
+        """Makes everything parked of a device owed again."""
         for number in list(self.parked.get(serial, ())):
             packed = self.pop(number)
             if packed is not None:
@@ -157,17 +157,17 @@ class Portal:
 
 
 class Index:
-    """Keeps what is owed and parked, of all GX devices, and how much of it each segment holds."""
+    """Holds what is owed and parked of all GX devices, and how much of it is in each segment."""
 
     def __init__(self) -> None:
         self.portals: dict[bytes, Portal] = {}
         self._units: dict[int, int] = defaultdict(int)
-        """By slot."""
+        """By slot of the segment."""
         self.highest = 0
-        """The highest number that was seen."""
+        """The highest number seen."""
 
     def apply(self, fields: Fields, slot: int, size: int) -> None:
-        """Takes in a line of `size` bytes that lies in the segment of `slot`."""
+        """Applies a line of `size` bytes in the segment of `slot`."""
         kind, key = fields[0], fields[2]
         state, portal = STATE_AFTER.get(kind), self.portals.get(key)
         if kind == b"free" and portal is not None and len(fields) > 3:
@@ -193,16 +193,16 @@ class Index:
             portal.units += units
             self._units[slot] += units
             if number > number_of(portal.newest_put):
-                portal.newest_put = packed  # Its first line, as a rule: later ones may be cut.
+                portal.newest_put = packed  # Usually its first line; later ones may be cut.
             if fields[0] == b"parked":
                 portal.park(packed, *records.parked_in(fields))
             else:
                 portal.owed.add(packed)
 
     def add_newest(self, fields: Fields, slot: int, size: int) -> bool:
-        """Does what `apply` does, in a third of the time, if that is simple; else returns False.
+        """Does what `apply` does in a third of the time if the line is simple; else returns False.
 
-        It is for a `put` with the highest number yet, of a GX that is known: a log has little else.
+        It is for a `put` with the highest number so far, of a known GX: a log has little else.
         """
         portal = self.portals.get(fields[2])
         if fields[0] != b"put" or portal is None or len(fields) < 4 or not fields[1].isdigit():
@@ -219,17 +219,17 @@ class Index:
         return True
 
     def find(self, number: int, portal_id: str) -> int | None:
-        """Gives the packed entry; None if nothing of it is owed."""
+        """Returns the packed entry; None if nothing of it is owed."""
         portal = self.portals.get(portal_id.encode())
         return portal.find(number) if portal is not None else None
 
     def is_owed(self, first: int, before: int) -> bool:
-        """Tells whether an entry is owed from one number up to another; parked ones are not."""
+        """Tells whether any entry is owed, not only parked, from `first` up to `before`."""
         owed = (portal.owed for portal in self.portals.values())
         return any(numbers.oldest_after(first - 1, before - 1) is not None for numbers in owed)
 
     def entries(self, states: Collection[State] = OWED_OR_PARKED) -> Iterator[tuple[int, str]]:
-        """Gives number and GX of all entries, the lowest number first; nothing may change."""
+        """Yields number and GX of all entries, lowest number first; nothing may change then."""
         return (found for found, _ in groupby(merge(*self._each(states))))
 
     def _each(self, states: Collection[State]) -> Iterator[Iterator[tuple[int, str]]]:
@@ -240,14 +240,14 @@ class Index:
 
     @property
     def parked_bytes(self) -> int:
-        """The bytes of lines that are parked."""
+        """Returns the bytes of parked lines."""
         return sum(portal.parked_units for portal in self.portals.values()) * UNIT_BYTES
 
     def live_bytes(self, slot: int | None = None) -> int:
-        """Tells how many bytes of lines are owed, in one segment or in all."""
+        """Returns how many bytes of lines are owed, in one segment or in all."""
         units = sum(self._units.values()) if slot is None else self._units.get(slot, 0)
         return units * UNIT_BYTES
 
     def forget_slot(self, slot: int) -> None:
-        """Forgets a segment that is gone, of which nothing is owed."""
+        """Forgets a removed segment, in which nothing is owed."""
         self._units.pop(slot, None)

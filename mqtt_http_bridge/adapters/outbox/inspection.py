@@ -1,7 +1,7 @@
-"""The outbox seen from outside, while the service runs or not: for `outbox status`, `list`, ...
+"""Reads and changes an outbox from outside: for `outbox status`, `list`, `drop` and the others.
 
-It reads, and moves nothing; what it wants changed it asks the service for, by a request that the
-service sees within 5 s. Without a service it takes the lock and does it. Every function takes the
+It only reads. To change something, it leaves a request that the service sees within 5 s; if no
+service is running, it takes the lock and makes the change itself. Every function takes the
 directory of the outbox, and raises LocalFault if it cannot be read or changed.
 """
 
@@ -25,7 +25,8 @@ from mqtt_http_bridge.core.errors import LocalFault, OutboxBusy
 from mqtt_http_bridge.core.views import Loss
 
 _TRIES: Final = 5
-"""A log may be cleaned while it is read, and then has to be read again."""
+"""The most times to read: the service may clean up the log meanwhile, and then it must be read
+again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,24 +35,24 @@ class OutboxStatus:
 
     directory: str
     is_in_use: bool
-    """A service has it open."""
+    """True if a service has it open."""
     portals: tuple[PortalContents, ...]
     bytes: int
-    """Of all files of the outbox."""
+    """The size of all files of the outbox."""
     max_bytes: int
-    """The most that they may be, as things are now."""
+    """The most bytes that they may take now, given the settings and the disk."""
     owed_bytes: int
     unreadable: tuple[str, ...]
-    """Says which files cannot be read, and why: something more may be owed in them."""
+    """The files that cannot be read, and why; they may hold more entries."""
     oldest: str | None
     """The timestamp of the oldest entry that is owed."""
     damaged: int
-    """Places where bytes were found that were no lines, as far as they were kept."""
+    """Counts the damaged places that were kept in `damaged`."""
     lost: tuple[Loss, ...]
 
 
 def status(directory: Path, max_bytes: int | None, entry_format: EntryFormat) -> OutboxStatus:
-    """Tells how the outbox stands."""
+    """Returns the state of the outbox."""
     with _faults(directory):
         unread = _Unread()
         log = _read(directory, entry_format, unread)
@@ -74,15 +75,15 @@ def status(directory: Path, max_bytes: int | None, entry_format: EntryFormat) ->
 
 
 def count_damaged(directory: Path) -> int:
-    """Counts the places where bytes were found that were no lines, as far as they were kept."""
+    """Counts the damaged places that were kept in `damaged`."""
     damaged = LogFiles(directory).damaged
     return len(list(damaged.iterdir())) if damaged.is_dir() else 0
 
 
 def entries(directory: Path, entry_format: EntryFormat) -> Iterator[Entry]:
-    """Gives all that is owed or parked, the oldest first, as it would be sent.
+    """Yields all entries that are owed or parked, the oldest first, as they would be sent.
 
-    What cannot be read is left out; at the end, LocalFault says what that was.
+    It leaves out what cannot be read; at the end it raises LocalFault, which names that.
     """
     unread = _Unread()
     yield from _entries(directory, entry_format, unread)
@@ -109,7 +110,7 @@ def _entries(directory: Path, entry_format: EntryFormat, unread: _Unread) -> Ite
                     entry = None
                     try:
                         entry = Entries(log).read(number, portal_id)
-                    except FileNotFoundError:  # Cleaned meanwhile: it lies elsewhere now.
+                    except FileNotFoundError:  # Moved by a clean-up meanwhile.
                         is_over = False
                         break
                     except OSError as error:
@@ -120,17 +121,17 @@ def _entries(directory: Path, entry_format: EntryFormat, unread: _Unread) -> Ite
 
 
 def readable_numbers(directory: Path, entry_format: EntryFormat) -> set[int]:
-    """Gives the numbers of all that is owed or parked and can be read."""
+    """Returns the numbers of all entries that are owed or parked and can be read."""
     return {each.number for each in _entries(directory, entry_format, _Unread())}
 
 
 def entry(directory: Path, number: int, entry_format: EntryFormat) -> Entry | None:
-    """Gives one entry; None if nothing of it is owed."""
+    """Returns an entry, or None if nothing of it is owed."""
     return next((e for e in entries(directory, entry_format) if e.number == number), None)
 
 
 def _read(directory: Path, entry_format: EntryFormat, unread: _Unread) -> Log:
-    """Reads the log, again if it was cleaned meanwhile: what has moved was behind us."""
+    """Reads the log; reads it again if it was cleaned up meanwhile and entries have moved."""
     log = Log(LogFiles(directory), None, entry_format)
     for _ in range(_TRIES):
         first = next(iter(log.segments.files.segments()), None)
@@ -147,7 +148,7 @@ def _read(directory: Path, entry_format: EntryFormat, unread: _Unread) -> Log:
 
 
 def request_retry(directory: Path) -> bool:
-    """Asks for everything to be tried now; returns whether there is a service to do it."""
+    """Requests a retry of everything that waits; returns whether a service is running to do it."""
     with _faults(directory), as_owner(directory):
         return _is_asked(LogFiles(directory), [RETRY])
 
@@ -159,9 +160,9 @@ def request_drop(
     *,
     parked_only: bool,
 ) -> list[int] | None:
-    """Drops entries for good, all where `numbers` is None.
+    """Drops entries for good: all of them if `numbers` is None.
 
-    Returns the numbers that were dropped; None if a service is asked to do it.
+    Returns the numbers that were dropped, or None if the service was asked to do it.
     """
     with _faults(directory), as_owner(directory):
         newest = _read(directory, entry_format, {}).next_number - 1
@@ -180,7 +181,7 @@ def request_drop(
 
 
 def _is_asked(files: LogFiles, requests: Collection[str]) -> bool:
-    """Leaves requests, if there is a service to see them."""
+    """Leaves requests, if a service is running to see them."""
     is_in_use = files.is_locked()
     if is_in_use:
         make_directory(files.requests, 0o700)

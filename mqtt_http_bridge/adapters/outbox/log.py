@@ -2,36 +2,36 @@
 
 The idea
 ========
-An outbox in which each measurement is a file is easy to read, and dear: a file system writes some
-100 KiB to the flash for each file that comes and goes. So this is a *log*, as databases keep one:
-nothing is ever changed in place. Each change is a line, appended at the end; what is owed is what
-the lines come to when they are read from the first to the last.
+An outbox in which each measurement is a file is easy to read, but expensive: a file system writes
+about 100 KiB to the flash for each file that comes and goes. So this is a *log*, like that of a
+database: nothing is ever changed in place. Each change is a line, appended at the end. Reading all
+lines from the first to the last gives what is owed.
 
     put 17 {...}      measured                      17 is owed
     put 18 {...}                                    17, 18
     narrow 17 {...}   one device of two is stored   17 (with the other device), 18
     done 18           all of it is stored           17
-    done 17                                         nothing: the segment may go
+    done 17                                         nothing: the segment may be removed
 
-The lines lie in *segments*, files of 256 KiB that are written to their full length when they are
-made, and then filled (`segments`): so a flush writes data alone, and no size or block list. What
-the kinds of line are and how a damaged one is known stands in `records`; how segments go, in
-`cleaning`. In memory there is an `index` alone: eight bytes for each entry, with its number, its
+The lines are in *segments*, files of 256 KiB that are written to their full length when they are
+made, and then filled (`segments`). So a flush writes only data, no size or block list. `records`
+has the kinds of line, and how a damaged one is recognized; `cleaning` says how segments are
+removed. In memory there is only an `index`: eight bytes for each entry, with its number, its
 segment and its size. The texts stay on the disk until they are sent.
 
 Written and flushed
 ===================
 `write` gives a line to the operating system, which keeps it if this process is killed. `flush`
-(fdatasync) has it on the medium, which keeps it if the power goes, and may take tens of
+(fdatasync) puts it on the medium, which keeps it through a power cut; this may take tens of
 milliseconds. So
 
 - an entry is flushed before a sender sees it; one flush covers all entries that came meanwhile.
-- `done` and `narrow` are written at once and flushed with the next entry. A power cut may take
-  them back: then what was answered since the last entry is sent again, with the same bytes.
+- `done` and `narrow` are written at once and flushed with the next entry. A power cut may undo
+  them; then whatever was answered since the last entry is sent again, with the same bytes.
 
-A line of an entry replaces all of its lines before. So nothing depends on the order in which two
-lines reached the disk, a lost line costs itself alone, and a line told twice says nothing new.
-All that follows leans on this.
+Each line of an entry replaces all earlier lines of that entry. So the order in which two lines
+reach the disk does not matter, losing a line loses nothing else, and writing a line twice does no
+harm. Everything below depends on this.
 
 A disk that refuses
 ===================
@@ -39,7 +39,7 @@ A line is in one of three places:
 
     on the disk   written and flushed
     `unflushed`   written; a flush has not covered it yet
-    `waiting`     in memory alone: the disk refuses
+    `waiting`     in memory only: the disk refuses
 
                 write                 flush
     waiting ------------> unflushed ---------> on the disk
@@ -47,13 +47,13 @@ A line is in one of three places:
        +----------------------+  a write or a flush fails
 
 When a write or a flush fails, nobody knows which part of `unflushed` is on the medium: Linux drops
-the pages, and the next flush reports success. So all of it waits again, before what comes next,
-and the relay goes on in memory. Every 5 s the writer looks whether the disk is back. If it is, all
-that waits is told again, in order, in a new segment. Of each entry only its latest line is kept,
-and none of an entry that came and went without a byte of it on the disk.
+the pages, and the next flush reports success. So all of it goes back to `waiting`, ahead of later
+lines, and the relay goes on in memory. Every 5 s the writer looks whether the disk is back. If it
+is, all waiting lines are written again, in order, into a new segment. `waiting` keeps only the
+latest line of each entry, and none of an entry that came and went without reaching the disk.
 
-The directory that is found then may be another one (a stick was changed): then what memory has is
-new in the log that was found, and gets new numbers there (`_begin_with`).
+The directory may then be a different one (a stick was swapped). In that case the entries in memory
+are new to the log that was found, and get new numbers there (`_begin_with`).
 """
 
 import secrets
@@ -79,13 +79,13 @@ from mqtt_http_bridge.adapters.outbox.segments import Segments
 from mqtt_http_bridge.core.views import Loss
 
 ClockChange = Callable[[ClockNotes, int], ClockNotes]
-"""Makes new notes, where the number is that of the next entry."""
+"""Makes new clock notes from the old ones and the number of the next entry."""
 Key = int | bytes
-"""Names the lines that replace each other: those of an entry, or those that free a device."""
+"""Identifies lines that replace each other: an entry's number, or a line that frees a device."""
 
 
 class Log:
-    """Keeps what is owed in one directory. Any thread may call all but what is the writer's."""
+    """Keeps what is owed in one directory. "Writer only" means: only for the writer thread."""
 
     def __init__(
         self,
@@ -94,7 +94,7 @@ class Log:
         entry_format: EntryFormat,
         boot: Boot | None = None,
     ) -> None:
-        """Touches nothing yet. Without a `boot`, the clock stays as the log knows it."""
+        """Does not touch the disk yet. Without a `boot`, the clock notes of the log stay."""
         self.faults = FaultLog(files.directory)
         self.segments = Segments(files, max_bytes, self.faults, self._head)
         self.mutex = self.segments.mutex
@@ -104,41 +104,41 @@ class Log:
         self.losses: tuple[Loss, ...] = ()
         self.next_number = 1
         self.in_flight: dict[int, Entry] = {}
-        """The entries that may not be given up just now."""
+        """The entries being sent, which may not be given up."""
         self.is_on_disk = False
         self.waiting: dict[Key, bytes] = {}
         self.unflushed: dict[Key, bytes] = {}
         self.refused = 0
-        """Counts the lines that the disk has refused about entries it holds."""
+        """Counts lines about entries on the disk that the disk has refused."""
         self._has_boot = boot is not None
         self._log_id = ""
 
     # --- lines ---------------------------------------------------------------------------------
 
     def put(self, portal_id: str, body: bytes, *, is_final: bool) -> None:
-        """Takes in a new entry. The writer's: it alone gives numbers."""
+        """Adds a new entry. Writer only, because it assigns the numbers."""
         with self.mutex:
             self.tell(records.put(Entry(self.next_number, portal_id, body, is_final)))
             self.next_number += 1
 
     def tell(self, line: bytes) -> None:
-        """Takes in a line: on the disk, or in memory if that refuses."""
+        """Writes a line to the disk, or keeps it in memory if the disk refuses."""
         with self.mutex:
             if not self.attempt(lambda: self.write(line)):
                 self._keep(line)
 
     def write(self, line: bytes) -> None:
-        """Takes in a line on the disk. Raises OSError."""
+        """Writes a line to the disk. Raises OSError."""
         with self.mutex:
             slot, fields = slot_of(self.segments.write(line)), fields_of(line)
             key = _key(fields)
             self.waiting.pop(key, None)
-            self.unflushed.pop(key, None)  # The latest line is the last.
+            self.unflushed.pop(key, None)  # Keep them in the order of writing.
             self.unflushed[key] = line
             self.index.apply(fields, slot, len(line))
 
     def _keep(self, line: bytes) -> None:
-        """Takes in a line in memory. An entry of which a segment has something stays its own."""
+        """Keeps a line in memory. An entry with a line in a segment still belongs to that one."""
         fields = fields_of(line)
         key = _key(fields)
         packed = self.index.find(records.number_in(fields) or 0, fields[2].decode())
@@ -150,7 +150,7 @@ class Log:
         self.index.apply(fields, slot, len(line))
 
     def give_up(self, line: bytes) -> None:
-        """Takes in that an entry is lost; if there is no room for the line, its segment goes."""
+        """Notes that an entry is lost. With no room for the line, its segment is removed anyway."""
         with self.mutex:
             if not self.is_on_disk:
                 self._keep(line)
@@ -161,14 +161,14 @@ class Log:
             self.index.apply(fields_of(line), IN_MEMORY, 0)
 
     def set_clock(self, change: ClockChange) -> None:
-        """Takes in that the clock was set, or is trusted. The writer's."""
+        """Notes that the clock was set, or is trusted. Writer only."""
         with self.mutex:
             self.clock = change(self.clock, self.next_number)
             self.note()
 
     def note(self) -> None:
-        """Writes down what is not of one entry, as each segment begins, too."""
-        with self.mutex, suppress(OSError):  # There may be no room: then the next segment does it.
+        """Writes the notes that belong to no entry. They are also at the start of each segment."""
+        with self.mutex, suppress(OSError):  # If there is no room, the next segment gets them.
             if self.is_on_disk:
                 self.segments.write(self._head())
 
@@ -178,7 +178,7 @@ class Log:
         return records.head(self._log_id, self.next_number) + clock + losses
 
     def flush(self) -> None:
-        """Puts on the disk what was written before. The writer's; raises OSError."""
+        """Flushes what was written before. Writer only; raises OSError."""
         with self.mutex:
             covered = dict(self.unflushed)
         self.segments.flush()
@@ -188,12 +188,12 @@ class Log:
                     del self.unflushed[key]
 
     def held(self) -> list[Entry]:
-        """Gives the entries whose text only memory is sure to have."""
+        """Returns the entries whose latest text may be in memory only."""
         entries = (records.entry_in(fields_of(line)) for line in self.waiting.values())
         return [entry for entry in entries if entry is not None]
 
     def only_held(self) -> list[Entry]:
-        """Gives those of them of which the disk is not sure to have an earlier text, either."""
+        """Returns those of which the disk may not have an earlier text either."""
         return [entry for entry in self.held() if self._is_only_held(entry)]
 
     def _is_only_held(self, entry: Entry) -> bool:
@@ -202,14 +202,14 @@ class Log:
         return is_as_put or packed is None or slot_in(packed) == IN_MEMORY
 
     def body(self, entry: Entry) -> bytes:
-        """Gives the bytes to send, by the clock as it was set since."""
+        """Returns the bytes to send, with the times corrected for clock steps since."""
         shift_s = 0.0 if entry.is_final else self.clock.shift_of(entry.number)
         return self.format.shifted(entry.body, shift_s) if shift_s else entry.body
 
     # --- a disk that refuses -------------------------------------------------------------------
 
     def attempt(self, action: Callable[[], object]) -> bool:
-        """Does something on the disk, or goes on in memory if that refuses; returns which."""
+        """Runs an action on the disk, or goes on in memory if the disk refuses; returns which."""
         if self.is_on_disk:
             try:
                 action()
@@ -218,7 +218,7 @@ class Log:
         return self.is_on_disk
 
     def fail(self, error: Exception) -> None:
-        """Goes on in memory. The files stay open: the writer may be flushing them."""
+        """Goes on in memory. The files stay open, because the writer may be flushing them."""
         with self.mutex:
             self.is_on_disk = False
             first = {k: line for k, line in self.unflushed.items() if k not in self.waiting}
@@ -226,9 +226,9 @@ class Log:
             self.faults.refused(error)
 
     def write_waiting(self) -> int:
-        """Writes what waits; returns 0, or how much room the next line of it needs.
+        """Writes the waiting lines; returns 0, or the bytes of room that the next line needs.
 
-        With the last of it, the disk has all that memory has. The writer's; raises OSError.
+        When it returns 0, the disk has everything that memory has. Writer only; raises OSError.
         """
         with self.mutex:
             for line in list(self.waiting.values()):
@@ -240,9 +240,9 @@ class Log:
             return 0
 
     def reopen(self) -> None:
-        """Reads the directory, which may be another one, and brings in what memory has.
+        """Reads the directory, which may be a different one, and adds what is in memory.
 
-        The writer's. Raises OSError, and OutboxBusy if another process has the directory.
+        Writer only. Raises OSError, and OutboxBusy if another process has the directory.
         """
         found = self.segments.open()
         self.faults.found(found)
@@ -260,7 +260,7 @@ class Log:
                 self.losses = bounded((*self.losses, loss))
 
     def _begin_with(self, found: Found) -> None:
-        """Goes on with the history of the log that was found: what memory has is new in it."""
+        """Goes on with the log that was found; adds what is in memory to it as new entries."""
         held = [(entry, self.body(entry)) for entry in self.held()]
         in_flight, self.in_flight, self.waiting = self.in_flight, {}, {}
         self.look(found)
@@ -272,17 +272,17 @@ class Log:
                 self.in_flight[taken.number] = taken
             self.put(entry.portal_id, body, is_final=entry.is_final)
         for taken in in_flight.values():
-            taken.number = 0  # Its log is away: the verdict finds nothing.
+            taken.number = 0  # Its log is gone, so the sender's verdict will find nothing.
 
     def look(self, found: Found) -> None:
-        """Knows what was read, to read its entries."""
+        """Sets what was read, so that entries can be read."""
         self.segments.know(found)
         self.index, self.losses, self.next_number = found.index, found.losses, found.next_number
         before, self.clock = self.clock, found.clock
         if self._has_boot:
             is_owed = found.index.is_owed
             self.clock = found.clock.started(before.boot, found.next_number, is_owed)
-        if before.is_trusted:  # That came while the log could not be read.
+        if before.is_trusted:  # These came while the log could not be read.
             self.clock = self.clock.trusted(found.next_number)
 
 

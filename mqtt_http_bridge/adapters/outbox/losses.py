@@ -1,4 +1,4 @@
-"""Counts what was given up, with the time it covers, to be written at the head of segments."""
+"""Counts what was given up and the time it covers; this is written at the start of segments."""
 
 import json
 from collections.abc import Iterable
@@ -8,11 +8,11 @@ from typing import Final
 from mqtt_http_bridge.core.views import Loss
 
 MOST_RANGES: Final = 20
-"""The most ranges to tell apart; older ones become one."""
+"""The most ranges to keep; older ones are merged."""
 
 
 def with_loss(ranges: tuple[Loss, ...], timestamp: str, reason: str) -> tuple[Loss, ...]:
-    """Adds one: it joins the last range of its reason, if that has lost something that day."""
+    """Adds a loss: to the last range with its reason if that has a loss on the same day."""
     loss = Loss(1, timestamp, timestamp, reason)
     for place in range(len(ranges) - 1, -1, -1):
         if ranges[place].reason == reason and ranges[place].until[:10] == timestamp[:10]:
@@ -21,7 +21,7 @@ def with_loss(ranges: tuple[Loss, ...], timestamp: str, reason: str) -> tuple[Lo
 
 
 def bounded(ranges: Iterable[Loss]) -> tuple[Loss, ...]:
-    """Makes the oldest ranges one where there are too many."""
+    """Merges the oldest ranges if there are too many."""
     kept = tuple(ranges)
     while len(kept) > MOST_RANGES:
         kept = (kept[0].merged(kept[1]), *kept[2:])
@@ -29,12 +29,12 @@ def bounded(ranges: Iterable[Loss]) -> tuple[Loss, ...]:
 
 
 def losses_text(ranges: tuple[Loss, ...]) -> str:
-    """Makes a text of one line."""
+    """Writes the losses as a text of one line."""
     return json.dumps([asdict(loss) for loss in ranges], separators=(",", ":"))
 
 
 def read_losses(text: bytes) -> tuple[Loss, ...] | None:
-    """Reads what `losses_text` has made; None if it is something else."""
+    """Reads a text made by `losses_text`; None if it is something else."""
     try:
         return bounded(Loss(**members) for members in json.loads(text))
     except (ValueError, TypeError, RecursionError):

@@ -1,4 +1,4 @@
-"""The outbox of the service: what other threads call."""
+"""The outbox of the service: the calls for other threads."""
 
 import threading
 from collections.abc import Collection
@@ -21,14 +21,15 @@ from mqtt_http_bridge.core.settings import OutboxSettings
 from mqtt_http_bridge.core.watchdog import Progress
 
 MOST_REFUSED: Final = 20_000
-"""Lines a refusing disk may owe us: with more, a restart would send too much again."""
+"""The most lines about entries on the disk that the disk may refuse. With more, senders stop,
+because a restart would send all those entries again."""
 
 
 class Outbox:
-    """One thread stores, several others send, and one of its own writes. See the package."""
+    """Serves one thread that stores and several that send; its own thread writes to the disk."""
 
     def __init__(self, settings: OutboxSettings, entry_format: EntryFormat, boot: Boot) -> None:
-        """Takes the directory over and reads it. Raises OutboxBusy if another process has it."""
+        """Takes over the directory and reads it. Raises OutboxBusy if another process has it."""
         self.directory = Path(settings.directory)
         self._format = entry_format
         self._max_bytes = settings.max_bytes
@@ -43,7 +44,7 @@ class Outbox:
         self.writer.start()
 
     def close(self) -> None:
-        """Puts what it can on the disk, tells what it cannot, and gives the directory up."""
+        """Writes what it can to the disk, logs what it cannot, and releases the directory."""
         self._incoming.wake(is_closing=True)
         self.writer.join()
 
@@ -61,15 +62,15 @@ class Outbox:
         self._log.faults.look()
 
     def note_clock_step(self, step_s: float) -> None:
-        """Queues that the clock was set: what was stored untrusted, since the start, is off."""
+        """Queues that the clock was set: times stored since the start, untrusted, are wrong."""
         self._incoming.add(lambda clock, next_number: clock.set_by(step_s, next_number))
 
     def trust_clock(self) -> None:
-        """Queues that the clock is trusted: no entry that is stored already changes any more."""
+        """Queues that the clock is trusted: the times of stored entries do not change any more."""
         self._incoming.add(ClockNotes.trusted)
 
     def flush(self, timeout_s: float) -> bool:
-        """Waits until all that was queued before is taken in; for a thread that has the time."""
+        """Waits until everything queued so far is handled; for a thread that has the time."""
         goal = self._incoming.added
         with self._news:
             return self._news.wait_for(lambda: self.writer.taken_in >= goal, timeout_s)
@@ -92,35 +93,35 @@ class Outbox:
             self._news.notify_all()
 
     def portal_ids(self) -> list[str]:
-        """Names the GX devices of which anything has been owed."""
+        """Names the GX devices that have or had anything owed."""
         with self._mutex:
             return [key.decode() for key in self._log.index.portals]
 
     def newest(self, portal_id: str) -> int | None:
-        """Gives the newest entry that is owed of a GX."""
+        """Returns the newest entry that is owed of a GX."""
         with self._mutex:
             return self._portal(portal_id).owed.newest(self.writer.offered)
 
     def oldest_after(self, portal_id: str, number: int = 0) -> int | None:
-        """Gives the oldest entry that is owed of a GX and has a higher number than `number`."""
+        """Returns the oldest entry that is owed of a GX and has a higher number than `number`."""
         with self._mutex:
             return self._portal(portal_id).owed.oldest_after(number, self.writer.offered)
 
     def parked_after(self, portal_id: str, serial: str, number: int = 0) -> int | None:
-        """Gives the oldest entry after `number` that is parked of a device."""
+        """Returns the oldest entry after `number` that is parked of a device."""
         with self._mutex:
             return self._portal(portal_id).parked.get(serial, Numbers()).oldest_after(number)
 
     def _portal(self, portal_id: str) -> Portal:
-        """Gives what may be sent of a GX: nothing, if too much of it would be sent again."""
+        """Returns what may be sent of a GX: nothing, if a restart would send too much again."""
         is_too_much = self._log.refused > MOST_REFUSED
         found = None if is_too_much else self._log.index.portals.get(portal_id.encode())
         return found or Portal()
 
     def take(self, portal_id: str, number: int) -> Entry | None:
-        """Gives an entry to be sent; None if it is not there, or cannot be read now.
+        """Returns an entry to be sent; None if it is gone, or cannot be read now.
 
-        `settle`, `park` or `give_back` has to follow. It is not given up in between.
+        `settle`, `park` or `give_back` has to follow. Until then it is not given up.
         """
         with self._mutex:
             entry = self._entries.take(number, portal_id)
@@ -129,20 +130,20 @@ class Outbox:
             return entry
 
     def settle(self, entry: Entry, owed_body: bytes | None) -> None:
-        """Leaves of an entry what is still owed, or nothing: no kill -9 brings that back."""
+        """Keeps only what is still owed of an entry, or nothing. A kill -9 does not undo this."""
         self._leave(entry, owed_body, (), "")
 
     def park(self, entry: Entry, body: bytes, serials: Collection[str], reason: str) -> None:
-        """Leaves of an entry what is still owed, parked of its devices: not to be sent for now."""
+        """Keeps only what is still owed of an entry, and parks it for these devices."""
         self._leave(entry, body, tuple(serials), reason)
 
     def give_back(self, entry: Entry) -> None:
-        """Leaves an entry as it was."""
+        """Leaves an entry unchanged."""
         with self._mutex:
             self._log.in_flight.pop(entry.number, None)
 
     def unpark(self, portal_id: str, serial: str) -> None:
-        """Owes again, at once, all that is parked of a device."""
+        """Makes everything that is parked of a device owed again, at once."""
         self._log.tell(records.free(portal_id, serial))
         self.wake()
 
@@ -167,16 +168,16 @@ class Outbox:
 
     @property
     def retry_requests(self) -> int:
-        """Counts the requests to try now what is parked."""
+        """Counts the requests to retry what is parked."""
         return self.writer.retry_requests
 
     @property
     def progress(self) -> Progress:
-        """Shows a watchdog that the writer goes on."""
+        """Shows a watchdog that the writer makes progress."""
         return self.writer.progress
 
     def view(self) -> OutboxContents:
-        """Tells how the outbox stands."""
+        """Returns the state of the outbox."""
         self._log.faults.look()
         queued = self._incoming.waiting
         with self._mutex:
@@ -189,14 +190,14 @@ class Outbox:
             )
 
     def room(self) -> Room | None:
-        """Tells how much room there is; None while the disk does not tell. Reads the disk."""
+        """Returns how much room there is; None if the disk does not say. Reads the disk."""
         try:
             return self._log.segments.files.room(self._max_bytes)
         except OSError:
             return None
 
     def timestamp(self, portal_id: str, number: int) -> str | None:
-        """Reads the time of an entry, as it would be sent; None if that cannot be read now."""
+        """Reads the time of an entry, as it would be sent; None if it cannot be read now."""
         with self._mutex:
             entry = self._entries.take(number, portal_id)
             return (self._format.timestamp(entry.body) or None) if entry is not None else None

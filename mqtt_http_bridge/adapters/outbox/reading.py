@@ -1,4 +1,4 @@
-"""A log read from its first segment to its last: all that it says, and what is damaged in it."""
+"""Reads a log from its first segment to its last, and finds what is damaged."""
 
 import errno
 import time
@@ -14,16 +14,17 @@ from mqtt_http_bridge.adapters.outbox.records import Entry, Fields
 from mqtt_http_bridge.core.views import Loss
 
 BAD_MEDIUM: Final = (errno.EIO, errno.EUCLEAN, errno.EBADMSG)
-"""The errors that say something of a place on the disk, rather than of this moment."""
+"""The errors that say that a place on the disk is bad, and not only that reading failed just
+now."""
 _LIKELY_LINE: Final = 256
-"""A segment that cannot be read held no more entries than one for so many bytes."""
+"""An unreadable segment is assumed to hold at most one entry for this many bytes."""
 _BREATH_S: Final = 5e-5
-"""Long enough for a thread that waits for the interpreter to get it."""
+"""Long enough for another waiting thread to get the interpreter."""
 
 
 def unreadable(segment: int) -> str:
-    """Makes the reason for which the entries of a segment are given up."""
-    return f"the disk does not give segment {segment} back"
+    """Returns the reason for giving up the entries of a segment."""
+    return f"the disk cannot read segment {segment}"
 
 
 def breathe() -> None:
@@ -33,7 +34,7 @@ def breathe() -> None:
 
 @dataclass(frozen=True, slots=True)
 class Damage:
-    """A stretch of a segment without a single good line, from an offset up to another."""
+    """A stretch of a segment without a single good line, from `offset` up to `end`."""
 
     segment: int
     offset: int
@@ -42,7 +43,7 @@ class Damage:
 
 @dataclass(frozen=True, slots=True)
 class Unreadable:
-    """A segment that the disk does not give; its entries were of these numbers, at most."""
+    """A segment that the disk cannot read, and the numbers that its entries may have."""
 
     segment: int
     error: OSError
@@ -51,7 +52,7 @@ class Unreadable:
 
 @dataclass(slots=True)
 class Found:
-    """Holds all that a log says."""
+    """Everything that was found in a log."""
 
     log_id: str = ""
     next_number: int = 1
@@ -61,19 +62,19 @@ class Found:
     damage: list[Damage] = field(default_factory=list)
     unreadable: list[Unreadable] = field(default_factory=list)
     sizes: dict[int, int] = field(default_factory=dict)
-    """Of the segments that could be read, by number."""
+    """The sizes of the segments that could be read, by number."""
 
 
 def read_log(files: LogFiles, *, is_partial: bool = False) -> Found:
     """Reads all segments; changes nothing. Raises OSError.
 
-    With `is_partial`, a segment that cannot be read for whatever reason is noted, and no more.
+    With `is_partial`, a segment that cannot be read is only noted, whatever the error.
     """
     found = Found()
     for segment, size in files.segments().items():
         try:
             data = files.read(segment).rstrip(b"\n")
-        except FileNotFoundError:  # Cleaned away in this very moment.
+        except FileNotFoundError:  # It was removed at this very moment.
             continue
         except OSError as error:
             if error.errno not in BAD_MEDIUM and not is_partial:
@@ -91,7 +92,7 @@ def read_log(files: LogFiles, *, is_partial: bool = False) -> Found:
 
 
 def entries_in(data: bytes) -> dict[int, Entry]:
-    """Reads the last text of each entry in the bytes of a segment, by number."""
+    """Returns the last text of each entry in the bytes of a segment, by number."""
     lines = (records.decode(line) for line in data.rstrip(b"\n").split(b"\n"))
     entries = (records.entry_in(fields) for fields in lines if fields is not None)
     return {entry.number: entry for entry in entries if entry is not None}

@@ -1,6 +1,6 @@
-"""The lines of the log: how each is written, what it says, and what it makes of its entry.
+"""Writes and reads the lines of the log, and defines the state that each gives its entry.
 
-A line is the checksum of the rest, the kind, and what the kind has.
+A line is the checksum of the rest, the kind, and the fields of that kind.
 
     5a4b77c0 put 17 c0619ab5c1aa ~ {"timestamp":"2026-03-14T06:10:00.000000+00:00",...}
 
@@ -9,19 +9,19 @@ A line is the checksum of the rest, the kind, and what the kind has.
     clock   0 - notes (JSON)              how the clock was set: see `clock`          -
     losses  0 - ranges (JSON)             all that was given up until here            -
     put     number portal mark body       measured; `=`: the clock was trusted,       owed
-                                          `~`: the times may still be put right
+                                          `~`: the times may still be corrected
     narrow  number portal = body          the text with devices cut out, and final    owed
     parked  number portal mark body       the same; all of its devices wait until     parked
-                                          the backend takes them, the mark says
+                                          the backend stores them; the mark says
                                           which they are and why
-    done    number portal                 the backend has taken all of it             gone
-    lost    number portal reason          given up for want of room, or dropped       gone
+    done    number portal                 the backend has stored all of it            gone
+    lost    number portal reason          given up for lack of room, or dropped       gone
     free    0 portal serial               what is parked of the device is owed again  -
 
-Each line of an entry replaces all before it, so the state of an entry does not depend on the one
-before: that is what makes a lost line cost no more than itself, and lets what a disk has refused be
-told again. A device is parked with the very line that cuts the others out, because two lines may
-reach the disk in either order. Kinds that this version does not know are overlooked.
+Each line of an entry replaces all earlier ones, so the state of an entry does not depend on its
+previous state. So losing a line loses nothing else, and lines that a disk has refused can be
+written again. One line both parks a device and cuts the others out, because two lines could
+reach the disk in either order. Lines of unknown kinds are skipped.
 """
 
 import re
@@ -34,9 +34,9 @@ from zlib import crc32
 FORMAT: Final = 1
 """The highest format of a log that this version understands."""
 NUMBER_LIMIT: Final = 1 << 35
-"""One more than the highest number: 33 years of a thousand GX devices."""
+"""One more than the highest number: enough for 33 years of a thousand GX devices."""
 READ_LIMIT: Final = 1 << 34
-"""The highest number a log may say: one that is made up still leaves room for those to come."""
+"""The highest number read from a log: even after a made-up one, there are numbers left."""
 _PORTAL: Final = re.compile(rb"[A-Za-z0-9_-]{1,64}")
 _TRUSTED: Final = b"="
 _OPEN: Final = b"~"
@@ -57,7 +57,7 @@ STATE_AFTER: Final = {
     b"done": State.GONE,
     b"lost": State.GONE,
 }
-"""The table above, for the kinds that are of one entry."""
+"""The last column of the table above, for the kinds that belong to an entry."""
 
 Fields = list[bytes]
 """The kind, the number, the portal and, where the kind has one, the rest."""
@@ -65,18 +65,18 @@ Fields = list[bytes]
 
 @dataclass(slots=True, eq=False)
 class Entry:
-    """A measurement in the outbox: the bytes to send, and how they stand."""
+    """A measurement in the outbox: the bytes to send, and their state."""
 
     number: int
-    """It changes if the disk turns out to be another one meanwhile; nothing else ever does."""
+    """It changes only if the disk turns out to be a different one."""
     portal_id: str
     body: bytes
     is_final: bool
-    """Its times may not be put right any more."""
+    """True if its times do not change any more."""
     parked_serials: tuple[str, ...] = ()
-    """The devices it is parked for; empty if it is owed."""
+    """The devices that it is parked for; empty if it is owed."""
     reason: str = ""
-    """The reason for which it is parked."""
+    """The reason why it is parked."""
 
 
 # --- writing -----------------------------------------------------------------------------------
@@ -89,12 +89,12 @@ def encode(kind: bytes, *fields: bytes) -> bytes:
 
 
 def put(entry: Entry) -> bytes:
-    """Makes the line of a new entry, or of one that is as it was put."""
+    """Makes the line of a new entry, or of one that has not changed since."""
     return _encode_entry(b"put", entry, _TRUSTED if entry.is_final else _OPEN)
 
 
 def replaced(entry: Entry) -> bytes:
-    """Makes the line that replaces the text of an entry."""
+    """Makes the line that replaces an entry's text."""
     if not entry.parked_serials:
         return _encode_entry(b"narrow", entry, _TRUSTED)
     serials = ",".join(quote(serial, safe="") for serial in entry.parked_serials)
@@ -106,7 +106,7 @@ def _encode_entry(kind: bytes, entry: Entry, mark: bytes) -> bytes:
 
 
 def done(number: int, portal_id: str) -> bytes:
-    """Makes the line of an entry that the backend has taken."""
+    """Makes the line of an entry that the backend has stored."""
     return encode(b"done", b"%d" % number, portal_id.encode())
 
 
@@ -116,12 +116,12 @@ def lost(number: int, portal_id: str, reason: str) -> bytes:
 
 
 def free(portal_id: str, serial: str) -> bytes:
-    """Makes the line of a device that the backend takes again."""
+    """Makes the line that makes a device's parked entries owed again."""
     return encode(b"free", b"0", portal_id.encode(), quote(serial, safe="").encode())
 
 
 def note(kind: bytes, text: str) -> bytes:
-    """Makes a line that is of no entry: `clock` or `losses`."""
+    """Makes a line that belongs to no entry: `clock` or `losses`."""
     return encode(kind, b"0", b"-", text.encode())
 
 
@@ -134,7 +134,7 @@ def head(log_id: str, next_number: int) -> bytes:
 
 
 def decode(line: bytes) -> Fields | None:
-    """Takes a line without its line feed apart; None if it is not as it was written."""
+    """Splits a line without its line feed into fields; None if it is damaged."""
     rest = line[9:]
     if line[:9] != b"%08x " % crc32(rest):
         return None
@@ -143,24 +143,24 @@ def decode(line: bytes) -> Fields | None:
 
 
 def fields_of(line: bytes) -> Fields:
-    """Takes a line of our own apart, with its line feed."""
+    """Splits a line that we made, with its line feed, into fields."""
     return line[9:-1].split(b" ", 3)
 
 
 def number_in(fields: Fields) -> int | None:
-    """Reads the number of a line; None if no entry has such a number."""
+    """Reads the number of a line; None if it is not a possible number of an entry."""
     digits = fields[1]
     number = int(digits) if len(digits) < 12 and digits.isdigit() else 0
     return number if 0 < number < READ_LIMIT else None
 
 
 def is_portal_id(portal: bytes) -> bool:
-    """Tells a portal id from anything else."""
+    """Tells whether this is a portal id."""
     return _PORTAL.fullmatch(portal) is not None
 
 
 def entry_in(fields: Fields) -> Entry | None:
-    """Reads what a line holds of an entry; None if it is of a kind that holds nothing."""
+    """Reads the entry in a line; None if lines of this kind hold none."""
     number = number_in(fields)
     mark, space, body = fields[3].partition(b" ") if len(fields) > 3 else (b"", b"", b"")
     if number is None or not space or STATE_AFTER.get(fields[0], State.GONE) is State.GONE:
@@ -171,7 +171,7 @@ def entry_in(fields: Fields) -> Entry | None:
 
 
 def parked_in(fields: Fields) -> tuple[tuple[str, ...], str]:
-    """Reads which devices a line parks, and why; none if it is of another kind."""
+    """Reads which devices a line parks, and why; empty for lines of other kinds."""
     if fields[0] != b"parked":
         return (), ""
     mark = fields[3].partition(b" ")[0].decode("ascii", "replace")
@@ -180,5 +180,5 @@ def parked_in(fields: Fields) -> tuple[tuple[str, ...], str]:
 
 
 def serial_in(fields: Fields) -> str:
-    """Reads which device is free again."""
+    """Reads the device in a `free` line."""
     return unquote(fields[3].decode("ascii", "replace"))

@@ -1,4 +1,4 @@
-"""Spells what a person wants of the service as names of empty files: these fit on a full disk."""
+"""Writes what a person asks of the service as names of empty files, which fit on a full disk."""
 
 from collections.abc import Collection
 from typing import Final
@@ -26,7 +26,7 @@ def drop_requests(numbers: Collection[int] | None, *, parked_only: bool, newest:
 
 
 def drop(log: Log, cleaning: Cleaning, requests: Collection[str]) -> list[int]:
-    """Drops what is requested; returns the numbers. The writer's; raises OSError."""
+    """Drops what was requested; returns the numbers. Writer only; raises OSError."""
     all_up_to, parked_up_to = _highest(_ALL, requests), _highest(_PARKED, requests)
     with log.mutex:
         wanted = {e for e in log.index.entries(OWED_OR_PARKED) if e[0] <= all_up_to}
@@ -38,6 +38,6 @@ def drop(log: Log, cleaning: Cleaning, requests: Collection[str]) -> list[int]:
 
 
 def _highest(kind: str, requests: Collection[str]) -> int:
-    """Reads up to which number entries are to be dropped; 0 if that is not requested."""
+    """Reads up to which number entries are to be dropped; 0 if that was not requested."""
     found = (name.removeprefix(kind) for name in requests if name.startswith(kind))
     return max((int(n) for n in found if n.isascii() and n.isdigit() and len(n) < 12), default=0)

@@ -1,8 +1,8 @@
-"""The segments of a log on the disk: those that are full, and the one that is filled.
+"""Holds the segments of a log on the disk: the full ones, and the one that is being filled.
 
-The mutex is held for memory and for writes that the page cache takes, never while something is
-flushed. One thread, the writer, opens segments, makes, flushes and removes them; who has the mutex
-writes lines and reads entries.
+The mutex is held for changes in memory and for writes to the page cache, never during a flush. Only
+the writer thread opens, makes, flushes and removes segments; any thread that has the mutex may
+write lines and read entries.
 """
 
 import errno
@@ -22,14 +22,14 @@ from mqtt_http_bridge.adapters.outbox.records import Entry, entry_in, fields_of
 from mqtt_http_bridge.adapters.outbox.room import Room
 
 READ_TRIES: Final = 3
-"""So often a read has to fail before what it wanted is given up; one counts in so many seconds."""
+"""After this many failed reads, at least TRY_EVERY_S apart, the segment is given up."""
 TRY_EVERY_S: Final = 30.0
-"""A stick that is reset, or a card in a bad contact, is back before three of them are over."""
+"""A stick that is reset, or a card with a bad contact, is back before three of them are over."""
 
 
 @dataclass(slots=True, eq=False)
 class Tail:
-    """A segment that is filled, or was and is not flushed; `entries` are the texts in it."""
+    """A segment that is being filled, or was and is not flushed yet, with the entries in it."""
 
     segment: int
     size: int
@@ -39,7 +39,7 @@ class Tail:
 
 
 class Segments:
-    """For a Log, which makes the `head` of each. Every method may raise OSError."""
+    """The segments of a Log, which makes the `head` of each. Every method may raise OSError."""
 
     def __init__(
         self,
@@ -48,29 +48,30 @@ class Segments:
         faults: FaultLog,
         head: Callable[[], bytes],
     ) -> None:
-        """Touches nothing yet."""
+        """Does not touch the disk yet."""
         self.mutex = threading.RLock()
         self.files = files
         self.sizes: dict[int, int] = {}
-        """By number, the oldest first."""
+        """The sizes by number, the oldest first."""
         self.given_up: set[int] = set()
-        """Could not be read three times: each goes as soon as all before it have gone."""
+        """Segments that could not be read three times: each is removed once all before it are
+        gone."""
         self._max_bytes = max_bytes
         self._faults = faults
         self._head = head
         self._tails: list[Tail] = []
-        """The last one is being filled; those before wait for their flush."""
+        """The last one is being filled; the others wait for their flush."""
         self._cached: tuple[int, dict[int, Entry]] = (0, {})
-        """The full segment that was read last."""
+        """The full segment that was read last, with its entries."""
         self._tries: dict[int, tuple[int, float]] = {}
 
     # --- the writer's --------------------------------------------------------------------------
 
     def open(self) -> Found:
-        """Takes the directory over, reads it, and takes out what is damaged.
+        """Takes over the directory, reads it, and cuts out what is damaged.
 
-        What an earlier process has not flushed, this one will. Raises OutboxBusy if another process
-        has the directory.
+        It also flushes what an earlier process has written and not flushed. Raises OutboxBusy if
+        another process has the directory.
         """
         self.close()
         self.files.take()
@@ -82,7 +83,7 @@ class Segments:
                     raise bad.error
                 self.files.set_aside(bad.segment)
             for damage in found.damage:
-                with suppress(OSError):  # What cannot be kept stays where it is.
+                with suppress(OSError):  # If it cannot be copied, it stays there.
                     self.files.cut_out(damage.segment, damage.offset, damage.end)
             self.know(found)
             for segment in list(self.sizes)[-2:]:
@@ -93,36 +94,36 @@ class Segments:
         return found
 
     def know(self, found: Found) -> None:
-        """Knows what was read, to read entries."""
+        """Sets what was read, so that entries can be read."""
         self.sizes, self.given_up, self._cached, self._tries = found.sizes, set(), (0, {}), {}
 
     def _open_tail(self, segment: int) -> Tail:
         data = self.files.read(segment).rstrip(b"\n")
         descriptor = self.files.open(segment, is_writing=True)
-        position = len(data) + 1 if data else 0  # The last line may lack its end.
+        position = len(data) + 1 if data else 0  # The line feed of the last line may be missing.
         size = os.fstat(descriptor).st_size
         self._tails.append(Tail(segment, size, descriptor, position, entries_in(data)))
         return self._tails[-1]
 
     def close(self) -> None:
-        """Gives the directory up."""
+        """Releases the directory."""
         self.close_tails()
         self.files.give_up()
 
     def close_tails(self) -> None:
-        """Leaves what is not flushed as it is."""
+        """Closes the files, without a flush."""
         with self.mutex:
             for tail in self._tails:
                 disk.close(tail.descriptor)
             self._tails = []
 
     def roll(self, size: int, *, kept: int, ceiling: int) -> None:
-        """Goes on in a new segment, with room for a line of `size` bytes at least."""
+        """Starts a new segment, with room for a line of at least `size` bytes."""
         room = self.room()
         wanted = self.wanted_for(size, room)
         if not room.has_room(wanted, kept=kept, ceiling=ceiling):
             raise OSError(errno.ENOSPC, room.complaint(wanted + kept))
-        # Of one that could not be made, the file may be there.
+        # If one could not be made, its file may still be there.
         segment = max([*self.sizes, *self.files.segments()], default=0) + 1
         with self._faults.flushing():
             self.files.create(segment, wanted)
@@ -131,11 +132,11 @@ class Segments:
             self._append(self._open_tail(segment), self._head())
 
     def wanted_for(self, size: int, room: Room) -> int:
-        """Gives the size of the next segment, if that has to hold a line of `size` bytes."""
+        """Returns the size of the next segment, which has to hold a line of `size` bytes."""
         return room.segment_for(size, max(self.sizes.values(), default=0))
 
     def flush(self) -> None:
-        """Puts on the disk all that was written before."""
+        """Flushes everything that was written before."""
         with self.mutex:
             tails = list(self._tails)
         with self._faults.flushing():
@@ -147,7 +148,7 @@ class Segments:
                 self._tails.remove(tail)
 
     def remove_oldest(self) -> None:
-        """Removes the oldest segment, of which nothing is owed."""
+        """Removes the oldest segment, in which nothing is owed."""
         with self.mutex:
             oldest = next(iter(self.sizes))
             del self.sizes[oldest]
@@ -158,29 +159,30 @@ class Segments:
             self.files.remove(oldest)
 
     def room(self) -> Room:
-        """Tells how much room there is."""
+        """Returns how much room there is."""
         return self.files.room(self._max_bytes)
 
     def is_in_place(self) -> bool:
-        """Tells whether lock and tail are where they were: nobody has moved the directory."""
+        """Tells whether lock and last segment are still there: nobody moved the directory."""
         tail = self._tails[-1]
         return self.files.is_ours() and self.files.is_in_place(tail.segment, tail.descriptor)
 
     def is_known(self) -> bool:
-        """Tells whether the directory is the one that was read, with all of its segments."""
+        """Tells whether this is the directory that was read, with all of its segments."""
         return self.files.is_ours() and self.sizes.keys() <= self.files.segments().keys()
 
     # --- with the mutex ------------------------------------------------------------------------
 
     @property
     def left(self) -> int:
-        """The bytes that still fit in the segment that is filled."""
+        """Returns how many bytes still fit into the segment that is being filled."""
         return self._tails[-1].size - self._tails[-1].position if self._tails else 0
 
     def write(self, line: bytes) -> int:
-        """Writes a line, without a flush; returns the number of its segment.
+        """Writes a line without a flush; returns the number of its segment.
 
-        A segment grows where the writer hangs for long and cannot make the next one in time.
+        The segment grows if the writer thread hangs for so long that it cannot make the next one in
+        time.
         """
         self._append(self._tails[-1], line)
         return self._tails[-1].segment
@@ -194,7 +196,7 @@ class Segments:
             tail.entries[entry.number] = entry
 
     def entries(self, segment: int) -> dict[int, Entry]:
-        """Reads the last text of each entry in a segment, owed or not."""
+        """Returns the last text of each entry in a segment, owed or not."""
         for tail in self._tails:
             if tail.segment == segment:
                 return tail.entries
@@ -206,7 +208,7 @@ class Segments:
         return self._cached[1]
 
     def is_lasting(self, segment: int) -> bool:
-        """Counts that a segment could not be read; tells whether that has lasted."""
+        """Counts a failed read of a segment; tells whether it is time to give it up."""
         tries, last_s = self._tries.get(segment, (0, -TRY_EVERY_S))
         if time.monotonic() >= last_s + TRY_EVERY_S:
             tries += 1
@@ -214,7 +216,7 @@ class Segments:
         return tries >= READ_TRIES
 
     def is_alone(self, segment: int) -> bool:
-        """Tells whether the disk gives other segments, and only this one not."""
+        """Tells whether other segments can be read, so that only this one is bad."""
         return any(self._is_readable(other) for other in self.sizes if other != segment)
 
     def _is_readable(self, segment: int) -> bool:

@@ -1,4 +1,4 @@
-"""The thread that writes: what has come in, and then what keeps the log small and sound."""
+"""The writer thread: writes what was queued, then keeps the log small and repairs it."""
 
 import errno
 import threading
@@ -18,27 +18,27 @@ from mqtt_http_bridge.core.views import Loss
 from mqtt_http_bridge.core.watchdog import Progress
 
 LOOK_EVERY_S: Final = 5.0
-"""The time between two looks for requests, and for a disk that refuses to be back."""
+"""Seconds between two looks for requests, and for a disk that has come back."""
 REFUSED: Final = "the disk refuses"
 MOST_BYTES: Final = 4_000_000
-"""Of entries that only memory has: a day of one GX with two chargers."""
+"""The most bytes of entries kept in memory only: a day of one GX with two chargers."""
 LONGEST_TURN_S: Final = 300.0
-"""The time that a disk may hang, which is told, until it counts as a standstill."""
+"""Seconds that a disk may hang, which is logged, before it counts as no progress."""
 _MOST_UNFLUSHED: Final = 500
-"""With more lines, they do not wait for the next entry."""
+"""More lines than this are flushed without waiting for the next entry."""
 
 
 class Writer(threading.Thread):
-    """Of one outbox; it ends once its queue is closed."""
+    """The writer of one outbox; it ends when its queue is closed."""
 
     def __init__(self, entries: Entries, incoming: Incoming, tell_news: Callable[[], None]) -> None:
         super().__init__(name="outbox", daemon=True)
         self.progress = Progress(self.name, time.monotonic)
         self.taken_in = 0
-        """Counts the items of the queue that have been dealt with."""
+        """Counts the queued items that have been handled."""
         self.retry_requests = 0
         self.offered = 0
-        """Senders see no higher number: what is later has not been flushed."""
+        """Senders see no number above this one: later entries have not been flushed."""
         self._entries = entries
         self._log = entries.log
         self._cleaning = Cleaning(entries)
@@ -54,10 +54,10 @@ class Writer(threading.Thread):
             self._log.fail(error)
         self._offer()
         if self._log.is_on_disk:
-            self._serve_requests()  # Left to a service that has ended: nothing of it is sent.
+            self._serve_requests()  # Left for a service that has ended. Nothing is sent yet.
 
     def _recover(self) -> None:
-        """Goes (back) to the disk with all that memory has."""
+        """Begins to use the disk, or uses it again, and writes everything that is in memory."""
         log = self._log
         if log.segments.is_known():
             log.segments.close_tails()
@@ -67,7 +67,7 @@ class Writer(threading.Thread):
         log.faults.well()
 
     def run(self) -> None:
-        """Goes round until the queue is closed and empty."""
+        """Runs until the queue is closed and empty."""
         while (taken := self._incoming.take(self._until_look_s())) is not None:
             self.progress.busy(LONGEST_TURN_S)
             self._turn(*taken)
@@ -103,7 +103,7 @@ class Writer(threading.Thread):
         log.faults.lost(log.losses)
 
     def _look(self) -> None:
-        """Looks whether a disk that refused is back, and what people want."""
+        """Looks whether a refusing disk is back, and whether there are requests."""
         if not self._log.is_on_disk:
             try:
                 self._recover()
@@ -113,11 +113,11 @@ class Writer(threading.Thread):
         self._serve_requests()
 
     def _serve_requests(self) -> None:
-        # What is dropped has to be written down; that everything is tried again has not.
+        # A drop has to be written down; a retry does not, so it also works without a disk.
         only = () if self._log.is_on_disk else (RETRY,)
         try:
             names = self._log.segments.files.take_requests(*only)
-        except OSError as error:  # They may be somebody else's: that is no fault of the log.
+        except OSError as error:  # The files may be somebody else's; the log is fine.
             self._log.faults.requests_refused(error)
             return
         if names:
@@ -138,14 +138,14 @@ class Writer(threading.Thread):
         self._offer()
 
     def _offer(self) -> None:
-        """Has senders see all that was put: it has been flushed, or cannot be."""
+        """Lets senders see all new entries: they have been flushed, or cannot be."""
         with self._log.mutex:
             self._bound_memory()
             self.offered = self._log.next_number - 1
         self._tell_news()
 
     def _bound_memory(self) -> None:
-        """Gives up the oldest of what only memory has when there is too much of it."""
+        """Gives up the oldest entries that are in memory only, if there are too many."""
         log, index = self._log, self._log.index
         for entry in log.held() if index.live_bytes(IN_MEMORY) > MOST_BYTES else ():
             where = entry.number, entry.portal_id

@@ -1,4 +1,4 @@
-"""Works out answers in a separate thread, so that no client holds up the others."""
+"""Makes answers in a separate thread, so that no client holds up the others."""
 
 import logging
 import queue
@@ -13,7 +13,7 @@ log = logging.getLogger(__name__)
 KEPT_S: Final = 0.9
 """Seconds for which an answer is reused, however many clients ask."""
 SHARE: Final = 0.1
-"""The share of the time that may go into a long one: it is given again for longer."""
+"""The most CPU time, as a share, for a slow answer: it is reused for that much longer."""
 _WAIT_S: Final = 10.0
 _PLAIN_POLICY: Final = (("Content-Security-Policy", "default-src 'none'"),)
 
@@ -23,20 +23,20 @@ Answer = tuple[int, bytes]
 
 @dataclass(frozen=True, slots=True)
 class Resource:
-    """Holds one path: `answer` gives the status and the body."""
+    """Describes one path: `answer` returns the status and the body."""
 
     content_type: str
     answer: Callable[[], Answer]
     headers: tuple[tuple[str, str], ...] = _PLAIN_POLICY
     is_instant: bool = False
-    """True if it waits for nothing and is answered at once, whatever hangs."""
+    """True if it waits for nothing, so it is answered at once even if other threads hang."""
 
 
 class Answers:
-    """The answers of some resources. For one thread, but for what `_run` does."""
+    """Holds the answers of some resources. For one thread, except `_run`."""
 
     def __init__(self, resources: Mapping[str, Resource], made: Callable[[], None]) -> None:
-        """`made` is called from a thread of its own when `get` may find more than before."""
+        """Calls `made`, in its own thread, when `get` may return more than before."""
         self.resources = resources
         self._tell_made = made
         self._asked: queue.SimpleQueue[str | None] = queue.SimpleQueue()
@@ -45,7 +45,7 @@ class Answers:
         self.thread = threading.Thread(target=self._run, name="status answers", daemon=True)
 
     def get(self, path: str) -> Answer | None:
-        """The answer at `path`; None if it is being worked out."""
+        """Returns the answer at `path`; None while it is being made."""
         resource = self.resources[path]
         if resource.is_instant:
             return resource.answer()
@@ -74,12 +74,12 @@ class Answers:
             self._tell_made()
 
     def _worked_out(self, path: str) -> tuple[float, Answer]:
-        """Until when it is given, and the answer."""
+        """The time until which each answer is reused, and the answer."""
         began_s = time.monotonic()
         try:
             answer = self.resources[path].answer()
         except Exception:
             log.debug("status page: no answer for %s", path, exc_info=True)
-            answer = (500, b"500: a defect of this program, please report it\n")
+            answer = (500, b"500: a bug in this program, please report it\n")
         ended_s = time.monotonic()
         return ended_s + max(KEPT_S, (ended_s - began_s) / SHARE), answer

@@ -286,7 +286,7 @@ function showOutbox() {
   say($("outbox-says"), outbox.fault || (outbox.waiting ? `${counted(outbox.waiting, "measurement")} waiting`
     : parkedWords() || "empty: nothing waits"));
   facts($("outbox").querySelector("dl"), [
-    ["in memory alone", outbox.in_memory || null],
+    ["in memory only", outbox.in_memory || null],
     ["oldest", outbox.oldest ? clock(Date.parse(outbox.oldest) / 1000, doc.now) : null],
     ["size", bytes(outbox.bytes)],
     ["room for", outbox.hours_of_room === null ? null : span(outbox.hours_of_room * 3600)],

@@ -1,4 +1,4 @@
-"""The files of the page, and a content policy under which a browser runs and shows nothing else."""
+"""Serves the files of the page, with a content policy under which a browser runs nothing else."""
 
 from collections.abc import Mapping
 from functools import cache
@@ -23,11 +23,11 @@ _POLICY: Final = (
     "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src data:;"
     " base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
-"""The page loads its own files and asks its own server, and nothing in a text ever runs."""
+"""The page loads only its own files and asks only its own server; no text can run as a script."""
 
 
 def file_resource(name: str) -> Resource:
-    """One file of the page, which is there whatever hangs."""
+    """Returns one file of the page, which is answered even if other threads hang."""
     content_type = f"{_TYPES[name.rpartition('.')[2]]}; charset=utf-8"
     headers = (("Content-Security-Policy", _POLICY),)
     return Resource(content_type, lambda: (200, _content(name)), headers, is_instant=True)

@@ -1,4 +1,4 @@
-"""The HTTP needed here: the head of a request, and the host names that we accept."""
+"""Reads the HTTP that is needed here: the head of a request, and the host names that we accept."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -21,20 +21,20 @@ REASONS: Final[Mapping[int, str]] = {
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """Holds one question."""
+    """Holds one request."""
 
     method: str
     path: str
     host: str | None
-    """The name by which they call us; None: they do not say."""
+    """The name under which the client calls us; None: it does not say."""
 
 
 class Incomplete(Exception):
-    """The head of the request has not all come yet."""
+    """Raised while the head of the request is incomplete."""
 
 
 def read_head(received: bytes) -> Request:
-    """The request that `received` begins with. Raises Incomplete, and ValueError for none."""
+    """Reads the request at the start of `received`. Raises Incomplete, and ValueError for none."""
     head, mark, _ = received.replace(b"\r\n", b"\n").lstrip(b"\n").partition(b"\n\n")
     if not mark:
         raise Incomplete
@@ -51,7 +51,7 @@ def read_head(received: bytes) -> Request:
 
 
 def is_host(name: str) -> bool:
-    """Tells whether a field of the head is the one that says how we are called."""
+    """Tells whether a header field is the one that names the host."""
     return name.lower() == "host"
 
 
@@ -63,7 +63,7 @@ def is_ours(host: str | None, names: Collection[str]) -> bool:
     are ours.
     """
     if host is None:
-        return True  # No browser leaves it out.
+        return True  # Every browser sends it.
     name = _without_port(host).lower().rstrip(".")
     return name == LOCALHOST or name.endswith(f".{LOCALHOST}") or name in names or _is_address(name)
 
@@ -84,7 +84,7 @@ def _is_address(name: str) -> bool:
 
 
 def answer_head(status: int, fields: Collection[tuple[str, str]], body_bytes: int) -> bytes:
-    """The head of an answer."""
+    """Makes the head of an answer."""
     lines = [f"HTTP/1.0 {status} {REASONS.get(status, 'Other')}"]
     lines += [f"{name}: {value}" for name, value in fields]
     lines += [f"Content-Length: {body_bytes}", "Connection: close", "", ""]

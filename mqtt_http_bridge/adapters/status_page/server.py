@@ -1,11 +1,11 @@
-"""A small read-only HTTP server: GET and HEAD, each connection for a few seconds.
+"""Serves HTTP, read-only: GET and HEAD, each connection for a few seconds.
 
-One thread minds all connections and waits for none of them, so a slow client takes up a place in a
-table and nothing else; when all are taken, the one that has had its own for longest makes room. It
-does not work answers out, either (see `answers`), but for those that need no work: whatever hangs,
-`/healthz` is answered.
+One thread handles all connections and waits for none of them. So a slow client only takes up a
+place in a table; when all are taken, the oldest connection makes room. Most answers are made in
+another thread (see `answers`); `/healthz` and others that need no work are answered here, whatever
+hangs.
 
-An address that is not there yet, or a port that is in use, is logged and tried again.
+If the address does not exist yet, or the port is in use, this is logged and tried again.
 """
 
 import logging
@@ -33,18 +33,19 @@ log = logging.getLogger(__name__)
 
 MOST_CONNECTIONS: Final = 64
 LONGEST_CONNECTION_S: Final = 5.0
-"""From the first byte to the last: a client that takes longer is cut off."""
+"""From the first byte to the last; a slower client is cut off."""
 MOST_A_SECOND: Final = 100
-"""Connections that are taken in a second: others wait, or are turned away by the system."""
+"""The most connections to accept per second; others wait, or are turned away by the system."""
 AT_ONCE: Final = 16
-"""After a pause, so many are taken at once: a browser asks for all files of the page together."""
+"""After a pause, this many are accepted at once: a browser asks for all files of the page
+together."""
 POLL_S: Final = 0.25
-"""Seconds between two looks for clients that take too long, while there is any."""
+"""Seconds between two checks for slow clients, while there are clients."""
 IDLE_S: Final = 10.0
 TRY_AGAIN_S: Final = 10.0
 STOP_S: Final = 1.0
 STACK_BYTES: Final = 524_288
-"""Of each thread: nothing goes deep here, and the system's 8 MiB are much for a GX."""
+"""The stack of each thread: these need little, and the system's 8 MiB are a lot for a GX."""
 _CHUNK: Final = 65_536
 _HEADERS: Final = (
     ("Server", "mqtt-http-bridge"),
@@ -68,15 +69,15 @@ _ERRORS: Final[Mapping[int, str]] = {
 
 @dataclass(slots=True, eq=False)
 class _Connection:
-    """One client: first it says what it wants, then it is told."""
+    """Serves one client: reads its request, then sends the answer."""
 
     sock: socket.socket
     opened_s: float
     received: bytearray = field(default_factory=bytearray)
     request: Request | None = None
-    """Its question, once that is known."""
+    """Its request, once it is complete."""
     left: list[memoryview] | None = None
-    """The rest of the answer, once there is one; empty when all is sent."""
+    """The rest of the answer, once there is one; empty when everything is sent."""
 
 
 class StatusServer:
@@ -88,13 +89,13 @@ class StatusServer:
         resources: Mapping[str, Resource],
         host_names: Collection[str] = (),
     ) -> None:
-        """Nothing listens until `start`; port 0 takes a free one.
+        """Listens only after `start`; port 0 takes a free one.
 
-        `host_names` are those by which it may be asked, beside IP addresses and localhost.
+        `host_names` are the names that it accepts, besides IP addresses and localhost.
         """
         self._address = address
         self.url = _url(address)
-        """The address at which it listens, or is going to."""
+        """The address at which it listens, or will listen."""
         self._host_names = {name.lower() for name in host_names}
         self._answers = Answers(resources, self._wake)
         self._selector = selectors.DefaultSelector()
@@ -110,7 +111,7 @@ class StatusServer:
         self._thread = threading.Thread(target=self._run, name="status page", daemon=True)
 
     def start(self) -> None:
-        """Serves, in threads of its own, until `stop`; listens at once if it can."""
+        """Serves in its own threads until `stop`; listens at once if it can."""
         self._listen()
         with _small_stacks():
             self._answers.thread.start()
@@ -125,7 +126,7 @@ class StatusServer:
             self._thread.join(STOP_S)
 
     def _wake(self) -> None:
-        with suppress(OSError):  # Full: it is awake, or about to be.
+        with suppress(OSError):  # Full: it is awake, or will be soon.
             self._waker.send(b"\0")
 
     # --- the thread ------------------------------------------------------------------------------
@@ -180,7 +181,7 @@ class StatusServer:
             log.info("status page at %s", self.url)
 
     def _mind_listening(self) -> None:
-        """Accepts clients or lets them wait, so that no number of them overloads us."""
+        """Accepts clients or makes them wait, so that many of them do not overload us."""
         listening = self._listening
         if listening is None:
             return
@@ -241,7 +242,7 @@ class StatusServer:
                 self._send(connection)
             elif events & selectors.EVENT_READ:
                 self._read(connection)
-        except OSError:  # Clients leave when they please.
+        except OSError:  # Clients may leave at any time.
             self._close(connection)
 
     def _read(self, connection: _Connection) -> None:
@@ -254,7 +255,7 @@ class StatusServer:
         elif connection.request is None:
             connection.received += received
             self._take_in(connection)
-        # Else it goes on talking while it waits, which is of no interest.
+        # Anything else that it sends while it waits is ignored.
 
     def _take_in(self, connection: _Connection) -> None:
         try:
@@ -287,7 +288,7 @@ class StatusServer:
                     self._close(connection)
 
     def _answer(self, connection: _Connection, request: Request) -> None:
-        """Answers if the answer is there; else this is called again when it is."""
+        """Answers if the answer is ready; otherwise it is called again when it is."""
         found = self._answers.get(request.path)
         if found is not None:
             resource, (status, body) = self._answers.resources[request.path], found
@@ -312,7 +313,7 @@ class StatusServer:
         self._send(connection)
 
     def _send(self, connection: _Connection) -> None:
-        """Sends what the client takes; all of it sent, waits for it to hang up."""
+        """Sends what the client takes; after the last byte, waits for it to hang up."""
         left = connection.left or []
         with suppress(BlockingIOError):
             while left:
@@ -323,7 +324,8 @@ class StatusServer:
         if left:
             events = selectors.EVENT_WRITE
         else:
-            # Not closed at once: what it has sent and nobody read would destroy the answer.
+            # Not closed at once: unread data from the client would make the system discard the
+            # answer.
             connection.sock.shutdown(socket.SHUT_WR)
         self._selector.modify(connection.sock, events, connection)
 
@@ -349,7 +351,7 @@ def _listening_socket(address: tuple[str, int]) -> socket.socket:
 
 @contextmanager
 def _small_stacks() -> Iterator[None]:
-    """Within this, threads that are started have small stacks."""
+    """Makes threads that are started meanwhile have small stacks."""
     before = threading.stack_size(STACK_BYTES)
     try:
         yield

@@ -1,7 +1,8 @@
-"""Defines everything that delivery has to know about a kind of backend: the seam between the two.
+"""Defines what delivery has to know about a kind of backend.
 
-Another backend is one module that implements Dialect, named in `app.dialect`: the core, the outbox,
-the sender and the HTTP client know nothing else about it. tests/support/other_backend.py has one.
+To support another backend, write one module that implements Dialect, and name it in `app.dialect`:
+the core, the outbox, the sender and the HTTP client know nothing else about it.
+tests/support/other_backend.py has one.
 """
 
 from collections.abc import Collection, Sequence
@@ -21,9 +22,9 @@ class Contents:
     """Holds what has to be known about a stored body; the rest is sent unchanged."""
 
     serials: tuple[str, ...]
-    """Of its devices, in their order."""
+    """The serials of its devices, in their order."""
     timestamp: datetime
-    """Aware."""
+    """With its time zone."""
     cerbo_serial: str | None
     """The name it gives the GX, if it has one."""
 
@@ -56,10 +57,10 @@ class Dialect(EntryFormat, Protocol):
         """Lists every cause of a refusal that `judge` may return."""
 
     def headers(self, api_key: Secret) -> dict[str, str]:
-        """Gives what a request needs besides its body. The key is in it: not for any log."""
+        """Returns what a request needs besides its body. The key is in it: not for any log."""
 
     def body(self, measurement: Measurement) -> bytes:
-        """Spells a measurement as it is stored and sent, in one line.
+        """Serializes a measurement as it is stored and sent, in one line.
 
         Equal measurements give equal bytes.
         """

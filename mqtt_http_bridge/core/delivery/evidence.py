@@ -20,11 +20,11 @@ class Evidence:
         self.moment = 0
         self._chance_s = -NEVER
         self._latest: dict[str, int] = {}
-        """The time at which something of a device was last stored, for the last two devices: enough
-        to name one other than any given."""
+        """The moments at which something was last stored of a device, for the last two devices:
+        enough to name one other than any given one."""
 
     def note_stored(self, serial: str) -> None:
-        """Takes in that the backend has stored a report of the device."""
+        """Notes that the backend has stored a report of this device."""
         self.moment += 1
         self._latest.pop(serial, None)
         self._latest[serial] = self.moment
@@ -32,7 +32,7 @@ class Evidence:
             del self._latest[next(iter(self._latest))]
 
     def note_chance(self, now_s: float) -> None:
-        """Takes in that the backend has stored what it failed on before."""
+        """Notes that the backend has stored something that it failed on before."""
         self._chance_s = now_s
 
     def has_chance_failures(self, now_s: float) -> bool:

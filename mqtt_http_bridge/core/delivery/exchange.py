@@ -43,22 +43,22 @@ class Exchange(ByFate):
     ) -> None:
         """Sends nothing yet.
 
-        `probe` tells which device is sent alone first, if one is; `is_failing`: the backend has
-        taken nothing of this GX the last time; `is_up`: it has taken something of others since.
-        Devices that are `refused` already are not sent,
-        those `apart` go alone, those for `later` are still owed. `is_whole`: no parts.
+        `probe` names the device to send alone first, if any. `is_failing`: the backend stored
+        nothing of this GX the last time. `is_up`: it has stored something of others since.
+        `refused` devices are not sent, those in `apart` are sent alone, those in `later` stay owed.
+        `is_whole`: do not split the entry.
         """
         refused = refused or {}
         self.serials = tuple(dict.fromkeys(serials))
         self.fates: dict[str, DeviceFate] = {s: refused.get(s, Fate.OWED) for s in self.serials}
         self.verdicts: dict[str, Verdict] = {}
-        """The last one on each device that was sent."""
+        """The last verdict on each device that was sent."""
         self.posts = 0
         self.last: Verdict | None = None
         """The verdict on the last POST."""
         self.failed_alone: set[str] = set()
         self.not_stored: set[str] = set()
-        """The devices that could not be stored for a fault that should pass."""
+        """The devices that could not be stored because of a fault that should pass."""
         self.has_failed = False
         """True once the backend has failed on any of it."""
         self.is_answered = False
@@ -75,15 +75,15 @@ class Exchange(ByFate):
         self._groups += alone[first:] + alone[:first]
 
     def next_group(self) -> Group | None:
-        """Gives the devices to send in the next POST; None at the end."""
+        """Returns the devices to send in the next POST; None at the end."""
         return self._groups.popleft() if self._groups else None
 
     def refuse(self, serial: str, refusal: Refusal) -> None:
-        """Takes in that a device is already known to be refused: it was not sent."""
+        """Notes that a device is already known to be refused: it was not sent."""
         self.fates[serial] = refusal
 
     def take_in(self, group: Group, verdict: Verdict) -> None:
-        """Takes in the result of sending `group`."""
+        """Applies the result of sending `group`."""
         self.posts += 1
         self.last = verdict
         for serial in group:
@@ -114,7 +114,7 @@ class Exchange(ByFate):
             self._add(group, is_split=True)
 
     def _add(self, group: Group, *, is_split: bool = False) -> None:
-        """Puts what is to be sent next in front, in two parts if `is_split`."""
+        """Queues a group to be sent next, in two parts if `is_split`."""
         if is_split and len(group) > 1:
             first = self._first_part(group)
             rest = tuple(serial for serial in group if serial not in first)

@@ -61,7 +61,7 @@ class Gx:
         self.looked_at_s = NEVER
         """The time at which the plan looks at it again, if nothing happens before."""
         self.due_s = -NEVER
-        """The time at which its backlog goes on."""
+        """The time at which its backlog is continued."""
         self.failures = 0
         """Counts the exchanges in a row in which the backend failed and judged no device."""
         self.suspects = Suspects(evidence)
@@ -88,14 +88,14 @@ class Gx:
             newest = owed.newest(portal_id)
             if newest is not None and newest not in self.trials:
                 return newest
-        # In turn: a backlog of trials holds up the others no more than the others hold up it.
+        # By turns, so that retries hold up the others no more than the others hold up retries.
         self._is_trial_next = not self._is_trial_next
         if self._is_trial_next:
             return self._trial(now_s) or self._oldest()
         return self._oldest() or self._trial(now_s)
 
     def _oldest(self) -> int | None:
-        """Gives the oldest that is in no trial."""
+        """Returns the oldest that is in no trial."""
         number = self._owed.oldest_after(self.portal_id, self._cursor)
         while number is not None and number in self.trials:
             self._cursor = number
@@ -103,7 +103,7 @@ class Gx:
         return number
 
     def _trial(self, now_s: float) -> int | None:
-        """Gives one whose time has come again."""
+        """Returns one whose time has come again."""
         while (number := self.trials.pop_due(now_s)) is not None:
             if self._owed.oldest_after(self.portal_id, number - 1) == number:
                 return number
@@ -111,7 +111,7 @@ class Gx:
         return None
 
     def rewind(self) -> None:
-        """Takes in that entries older than those seen so far may be owed: some were freed."""
+        """Notes that entries older than those seen so far may be owed: some were freed."""
         self._cursor = 0
 
     # --- an exchange -------------------------------------------------------------------------
@@ -133,14 +133,14 @@ class Gx:
         )
 
     def convict(self, serial: str, now_s: float) -> Refusal | None:
-        """Sets a device aside from now on if the backend fails on it, and on nobody else."""
+        """Sets a device aside from now on if the backend fails on it and on no other device."""
         refusal = self.suspects.convict(serial, now_s)
         if refusal is not None:
             self.parked.note_refused(serial, refusal, 0, now_s)
         return refusal
 
     def take_in(self, verdict: Verdict, exchange: Exchange, now_s: float) -> None:
-        """Takes in the result of a POST of `exchange`, as evidence about its devices."""
+        """Applies the result of a POST of `exchange`, as evidence about its devices."""
         for serial in verdict.stored:
             self._evidence.note_stored(serial)
         if verdict.outcome in (Outcome.JUDGED, Outcome.REJECTED):
@@ -202,11 +202,11 @@ class Gx:
     # --- a try of what is parked -------------------------------------------------------------
 
     def begin_try(self, serials: Sequence[str]) -> Exchange:
-        """Begins to try a report that is parked, as it is."""
+        """Begins to retry a parked report, unchanged."""
         return Exchange(serials, is_whole=True)
 
     def settle_try(self, serial: str, exchange: Exchange, now_s: float) -> Settlement:
-        """Decides what is left of a parked report of `serial` after a try."""
+        """Decides what is left of a parked report of `serial` after a retry."""
         freed = self._free(exchange, is_try=True)
         if (exchange.is_answered or exchange.is_failed) and serial in self.parked:
             self.parked.note_try_failed(serial, exchange.refused.get(serial), now_s)

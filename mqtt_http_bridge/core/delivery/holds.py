@@ -51,7 +51,7 @@ class FailuresInARow:
         return self.count
 
     def forget(self) -> None:
-        """Takes in a success."""
+        """Notes a success."""
         self.count = 0
 
 
@@ -74,7 +74,7 @@ class Holds:
         return self._failures.count > 0
 
     def key_until_s(self, key: str) -> float:
-        """Tells until when nothing is sent with this key."""
+        """Returns until when nothing is sent with this key."""
         return self._keys[key][1] if key in self._keys else -NEVER
 
     @property
@@ -83,7 +83,7 @@ class Holds:
         return list(self._keys)
 
     def take_in(self, verdict: Verdict, key: str, *, began_s: float, now_s: float) -> None:
-        """Takes in the result of a POST with this key that began at `began_s`."""
+        """Applies the result of a POST with this key that began at `began_s`."""
         outcome = verdict.outcome
         if outcome in (Outcome.JUDGED, Outcome.REJECTED):
             self._keys.pop(key, None)
@@ -112,7 +112,7 @@ class Holds:
             self.backlog_until_s = until_s
 
     def release_key(self, key: str) -> None:
-        """Takes in that the key has changed."""
+        """Notes that the key has changed."""
         self._keys.pop(key, None)
 
     def release_all(self) -> None:

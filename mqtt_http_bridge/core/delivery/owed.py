@@ -1,16 +1,16 @@
-"""Names what delivery has to know of the outbox: which entries there are, by number."""
+"""Defines what delivery has to know about the outbox: which entries there are, by number."""
 
 from typing import Protocol
 
 
 class Owed(Protocol):
-    """Tells what is owed and parked, as of the moment: at once, and without ever raising."""
+    """Says what is owed and parked now: at once, and without ever raising."""
 
     def newest(self, portal_id: str) -> int | None:
-        """Gives the newest entry that is owed of a GX."""
+        """Returns the newest entry that is owed of a GX."""
 
     def oldest_after(self, portal_id: str, number: int = 0) -> int | None:
-        """Gives the oldest entry that is owed of a GX and has a higher number than `number`."""
+        """Returns the oldest entry that is owed of a GX and has a higher number than `number`."""
 
     def parked_after(self, portal_id: str, serial: str, number: int = 0) -> int | None:
-        """Gives the oldest entry after `number` that is parked of a device."""
+        """Returns the oldest entry after `number` that is parked of a device."""

@@ -65,11 +65,11 @@ class ParkedDevices:
         return iter(self._devices)
 
     def restore(self, serial: str, refusal: Refusal, newest: int, now_s: float) -> None:
-        """Takes in what was parked before the start: somebody may have fixed it, so it is due."""
+        """Notes what was parked before the start: somebody may have fixed it, so it is due."""
         self._devices[serial] = ParkedDevice(refusal, newest, now_s, refusals=0)
 
     def note_refused(self, serial: str, refusal: Refusal, number: int, now_s: float) -> None:
-        """Takes in that one more report is parked; while new ones are refused, none is tried."""
+        """Notes that one more report is parked; while new ones are refused, none is tried."""
         device = self._devices.get(serial)
         if device is None:
             due_s = now_s + _FIRST_STEP_S
@@ -81,19 +81,19 @@ class ParkedDevices:
         device.newest = max(device.newest, number)
 
     def note_try_failed(self, serial: str, refusal: Refusal | None, now_s: float) -> None:
-        """Takes in that a try was refused, or that the backend failed on it (None)."""
+        """Notes that a try was refused, or that the backend failed on it (None)."""
         device = self._devices[serial]
         device.refusal = refusal or device.refusal
         device.refusals += 1
         device.due_s = now_s + slow_step_s(device.refusals)
 
     def refusal_of(self, serial: str) -> Refusal:
-        """Tells why a device is parked, if that is known."""
+        """Returns why a device is parked, if that is known."""
         device = self._devices.get(serial)
         return device.refusal if device is not None else Refusal(UNKNOWN, "")
 
     def poison(self) -> dict[str, Refusal]:
-        """Gives the devices that are not to be sent with others."""
+        """Returns the devices that are not to be sent with others."""
         return {
             serial: device.refusal
             for serial, device in self._devices.items()
@@ -106,7 +106,7 @@ class ParkedDevices:
         return device is not None and (is_try or device.refusal.scope is not Scope.REPORT)
 
     def forget(self, serial: str) -> None:
-        """Takes in that nothing is parked of the device any more."""
+        """Notes that nothing is parked of the device any more."""
         self._devices.pop(serial, None)
 
     def have_due(self, now_s: float) -> None:

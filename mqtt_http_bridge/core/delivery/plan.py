@@ -10,8 +10,8 @@ Each GX makes one entry every 30 s. While the backend stores them, each is sent 
 an hour without the backend, 120 entries of each GX wait, and three simple rules all fail:
 
 - Oldest first: the present would arrive last, hours late.
-- As fast as possible: all relays come down at once on a backend that has just got up.
-- One queue: the first entry that the backend cannot store holds up all behind it, for ever.
+- As fast as possible: all relays would overload a backend that has just come back.
+- One queue: the first entry that the backend cannot store would block all others, for ever.
 
 So there are three kinds of job. The first that has something to do is chosen:
 
@@ -29,7 +29,7 @@ Rules
    entry in doubt, and every answer clearly belongs to one entry.
 2. A live measurement never waits for a backlog, its own or another's.
 3. A newer entry replaces one that is live and not sent yet: that one becomes backlog.
-4. What waits waits by itself, and holds up nothing else:
+4. Whatever has to wait does not delay anything else:
 
        what is held     why                                         known by
        ---------------  ------------------------------------------  -----------------------------
@@ -80,18 +80,18 @@ from mqtt_http_bridge.core.delivery.waits import LONGEST_BACKLOG_START_S
 from mqtt_http_bridge.core.events import NEVER
 
 _IN_FLIGHT_PAUSE_S: Final = 1.0
-"""A try of a GX that is being served comes so much later."""
+"""Seconds until a retry for a GX that is being served is looked at again."""
 _UNREADABLE_PAUSE_S: Final = 10.0
-"""An entry that the outbox does not give is asked for again so much later."""
+"""Seconds until an entry that the outbox cannot give is asked for again."""
 
 
 class Kind(Enum):
-    """Tells what an entry is sent for."""
+    """Lists what an entry is sent for."""
 
     LIVE = auto()
     BACKLOG = auto()
     TRY = auto()
-    """It is parked, and may be taken by now."""
+    """It is parked, and the backend may accept it by now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +106,7 @@ class Job:
 
 
 class Plan:
-    """Keeps all that is to be sent. The caller holds a lock around every call."""
+    """Keeps everything that is to be sent. The caller holds a lock around every call."""
 
     def __init__(
         self,
@@ -136,7 +136,7 @@ class Plan:
 
     @property
     def gx_count(self) -> int:
-        """Tells how many GX devices there are to serve."""
+        """Returns how many GX devices there are to serve."""
         return len(self._gxs)
 
     @property
@@ -147,13 +147,13 @@ class Plan:
     def restore(
         self, portal_id: str, serial: str, refusal: Refusal, newest: int, now_s: float
     ) -> None:
-        """Takes in what is parked of a device from before the start."""
+        """Notes what is parked of a device from before the start."""
         gx = self._gx(portal_id)
         gx.parked.restore(serial, refusal, newest, now_s)
         self._turns.schedule_tries(gx)
 
     def find(self, portal_ids: Iterable[str], now_s: float) -> None:
-        """Takes in what waits from before the start: it is not live, but the newest comes first."""
+        """Notes what waits from before the start: it is not live, but the newest comes first."""
         for portal_id in portal_ids:
             newest = self._owed.newest(portal_id)
             if newest is not None:
@@ -177,7 +177,7 @@ class Plan:
         return without
 
     def retry(self, now_s: float) -> None:
-        """Has everything tried now: a person has fixed a setting."""
+        """Makes everything be tried now: a person has fixed a setting."""
         self._holds.release_all()
         for gx in self._gxs.values():
             gx.due_s = -NEVER
@@ -188,7 +188,7 @@ class Plan:
             self._turns.place(gx, now_s)
 
     def release_key(self, key: str, now_s: float) -> None:
-        """Takes in that a key has changed."""
+        """Notes that a key has changed."""
         self._holds.release_key(key)
         for gx in self._gxs.values():
             if gx.key == key:
@@ -204,7 +204,7 @@ class Plan:
     # --- what is next ------------------------------------------------------------------------
 
     def next_due_s(self) -> float:
-        """Tells when `choose` may have something; infinity if only news can change that."""
+        """Returns when `choose` may have something; infinity if only news can change that."""
         turns, slow_s = self._turns, NEVER
         if self._slow < self._most_slow:
             slow_s = max(turns.slow_due_s, self._pace_due_s, self._holds.backlog_until_s)
@@ -296,7 +296,7 @@ class Plan:
         return gx.begin(serials, now_s, is_live=job.kind is Kind.LIVE)
 
     def next_group(self, job: Job, exchange: Exchange, now_s: float) -> Group | None:
-        """Gives the devices to send in the next POST; None at the end."""
+        """Returns the devices to send in the next POST; None at the end."""
         gx = self._gxs[job.portal_id]
         while (group := exchange.next_group()) is not None:
             refusal = gx.convict(group[0], now_s) if len(group) == 1 else None
@@ -315,7 +315,7 @@ class Plan:
         began_s: float,
         now_s: float,
     ) -> None:
-        """Takes in what came of sending a group of devices, which began at `began_s`."""
+        """Notes what came of sending a group of devices, which began at `began_s`."""
         gx = self._gxs[job.portal_id]
         was_in_trouble = self._holds.is_in_trouble
         exchange.take_in(group, verdict)
@@ -344,7 +344,7 @@ class Plan:
         return settlement
 
     def missed(self, job: Job, now_s: float) -> None:
-        """Takes in that the outbox has not given the entry: it is gone, or the disk refuses."""
+        """Notes that the outbox has not given the entry: it is gone, or the disk refuses."""
         gx, due_s = self._gxs[job.portal_id], now_s + _UNREADABLE_PAUSE_S
         if job.kind is Kind.TRY:
             gx.parked[job.serial].due_s = due_s
@@ -352,7 +352,7 @@ class Plan:
             gx.trials.put_off(job.number, due_s)
 
     def finish(self, job: Job, now_s: float) -> None:
-        """Takes in that the outbox has done what was decided: the GX may be served again."""
+        """Notes that the outbox has done what was decided: the GX may be served again."""
         gx = self._gxs[job.portal_id]
         gx.is_flying = False
         self._flying -= 1

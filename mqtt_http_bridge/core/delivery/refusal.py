@@ -53,7 +53,7 @@ _OURS: Final = (FAILS_ALONE, NEVER_STORED, UNREADABLE)
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Tells why what a device reports is parked until somebody fixes it."""
+    """Says why a device's reports are parked until somebody fixes it."""
 
     cause: Cause
     said: str
@@ -65,7 +65,7 @@ class Refusal:
         return self.cause.scope
 
     def __str__(self) -> str:
-        """Spells it as the outbox keeps it; `read_refusal` reads it again."""
+        """Writes it as the outbox keeps it; `read_refusal` reads it again."""
         return f"{self.cause.code}: {self.said}"
 
 
@@ -79,7 +79,7 @@ def read_refusal(text: str, causes: Iterable[Cause]) -> Refusal:
 
 
 def reason_of(refusals: Mapping[str, Refusal]) -> str:
-    """Spells why several devices of one entry are refused, as the outbox keeps it."""
+    """Writes why several devices of one entry are refused, as the outbox keeps it."""
     texts = {serial: str(refusal) for serial, refusal in refusals.items()}
     if len(set(texts.values())) == 1:
         return next(iter(texts.values()))
@@ -87,7 +87,7 @@ def reason_of(refusals: Mapping[str, Refusal]) -> str:
 
 
 def refusal_of(serial: str, reason: str, causes: Collection[Cause]) -> Refusal:
-    """Reads of one device what `reason_of` has spelled."""
+    """Reads, for one device, what `reason_of` has written."""
     if reason.startswith("{"):
         try:
             return read_refusal(str(json.loads(reason)[serial]), causes)

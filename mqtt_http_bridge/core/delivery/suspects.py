@@ -1,4 +1,4 @@
-"""Finds the devices that the backend fails on, by how the others fare.
+"""Finds the devices that the backend fails on, by comparison with other devices.
 
     a device is      after                                               its reports are sent
     ---------------  --------------------------------------------------  ------------------------
@@ -32,7 +32,7 @@ class _Suspicion:
     failures: int
     said: str
     moment: int
-    """Of the evidence, at the last failure that counted."""
+    """The moment of the evidence at the last failure that counted."""
     failed_s: float
 
 
@@ -40,7 +40,7 @@ class Suspects:
     """Keeps the suspected devices of one GX."""
 
     def __init__(self, evidence: Evidence) -> None:
-        """Reads `evidence`, which is of all GX devices."""
+        """Uses `evidence`, which covers all GX devices."""
         self._evidence = evidence
         self._suspicions: dict[str, _Suspicion] = {}
 
@@ -51,7 +51,7 @@ class Suspects:
         return bool(self._suspicions)
 
     def note_failed_alone(self, serial: str, said: str, now_s: float) -> None:
-        """Takes in that the backend failed on a report of this device and nothing else."""
+        """Notes that the backend failed on a report of this device and nothing else."""
         known = self._suspicions.get(serial)
         if known is None:
             if self._evidence.has_another_since(0, serial):
@@ -64,7 +64,7 @@ class Suspects:
             )
 
     def clear(self, serial: str) -> None:
-        """Takes in that the backend has stored, or judged, a report of the device."""
+        """Notes that the backend has stored, or judged, a report of the device."""
         self._suspicions.pop(serial, None)
 
     def is_due(self, serial: str, now_s: float) -> bool:
@@ -72,7 +72,7 @@ class Suspects:
         return now_s >= self._suspicions[serial].failed_s + LEAST_APART_S
 
     def convict(self, serial: str, now_s: float) -> Refusal | None:
-        """Gives the refusal of a device that the backend fails on, and on nobody else."""
+        """Returns the refusal of a device that the backend fails on, and on no other device."""
         known = self._suspicions.get(serial)
         needed = FAILURES_BY_CHANCE if self._evidence.has_chance_failures(now_s) else FAILURES
         if known is None or known.failures < needed:

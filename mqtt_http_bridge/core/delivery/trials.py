@@ -19,7 +19,7 @@ MOST_REMEMBERED: Final = 100
 
 
 class Trials:
-    """Keeps the trials of one GX."""
+    """Keeps the entries of one GX that are retried later."""
 
     def __init__(self) -> None:
         self._due_s: dict[int, float] = {}
@@ -46,7 +46,7 @@ class Trials:
         return self._failures.get(number, 0) + 1 >= most
 
     def is_its_own_fault(self, number: int, moment: int) -> bool:
-        """Takes in that an entry failed as a whole; tells whether it has before, and others passed.
+        """Notes that an entry failed as a whole; tells whether it has before, and others passed.
 
         `moment` is that of the evidence.
         """
@@ -68,7 +68,7 @@ class Trials:
         heapq.heappush(self._heap, (due_s, number))
 
     def forget(self, number: int) -> None:
-        """Takes in that the entry is done, or parked."""
+        """Notes that the entry is done, or parked."""
         self._due_s.pop(number, None)
         self._failures.pop(number, None)
         self._failed_at.pop(number, None)
@@ -80,7 +80,7 @@ class Trials:
         self._heap.clear()
 
     def next_due_s(self) -> float:
-        """Tells when the next one is due."""
+        """Returns when the next one is due."""
         while self._heap and self._due_s.get(self._heap[0][1]) != self._heap[0][0]:
             heapq.heappop(self._heap)
         return self._heap[0][0] if self._heap else NEVER

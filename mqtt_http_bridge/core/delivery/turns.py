@@ -30,7 +30,7 @@ class Turns:
         self._tries: list[tuple[float, str, str]] = []
 
     def place(self, gx: Gx, now_s: float) -> None:
-        """Puts a GX where it belongs, behind those that are there."""
+        """Puts a GX into its queue, behind those that are there."""
         if gx.is_flying:
             return
         if gx.is_live:
@@ -41,7 +41,7 @@ class Turns:
             self._backlog[gx.portal_id] = None
 
     def look_at(self, gx: Gx, due_s: float) -> None:
-        """Has a GX placed again at `due_s`, unless that comes earlier anyway."""
+        """Makes a GX be placed again at `due_s`, unless that happens earlier anyway."""
         if due_s < gx.looked_at_s:
             gx.looked_at_s = due_s
             heapq.heappush(self._later, (due_s, gx.portal_id))
@@ -55,7 +55,7 @@ class Turns:
             self.place(gx, now_s)
 
     def schedule_tries(self, gx: Gx) -> None:
-        """Takes in when the parked devices of a GX are to be tried."""
+        """Notes when the parked devices of a GX are to be tried."""
         for serial in gx.parked:
             device = gx.parked[serial]
             if device.scheduled_s is None or device.due_s < device.scheduled_s:
@@ -89,17 +89,17 @@ class Turns:
 
     @property
     def live_due_s(self) -> float:
-        """Tells when there is something live to send: at once, or never by itself."""
+        """Returns when there is something live to send: now, or infinity."""
         return -NEVER if self._live else NEVER
 
     @property
     def slow_due_s(self) -> float:
-        """Tells when there may be a backlog or a try to send."""
+        """Returns when there may be a backlog or a try to send."""
         return -NEVER if self._backlog else self._try_due_s
 
     @property
     def later_due_s(self) -> float:
-        """Tells when the next GX is to be placed again."""
+        """Returns when the next GX is to be placed again."""
         later = self._later
         while later and self._gxs[later[0][1]].looked_at_s != later[0][0]:
             heapq.heappop(later)

@@ -12,18 +12,18 @@ from mqtt_http_bridge.core.delivery.refusal import Cause, Refusal
 
 
 class BackendCondition(Enum):
-    """Tells how the backend is, whatever measurement is sent."""
+    """Lists the states of the backend, independent of the measurement."""
 
     ANSWERING = auto()
     """It has judged what was sent."""
     FAILING = auto()
-    """That will pass: try again, more and more slowly."""
+    """This will pass: try again, more and more slowly."""
     MISCONFIGURED = auto()
     """A setting has to be fixed first: try slowly."""
 
 
 class Outcome(Enum):
-    """Tells how one POST ended."""
+    """Lists how a POST can end."""
 
     JUDGED = auto()
     """Each device was judged separately: what is owed has a fault of its own."""
@@ -44,7 +44,7 @@ class Outcome(Enum):
 
     @property
     def condition(self) -> BackendCondition:
-        """Says what it tells about the backend."""
+        """Returns what it says about the backend."""
         return _CONDITIONS[self]
 
 
@@ -61,7 +61,7 @@ _CONDITIONS: Final = {
 
 
 class Fate(Enum):
-    """Tells what becomes of one device's report, if it is not refused."""
+    """Lists what becomes of a device's report if it is not refused."""
 
     STORED = auto()
     """Done: it is never sent again."""
@@ -73,7 +73,7 @@ DeviceFate = Fate | Refusal
 
 
 class ByFate:
-    """Sorts devices by their fates."""
+    """Sorts devices by what becomes of their reports."""
 
     __slots__ = ()
 
@@ -114,7 +114,7 @@ class Verdict(ByFate):
 
     @property
     def condition(self) -> BackendCondition:
-        """Tells how the backend is."""
+        """Returns the state of the backend."""
         return self.outcome.condition
 
     @property
@@ -133,6 +133,6 @@ def all_owed(
     retry_after_s: float | None = None,
     remedy: str = "",
 ) -> Verdict:
-    """Makes the verdict for when nothing was stored and nothing was said about any device."""
+    """Returns the verdict for an answer that says nothing about any device: nothing is stored."""
     fates = dict.fromkeys(serials, Fate.OWED)
     return Verdict(outcome, fates, reason, cause, retry_after_s, remedy)

@@ -1,1 +1,1 @@
-"""The core: events in, commands out; GX devices, their chargers, and when to measure them."""
+"""Turns events into commands: keeps GX devices and their chargers, and decides when to measure."""

@@ -1,8 +1,9 @@
-"""The beat: the moments at which one GX is measured, an interval apart for ever.
+"""Keeps the moments at which one GX is measured, one interval apart.
 
-The first measurement sets them. A moment that could not be measured is *due*: it is made up for as
-soon as that can be done truthfully, dated to then, and the beat goes on as it was. Of several that
-passed by only one is due: there is only one present to be told of.
+The first measurement sets the rhythm. A moment that could not be measured is *due*: it is made up
+for as soon as that can be done truthfully, with the time of that later moment, and the rhythm stays
+as it was. If several moments have passed, only one measurement is due, because it can only describe
+the present.
 """
 
 from mqtt_http_bridge.core.events import NEVER
@@ -19,17 +20,17 @@ class Beat:
         self._interval_s = interval_s
 
     def end(self) -> None:
-        """Nothing is to be measured any more."""
+        """Stops: nothing is to be measured any more."""
         self.next_s = NEVER
         self.is_due = False
 
     def strike(self) -> None:
-        """The next moment has come, and is due until it has been measured."""
+        """Notes that the next moment has come; it is due until it has been measured."""
         self.next_s += self._interval_s
         self.is_due = True
 
     def measured(self, now_s: float) -> None:
-        """Notes that what was due has been measured."""
+        """Notes that the measurement that was due has been made."""
         self.is_due = False
         if self.next_s == NEVER:
             self.next_s = now_s + self._interval_s

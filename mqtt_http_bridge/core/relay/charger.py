@@ -1,17 +1,17 @@
-"""A charger: what it has said, where it stands with the bus, and who it is.
+"""Tracks a charger: what it has said, whether it is on the bus, and which unit it is.
 
     UNCONFIRMED --says something live--> ON_BUS --zero-length payload, `/Connected` 0,
          ^                                 |        or missing from two full publishes--> LOST
          |                                 |                                               |
-         +---a connection made anew, or----+       ON_BUS <--says something, or, if it was-+
+         +---a new connection, or----------+       ON_BUS <--says something, or, if it was-+
              a GX that was asleep                            out of reach, `/Connected` 1
 
-What it says counts only while it is on the bus and within reach. A driver that has lost its
-charger goes on saying the last numbers, in each full publish again. So beside `/Connected` 0 only
-that counts which tells who it is, and a number is known only once it is said after it is back.
+What it says counts only while it is on the bus and within reach. A driver that has lost its charger
+repeats the last numbers in each full publish. So while `/Connected` is 0, only its identity counts,
+and once it is back, a number is known only when it has been said again.
 
-What may be reported of it, and when, is for `charger_report`. Ages are on the monotonic clock and
-become UTC only there, so that a wall clock that steps does not falsify what was heard before.
+`charger_report` decides what may be reported, and when. Ages are on the monotonic clock and become
+UTC only there, so that a step of the wall clock does not falsify what was heard before.
 """
 
 from collections.abc import Mapping
@@ -28,44 +28,44 @@ from mqtt_http_bridge.core.venus.payloads import Said, Sayings, known
 from mqtt_http_bridge.core.venus.readings import ChargerKey
 
 SETTLING_S: Final = 10.0
-"""Seconds that a charger which has just appeared may take to say who it is."""
+"""Seconds that a charger that has just appeared may take to report its identity."""
 TELLING_WHO: Final = frozenset({SERIAL.name, NR_OF_TRACKERS.name, CONNECTED.name})
-"""Paths whose values may change who is there, and who has which serial."""
+"""Paths whose values may change which unit is there, and who has which serial."""
 MISSES_UNTIL_LOST: Final = 2
-"""Full publishes in a row that lack a charger until it counts as lost. One proves nothing: right
-after a broker start they are incomplete, and QoS 0 can lose a whole charger at once."""
+"""A charger that is missing from this many full publishes in a row is lost. Missing from one proves
+nothing: right after a broker start they are incomplete, and QoS 0 can lose everything about a
+charger."""
 
 
 class Charger:
-    """One place on the bus: who speaks there, what has been said of each path, and when."""
+    """Tracks one place on the bus: which unit is there, and what it said on each path, and when."""
 
     def __init__(self, key: ChargerKey, retained: Mapping[str, Said] | None = None) -> None:
-        """Nobody has been heard there. `retained` is what the broker keeps, and may change."""
+        """Starts with nothing heard. `retained` is what the broker keeps, and may change."""
         self.key = key
         self.presence = Presence.UNCONFIRMED
         self.is_out_of_reach = False
-        """True if the last it said of that was `/Connected` 0: it is lost, but still on the bus."""
+        """True if the last `/Connected` was 0: it is lost, but still on the bus."""
         self.is_pv_charger = key.service == "solarcharger"
-        """False for a `multi` or `inverter` that has not been seen to have a PV input."""
+        """False for a `multi` or `inverter` that has not shown a PV input so far."""
         self.configured_serial: str | None = None
-        """The serial that a setting gives it; it beats the one that it tells itself."""
+        """The serial from the config; it wins over the one that the charger reports."""
         self.appeared_s = -NEVER
         self.heard_s = -NEVER
-        """The last time it said anything within reach, or a full publish confirmed what it had
-        said."""
+        """The last time that it said something while within reach, or that a full publish confirmed
+        what it had said."""
         self.lost_s = -NEVER
         self.last_words: LastWords | None = None
         self.is_forgotten = False
         """True once it has been lost for too long to be reported."""
         self.is_established = False
-        """True once everything was published since it appeared: what it has not said by then, it
-        never says."""
+        """True once everything was published since it appeared: whatever it has not said by then,
+        it never says."""
         self.missed_publishes = 0
         self.left_out = 0
-        """In how many measurements it was not."""
+        """The number of measurements it was missing from."""
         self.has_told_who = False
-        """True if it said something that may change whose serial is whose; whoever looks at it
-        resets it."""
+        """True if it said something that may change whose serial is whose; the reader resets it."""
         self.units = Units()
         self.standstill = Standstill(-NEVER)
         self._retained = retained if retained is not None else {}
@@ -75,7 +75,7 @@ class Charger:
         self._out_of_reach_told_s = -NEVER
 
     def _begin(self, now_s: float, *, is_same_unit: bool = False) -> None:
-        """Starts anew on the bus, with no memory of any number that was said before."""
+        """Starts again on the bus, with no memory of earlier numbers."""
         self.presence = Presence.ON_BUS
         self.is_out_of_reach = self.is_forgotten = self.is_established = False
         self.appeared_s = now_s
@@ -91,11 +91,11 @@ class Charger:
     # --- what it says ------------------------------------------------------------------------
 
     def hear(self, path: str, said: Said, now_s: float) -> Change | None:
-        """Takes in `said` (never Gone) of `path`; tells whether somebody starts anew with it."""
+        """Applies `said` (never Gone) on `path`; returns the change if it starts a new charger."""
         self._spoke_s = now_s
         self.missed_publishes = 0
         if self.presence is Presence.ON_BUS and self._said_by_unit.said.get(path) is said:
-            # As most is in a full publish: payloads that were met lately are known by sight.
+            # Usually this is part of a full publish: recent payloads are recognized by their bytes.
             self.heard_s = now_s
             if path == SERIAL.name:
                 self.units.tell_again(now_s)
@@ -116,7 +116,7 @@ class Charger:
         return change
 
     def _turn_up(self, path: str, said: Said, now_s: float) -> Change | None:
-        """Notices who is there now that was not before, and who is not there any more."""
+        """Notices a unit that is there now and was not before, and one that is gone."""
         change = None
         if self.presence is not Presence.ON_BUS and not self.is_out_of_reach:
             is_lost = self.presence is Presence.LOST
@@ -135,20 +135,20 @@ class Charger:
         return change
 
     def hear_life(self, now_s: float) -> None:
-        """It has said something of a path that is of no interest."""
+        """Notes that it said something on a path whose value does not matter."""
         if self.presence is Presence.ON_BUS:
             self.heard_s = self._spoke_s = now_s
             self.standstill.note_message(now_s)
 
     def note_pv_input(self) -> None:
-        """Takes in whether it tells of trackers: unknown later on is not none."""
+        """Notes whether it has trackers: if that becomes unknown later, it still has them."""
         self._said_by_unit.count_trackers(NR_OF_TRACKERS.name)
         self.is_pv_charger = self.is_pv_charger or reports.has_pv_input(self.sayings)
 
     # --- losing it ---------------------------------------------------------------------------
 
     def unconfirm(self) -> None:
-        """Forgets all it said but its last words: after a gap, another unit may speak."""
+        """Forgets everything except its last words: after a gap, another unit may be speaking."""
         self.units.lose_sight()
         if self.presence is Presence.ON_BUS:
             self._keep_last_words(is_known_well=self._was_within_reach(self.heard_s))
@@ -156,7 +156,7 @@ class Charger:
             self.presence = Presence.UNCONFIRMED
 
     def leave(self, now_s: float) -> None:
-        """Takes in that it has left the bus."""
+        """Notes that it has left the bus."""
         if self.presence is Presence.ON_BUS:
             self._keep_last_words(is_known_well=True)
         self.units.clear()
@@ -165,7 +165,7 @@ class Charger:
         self._lose(now_s)
 
     def _lose_contact(self, now_s: float) -> None:
-        """Takes in that the GX has no contact with it."""
+        """Notes that the GX has no contact with it."""
         self._out_of_reach_told_s = now_s
         if self.presence is Presence.ON_BUS:
             was_within_reach = self._was_within_reach(now_s)
@@ -187,7 +187,7 @@ class Charger:
             self.lost_s = now_s
 
     def _keep_last_words(self, *, is_known_well: bool) -> None:
-        """Keeps what is to be said of it from now on: new words, or those of an earlier loss."""
+        """Keeps what is to be reported from now on: new last words, or those of an earlier loss."""
         words = self._words() if is_known_well else None
         if words is not None:
             self.last_words, self.lost_s = words, -NEVER
@@ -208,7 +208,7 @@ class Charger:
         )
 
     def _drop_words_of_another(self) -> None:
-        """The words of an earlier loss hold unless another unit is known to have spoken since."""
+        """Drops the last words of an earlier loss if another unit has spoken since."""
         if self.last_words is None or self.serial not in (None, self.last_words.serial):
             self.last_words = None
             if self.presence is not Presence.LOST:
@@ -218,14 +218,14 @@ class Charger:
         self.last_words, self.lost_s = None, -NEVER
 
     def forget(self) -> None:
-        """It was lost too long ago, or is reported from elsewhere."""
+        """Forgets it: it was lost too long ago, or is reported from elsewhere."""
         self.last_words = None
         self.is_forgotten = True
 
     # --- full publishes ----------------------------------------------------------------------
 
     def confirm(self, requested_s: float, now_s: float) -> bool:
-        """A full publish asked for at `requested_s` has ended; true if another is needed."""
+        """Notes that a full publish requested at `requested_s` ended; true if more are needed."""
         is_alone_again = self.establish(requested_s, now_s)
         if self._spoke_s >= requested_s:
             if self.presence is Presence.ON_BUS:
@@ -237,9 +237,9 @@ class Charger:
         return self.presence is not Presence.LOST
 
     def establish(self, requested_s: float, now_s: float) -> bool:
-        """Everything asked for at `requested_s` has been published, as far as anybody can tell.
+        """Notes that everything requested at `requested_s` was published, as far as we can tell.
 
-        True if of several units here one is left, of which nothing is known yet.
+        Returns True if one of several units here is left, about which nothing is known yet.
         """
         self.standstill.note_full_publish(requested_s)
         is_alone_again = self.units.settle(requested_s)
@@ -250,40 +250,40 @@ class Charger:
             self.is_established = True
             self._forget_last_words()
         if self.is_out_of_reach and self._spoke_s >= requested_s > self._out_of_reach_told_s:
-            self.is_out_of_reach = False  # It no longer says so: what it says next counts again.
+            self.is_out_of_reach = False  # No longer out of reach: what comes next counts.
         return is_alone_again
 
     # --- what is known of it -----------------------------------------------------------------
 
     @property
     def sayings(self) -> Sayings:
-        """Its last word on each path, and where it has said nothing, what the broker retains."""
+        """Returns its last value on each path, or else what the broker retains."""
         return self._said_by_unit.sayings
 
     @property
     def told_serial(self) -> str | None:
-        """The serial that it tells itself."""
+        """Returns the serial that it reports."""
         return reports.serial(self.sayings)
 
     @property
     def serial(self) -> str | None:
-        """Its serial, configured or told."""
+        """Returns its serial, configured or reported."""
         return self.configured_serial or self.told_serial
 
     @property
     def last_serial(self) -> str | None:
-        """The serial under which it is reported as lost; None if nothing can be reported."""
+        """Returns the serial to report it as lost under; None if nothing can be reported."""
         return self.last_words.serial if self.last_words else None
 
     @property
     def last_heard_s(self) -> float:
-        """The last time that it, or the unit lost in its place, was heard; -infinity: never."""
+        """Returns when it, or the unit lost in its place, was last heard; -infinity: never."""
         is_lost = self.presence is Presence.LOST
         return self.last_words.heard_s if is_lost and self.last_words else self.heard_s
 
     @property
     def has_said_all(self) -> bool:
-        """True once it has said something, if only null, of everything that a report needs."""
+        """Tells whether it has said something, if only null, on every path that a report needs."""
         told, is_named = self.sayings, self.configured_serial is not None
         return all(
             path in told or (is_named and path == SERIAL.name)
@@ -293,11 +293,11 @@ class Charger:
 
     @property
     def has_several_trackers(self) -> bool:
-        """True if its trackers speak for themselves."""
+        """Tells whether its trackers report separately."""
         return self._said_by_unit.has_several_trackers
 
     def still_since_s(self, now_s: float) -> float | None:
-        """Since when it stands still, if it does so in the sun; None if it does not."""
+        """Returns since when its values have not changed in the sun; None if they change."""
         since_s = self.standstill.since_s(now_s)
         if self.presence is not Presence.ON_BUS or now_s < since_s + STANDS_STILL_S:
             return None

@@ -1,4 +1,4 @@
-"""Tells the log of the chargers: each change once, however often it is looked at."""
+"""Logs what changes about the chargers: each change once, however often they are looked at."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,14 +19,14 @@ Remarks = Mapping[ChargerKey, tuple[Remark, ...]]
 
 @dataclass(frozen=True, slots=True)
 class _Standing:
-    """The last thing told of one charger; another `kind` is something new to tell."""
+    """Holds the last thing logged about one charger; a different `kind` is news."""
 
     kind: object
     line: Log
 
 
 class ChargerLog:
-    """Compares each reports with what was told before."""
+    """Compares new reports with what was logged before."""
 
     def __init__(self, site_name: str) -> None:
         self._site_name = site_name
@@ -34,7 +34,7 @@ class ChargerLog:
         self._remarks: dict[ChargerKey, tuple[Remark, ...]] = {}
 
     def tell(self, reports: Reports, remarks: Remarks) -> list[Log]:
-        """The lines for what has changed since the last reports."""
+        """Returns the lines for what has changed since the last reports."""
         now = {
             key: self._standing(key, found)
             for key, found in reports.items()
@@ -63,8 +63,8 @@ class ChargerLog:
         return f"{self._site_name}: charger {key}"
 
     def _farewell(self, key: ChargerKey) -> Log:
-        text = f"{self._charger(key)} is not reported any more: lost for too long, or moved"
-        return Log.info(text, about=self._charger(key), crowd="chargers are not reported any more")
+        text = f"{self._charger(key)} is no longer reported: lost for too long, or moved"
+        return Log.info(text, about=self._charger(key), crowd="chargers are no longer reported")
 
     def _standing(self, key: ChargerKey, found: DeviceReport | Omission) -> _Standing:
         charger = self._charger(key)

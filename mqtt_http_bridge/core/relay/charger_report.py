@@ -1,4 +1,4 @@
-"""Reports a charger as far as it can be done truthfully at a moment, or says why it cannot.
+"""Reports a charger at a moment, as far as that can be done truthfully, or says why not.
 
 docs/gx.md has the same as a table.
 """
@@ -16,7 +16,7 @@ from mqtt_http_bridge.core.venus.paths import SERIAL, YIELD_POWER, YIELD_TOTAL, 
 from mqtt_http_bridge.core.venus.payloads import Sayings
 
 LEFT_OUT_S: Final = 60.0
-"""Seconds for which a lost charger is left out, not reported as off: it may be back in a moment."""
+"""Seconds during which a lost charger is left out, not reported as off: it may soon be back."""
 
 
 def report(
@@ -43,7 +43,7 @@ def _of_presence(charger: Charger, now: Moment) -> DeviceReport | Omission:
     if is_unknown and now.monotonic_s < charger.appeared_s + SETTLING_S:
         return Omission(Cause.SETTLING)
     if charger.units.is_swap_unsettled:
-        # Some of what it said may have come before its serial, and been taken for the other's.
+        # Values that came before its serial may have been taken for those of the other unit.
         return Omission(Cause.SERIAL_CHANGED)
     if not charger.is_established and _is_to_tell_more(told, serial):
         return Omission(Cause.SETTLING)
@@ -68,7 +68,7 @@ def _of_presence(charger: Charger, now: Moment) -> DeviceReport | Omission:
 
 
 def _is_to_tell_more(told: Sayings, serial: str | None) -> bool:
-    """Tells whether it has said nothing yet of something that it may still tell."""
+    """Tells whether there is something that it has not said yet and may still say."""
     needed: tuple[Row, ...] = (YIELD_POWER, YIELD_TOTAL, *(() if serial else (SERIAL,)))
     return not all(path.name in told for path in needed)
 
@@ -94,7 +94,7 @@ def _of_loss(charger: Charger, now: Moment) -> DeviceReport | Omission:
 
 
 def _frozen(charger: Charger, now: Moment, after_s: float | None) -> Omission | None:
-    """Returns why it is left out for standing still; None if it is not."""
+    """Returns the reason to leave it out for standing still; None if there is none."""
     since_s = charger.still_since_s(now.monotonic_s)
     if since_s is None or after_s is None or now.monotonic_s < since_s + after_s:
         return None
@@ -102,8 +102,8 @@ def _frozen(charger: Charger, now: Moment, after_s: float | None) -> Omission | 
 
 
 def standstill_words(now: Moment, since_s: float) -> str:
-    """Tells people since when a charger stands still."""
-    return f"stands still since {now.at(since_s).utc:%Y-%m-%d %H:%M} UTC: no value has changed"
+    """Says in words since when a charger's values have not changed."""
+    return f"has been stuck since {now.at(since_s).utc:%Y-%m-%d %H:%M} UTC: no value changes"
 
 
 def _unix_s(now: Moment, monotonic_s: float) -> int:

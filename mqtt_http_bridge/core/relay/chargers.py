@@ -1,4 +1,4 @@
-"""Knows the chargers on one GX's bus: they appear, speak, fall silent, leave and are swapped."""
+"""Keeps the chargers on one GX's bus: they appear, speak, fall silent, leave and are swapped."""
 
 from collections.abc import Iterator, Mapping
 from typing import Final
@@ -19,29 +19,29 @@ from mqtt_http_bridge.core.venus.readings import ChargerKey
 from mqtt_http_bridge.core.views import ChargerView
 
 MOST_CHARGERS: Final = 64
-"""Of one GX: more than any has, and what a stray client can make us keep."""
+"""The most chargers to keep for one GX: more than any has, in case a stray client makes some up."""
 Reports = dict[ChargerKey, DeviceReport | Omission]
-"""All chargers at one moment, in the order of reports: what is reported of each, or why nothing."""
+"""All chargers at one moment, in the order of reports: the report of each, or why there is none."""
 
 
 class Chargers:
-    """The chargers of one GX, by service and instance."""
+    """Holds the chargers of one GX, by service and instance."""
 
     def __init__(self, portal_id: str, settings: DeviceSettings, serials: Serials) -> None:
-        """`serials` is shared by all GX devices of the process."""
+        """Starts empty. `serials` is shared by all GX devices of the process."""
         self._portal_id = portal_id
         self._settings = settings
         self._serials = serials
         self._chargers: dict[ChargerKey, Charger] = {}
         self._retained: dict[ChargerKey, dict[str, Said]] = {}
-        """The names and serials that the broker retains, of chargers that are there and of others.
-        """
+        """The names and serials that the broker retains, of chargers that are there and of
+        others."""
         self.refused = 0
-        """Messages about chargers beyond MOST_CHARGERS."""
+        """The number of messages about chargers beyond MOST_CHARGERS."""
         serials.expect(portal_id)
 
     def __iter__(self) -> Iterator[Charger]:
-        """The chargers with a PV input, ordered by service and instance."""
+        """Yields the chargers with a PV input, ordered by service and instance."""
         chargers = (self._chargers[key] for key in sorted(self._chargers))
         return (c for c in chargers if c.is_pv_charger and not c.is_forgotten)
 
@@ -49,16 +49,16 @@ class Chargers:
         return Place(self._portal_id, key)
 
     def _update(self, charger: Charger, now_s: float) -> None:
-        """Has the serials of the process follow where the charger stands."""
+        """Updates the charger's claim in the serials of the whole process."""
         self._serials.update(self._place(charger.key), charger, now_s)
 
     # --- what they say -----------------------------------------------------------------------
 
     def hear(self, key: ChargerKey, path: str, said: Said, now_s: float) -> Change | None:
-        """Takes in one live reading; tells whether it is the first of a charger, and why."""
+        """Applies a live reading; returns the change if it starts a new charger."""
         charger = self._chargers.get(key)
         if isinstance(said, Gone):
-            # A device that leaves says so on each of its topics: the first tells it all.
+            # A device that leaves says so on each of its topics; the first one is enough.
             if charger is not None and (
                 charger.presence is not Presence.LOST or charger.is_out_of_reach
             ):
@@ -81,7 +81,7 @@ class Chargers:
         return change
 
     def hear_retained(self, key: ChargerKey, path: str, said: Said, now_s: float) -> None:
-        """Takes in what the broker keeps: it may tell who a charger is, but not that it is there.
+        """Applies a retained message: it may say who a charger is, but not that it is there.
 
         A number in it may be a month old.
         """
@@ -97,7 +97,7 @@ class Chargers:
             self._update(charger, now_s)
 
     def hear_life(self, key: ChargerKey, now_s: float) -> None:
-        """Takes in that a charger has said something of no interest."""
+        """Notes that a charger has said something whose value does not matter."""
         charger = self._chargers.get(key)
         if charger is not None:
             charger.hear_life(now_s)
@@ -105,7 +105,7 @@ class Chargers:
     # --- whether all has been said -----------------------------------------------------------
 
     def unconfirm(self, now_s: float) -> None:
-        """The connection was made anew: who is still there has to be heard again."""
+        """Notes that the connection was made again: each charger has to be heard again."""
         for retained in self._retained.values():
             retained.clear()
         for charger in self._chargers.values():
@@ -113,10 +113,11 @@ class Chargers:
             self._update(charger, now_s)
 
     def confirm(self, requested_s: float, now_s: float) -> bool:
-        """A full publish that was asked for at `requested_s` has come to its end at `now_s`.
+        """Notes that a full publish requested at `requested_s` has ended at `now_s`.
 
-        Who spoke in it is confirmed; who was missing from several in a row is lost. True if another
-        one is needed: somebody was missing who may still be there, or is known by name alone.
+        Chargers that spoke in it are confirmed; those missing from several in a row are lost.
+        Returns True if another one is needed: a charger was missing that may still be there, or
+        only its name is known.
         """
         chargers = [c for c in self._chargers.values() if c.is_pv_charger]
         needs = [charger.confirm(requested_s, now_s) for charger in chargers]
@@ -126,13 +127,13 @@ class Chargers:
         return any(needs)
 
     def establish(self, requested_s: float, now_s: float) -> bool:
-        """Everything has been published, as far as anybody can tell; true if another is needed."""
+        """Notes that everything was published, as far as we can tell; true if another is needed."""
         needs = [charger.establish(requested_s, now_s) for charger in self._chargers.values()]
         self._serials.note_all_said(self._portal_id, now_s)
         return any(needs)
 
     def note_full_publish(self, now_s: float) -> None:
-        """Somebody's full publish has ended: what was said in it need not have changed."""
+        """Notes that anybody's full publish has ended: values in it need not have changed."""
         for charger in self._chargers.values():
             charger.standstill.note_full_publish(now_s - PUBLISH_S)
 
@@ -162,12 +163,12 @@ class Chargers:
     # --- what is reported --------------------------------------------------------------------
 
     def reports(self, now: Moment) -> Reports:
-        """Makes the reports of `now`; forgets chargers that were lost too long ago."""
+        """Makes the reports of all chargers at `now`; forgets those that were lost too long ago."""
         self._forget(now.monotonic_s)
         return {charger.key: self._report(charger, now) for charger in self}
 
     def count(self, reports: Reports) -> None:
-        """A measurement is made of `reports`: counts for each charger in how many it was not."""
+        """Notes that a measurement is made of `reports`; counts the chargers missing from it."""
         for key, found in reports.items():
             if isinstance(found, Omission):
                 self._chargers[key].left_out += 1
@@ -187,7 +188,7 @@ class Chargers:
         return found
 
     def _unless_taken(self, found: DeviceReport, place: Place) -> DeviceReport | Omission:
-        """The report, if nobody else is reported under the same serial."""
+        """Returns the report, unless another charger is reported under the same serial."""
         holder = self._serials.holder(found.serial)
         if holder in (None, place):
             return found
@@ -196,7 +197,7 @@ class Chargers:
         return Omission(Cause.SERIAL_TWICE, found=text, subject=text)
 
     def _forget(self, now_s: float) -> None:
-        """Forgets chargers that were lost too long ago, or that are there again elsewhere."""
+        """Forgets chargers that were lost too long ago, or that are back elsewhere."""
         for key, charger in list(self._chargers.items()):
             if charger.presence is not Presence.LOST:
                 continue
@@ -205,7 +206,7 @@ class Chargers:
                 continue
             self._serials.forget(self._place(key), charger, now_s)
             if charger.is_out_of_reach:
-                charger.forget()  # It goes on speaking, and must not be taken for a new one.
+                charger.forget()  # It goes on speaking, and must not count as new.
             else:
                 del self._chargers[key]
 
@@ -216,7 +217,7 @@ class Chargers:
     # --- for people --------------------------------------------------------------------------
 
     def remarks(self, now: Moment, reports: Reports) -> Mapping[ChargerKey, tuple[Remark, ...]]:
-        """Returns what people should know of chargers beside what is reported of them."""
+        """Returns other things that people should know about chargers."""
         return {
             key: tuple(self._remarks(self._chargers[key], found, now))
             for key, found in reports.items()
@@ -232,10 +233,10 @@ class Chargers:
             yield Remark(charger_report.standstill_words(now, since_s))
         told = charger.told_serial
         if charger.configured_serial is not None and told not in (None, charger.configured_serial):
-            text = f"tells the serial {told}, device.serials calls it {charger.configured_serial}"
+            text = f"reports the serial {told}, but device.serials says {charger.configured_serial}"
             yield Remark(text, is_trouble=False)
         if why := self._serials.ambiguity(self._place(charger.key)):
-            yield Remark(f"tells its serial; {why}")
+            yield Remark(f"is reported by its own serial; {why}")
 
     def views(self, now: Moment) -> tuple[ChargerView, ...]:
         """Takes a snapshot of the chargers at `now`, for people."""
@@ -267,7 +268,7 @@ def _view(
 
 
 def _total_kwh(charger: Charger) -> float | None:
-    """The total that it tells, or has told last."""
+    """Returns the total that it reports, or last reported."""
     told_kwh = known(YIELD_TOTAL, charger.sayings)
     words = charger.last_words
     return words.yield_total_kwh if told_kwh is None and words is not None else told_kwh

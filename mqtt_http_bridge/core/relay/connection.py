@@ -1,11 +1,11 @@
-"""The connection to the broker: is it alive, how far has it been read, and what is there to tell.
+"""Watches the connection to the broker: is it alive, and how far has it been read.
 
 Each kind of trouble is logged once until a GX is heard, and then its end. How often intermittent
 trouble may be logged is decided in `core.log_limit`.
 
-Silence is judged by what has been read, not by the clock: a process that stood still for a minute
-has heard nothing for a minute, and finds all of it in the socket. So to judge as of some moment,
-ask `is_read_up_to` first; if the answer is no, judge once all has been read.
+Silence is judged by what has been read, not by the clock: a process that was stopped for a minute
+has heard nothing for a minute, and then finds everything in the socket. So before judging by some
+moment, ask `is_read_up_to`; if the answer is no, judge once everything has been read.
 """
 
 from typing import Final
@@ -17,20 +17,20 @@ from mqtt_http_bridge.core.events import NEVER, Moment
 from mqtt_http_bridge.core.log import Log
 
 READ_WITHIN_S: Final = 1.0
-"""Seconds before a moment up to which everything has to have been read to judge by that moment.
-Reading ahead of each deadline takes less, and nobody sees in a measurement what was said in its
-last second."""
+"""To judge by a moment, everything must have been read up to this many seconds before it. Reading
+ahead of each deadline takes less time, and in a measurement nobody notices the last second."""
 DEAF_S: Final = 30.0
-"""Heartbeats come every 3 s: a connection that has had one is dead after so long a silence."""
+"""A connection that has had a heartbeat is dead after this many seconds of silence: they come every
+3 s."""
 FIRST_FRESH_START_S: Final = 300.0
-"""Seconds of silence until the first fresh start where no heartbeat has come. Silence proves
-nothing there, and MQTT's own ping watches the connection; a fresh start may help all the same, the
-first one after this time, then less and less often."""
+"""Seconds of silence until the first fresh start if no heartbeat has come. Silence proves nothing
+then, and MQTT's own ping watches the connection; a fresh start may still help, the first one after
+this time, then less and less often."""
 LONGEST_FRESH_START_S: Final = 3600.0
 DISCOVERY_S: Final = 10.0
 """The portal id is retained and comes at once, except while the GX starts up."""
 HELD_S: Final = 300.0
-"""A connection that lasted this long is not one of many that were cut off."""
+"""A connection that lasted this many seconds is not one of many that were cut off."""
 _ABOUT: Final = "broker"
 
 
@@ -45,8 +45,8 @@ class BrokerConnection:
         about many connections stays until the next one has lasted for a while.
         """
         self.read_until_s = -NEVER
-        """All that had come on this connection by then has been read and handed in; infinity where
-        messages bear the moment they came."""
+        """Everything that had arrived on this connection by then has been read and handled;
+        infinity if messages carry the moment they came."""
         self._connected_s = NEVER
         self._heard_s = -NEVER
         self._has_heartbeat = False
@@ -68,17 +68,17 @@ class BrokerConnection:
 
     @property
     def connected_s(self) -> float:
-        """Since when; infinity while it is not."""
+        """Returns the time since which it is connected; infinity while it is not."""
         return self._connected_s
 
     def is_read_up_to(self, at_s: float) -> bool:
-        """Tells whether all that was said up to a second before `at_s` has been read."""
+        """Tells whether everything said up to a second before `at_s` has been read."""
         return self.read_until_s >= at_s - READ_WITHIN_S
 
     def connect(
         self, now_s: float, *, tells_reads: bool, is_portal_known: bool, where: str = ""
     ) -> list[Command]:
-        """The broker accepted us; `where` names the address, if there are several."""
+        """Notes that the broker accepted us; `where` names the address, if there are several."""
         self._at = f" at {where}" if where else ""
         if self.failure is not None and not self.failure.is_repeated:
             self.failure = None
@@ -94,7 +94,7 @@ class BrokerConnection:
         return [Log.info(f"connected to the broker{self._at}")]
 
     def disconnect(self, failure: BrokerFailure) -> list[Command]:
-        """The connection ended, or could not be made."""
+        """Notes that the connection ended, or could not be made."""
         self.failure = failure
         self._connected_s = self._silence_due_s = self._discovery_due_s = NEVER
         self.read_until_s = -NEVER
@@ -106,7 +106,7 @@ class BrokerConnection:
     # --- what is heard and read --------------------------------------------------------------
 
     def hear(self, now_s: float, *, is_heartbeat: bool) -> list[Command]:
-        """A GX said something of its own accord."""
+        """Notes that a GX said something on its own."""
         self._heard_s = now_s
         self._fresh_starts = 0
         if is_heartbeat and not self._has_heartbeat:
@@ -122,11 +122,11 @@ class BrokerConnection:
         return [Log.info(text, about=_ABOUT, is_end=True)]
 
     def find_portal(self) -> None:
-        """A portal id has been learnt."""
+        """Notes that a portal id has been learnt."""
         self._discovery_due_s = NEVER
 
     def note_read(self, until_s: float) -> None:
-        """All that had come by `until_s` has been handed in."""
+        """Notes that everything that had arrived by `until_s` has been handled."""
         if self.is_connected:
             self.read_until_s = max(self.read_until_s, until_s)
 
@@ -141,7 +141,7 @@ class BrokerConnection:
     # --- what is due -------------------------------------------------------------------------
 
     def next_deadline_s(self) -> float:
-        """The time at which `act` is to be called; infinity if nothing will ever be due."""
+        """Returns the time at which to call `act`; infinity if nothing will ever be due."""
         return min(self._silence_due_s, self._discovery_due_s)
 
     def act(self, now: Moment) -> list[Command]:

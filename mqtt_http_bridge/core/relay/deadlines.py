@@ -13,10 +13,10 @@ class Part(Protocol):
     """A part of the relay that has deadlines of its own."""
 
     def next_deadline_s(self) -> float:
-        """The time at which `act` is to be called; infinity if nothing will ever be due."""
+        """Returns the time at which to call `act`; infinity if nothing will ever be due."""
 
     def act(self, now: Moment) -> list[Command]:
-        """Does all that is due at `now`, which is the moment of the deadline itself."""
+        """Does everything that is due at `now`, which is the moment of the deadline itself."""
 
 
 class Deadlines(Generic[_T]):
@@ -44,7 +44,7 @@ class Deadlines(Generic[_T]):
         del self._members[number], self._planned_s[number]
 
     def next_s(self) -> float:
-        """The time at which the next one is due, or an earlier one; infinity for never."""
+        """Returns when the next one is due, or an earlier time; infinity for never."""
         return self._heap[0][0] if self._heap else NEVER
 
     def bring_forward(self, member: _T, due_s: float) -> None:
@@ -58,9 +58,9 @@ class Deadlines(Generic[_T]):
             heapq.heappush(self._heap, (due_s, number))
 
     def pop(self) -> _T | None:
-        """Takes out the one whose turn it is; None if it is not there any more.
+        """Returns the member that is due and takes it out; None if it was removed.
 
-        `bring_forward` has to tell when it is again.
+        `bring_forward` has to say when it is due again.
         """
         due_s, number = heapq.heappop(self._heap)
         if due_s == self._planned_s.get(number):

@@ -5,7 +5,7 @@ would have reported a change, and we know that it would from what else it sends:
 every 3 s. So a measurement is made for a moment only if
 
 - the connection stands;
-- all that was said a second before has been read. A process that stood still (stopped, asleep,
+- everything said up to a second before has been read. A process that hung (stopped, asleep,
   starved) finds it in the socket when it goes on, and knows nothing of it until then;
 - the GX was *heard* within 10 s before.
 
@@ -17,10 +17,10 @@ after. So that moment counts: the start of the batch that the message belongs to
     |--------------------------------------------------------->|          |
     ^ "heard"                                        values are known     is "heard" 10 s before?
 
-After a silence, what comes first is old: a network or broker that stood still passes on everything
-it held up, in one burst and in order. So after more than 10 s of silence, only what comes a second
+After a silence, what comes first is old: a network or broker that hung passes on everything that it
+held back, in one burst and in order. So after more than 10 s of silence, only what comes a second
 after the first message counts. If a connection ended in such a silence, the first second of the
-next one does not count either: a broker that stood still begins there with what it knew before.
+next one does not count either: a broker that hung begins there with what it knew before.
 
 Venus OS before 3.20 has no heartbeat, nor has a mirror that passes on chargers alone. Such a GX is
 known by speaking for 10 s without one: it may be silent for 60 s, as long as a keepalive lasts.
@@ -58,12 +58,12 @@ class Freshness:
         """True if the last connection was dropped or lost after a long silence."""
 
     def end(self, now_s: float) -> None:
-        """Takes in that there is no connection from `now_s` on; it may have been there before."""
+        """Notes that there is no connection from `now_s` on; there may have been one before."""
         if self._connection.is_connected and self.spoke_s < NEVER:
             self._ended_in_silence = now_s > self.spoke_s + max(FRESH_S, self._patience_s)
 
     def begin(self) -> None:
-        """Everything is asked for anew: what comes from now on is no longer held up."""
+        """Notes that everything is requested again: what comes from now on was not held up."""
         self._first_s = self.spoke_s = NEVER
         self._resumed_s = -NEVER
 

@@ -1,15 +1,14 @@
-"""The keepalives of one GX: which one is sent when, and what counts as an answer.
+"""Decides which keepalive one GX gets when, and what counts as an answer.
 
-    connection       full, for everything that the GX knows
-    every 30 s       suppress-republish, which only keeps it awake
-    now and then     full again, to heal what QoS 0 lost, or as somebody lacks something
+On a new connection it gets a full keepalive, which asks for everything that the GX knows. Every 30
+s it gets one with suppress-republish, which only keeps it awake. Now and then it gets a full one
+again, to make up for messages lost with QoS 0, or because something is missing. Full ones cost the
+GX time, so they are sent at least a minute apart, except for the first of a connection.
 
-Full ones cost the GX time, so they are sent a minute apart, except the first of a connection.
-
-A GX of Venus OS before 3.20 reads our keepalive as an empty list of topics. It is recognised by
-what is missing: after two full ones in a row, on any connection, neither a heartbeat nor the end of
-a full publish. From then on it gets an empty payload, which every version takes as a request for
-everything. A heartbeat, or such an end, shows that it is not an old one.
+Venus OS before 3.20 reads our keepalive as an empty list of topics. Such a GX is recognized by what
+is missing: after two full ones in a row, on any connection, neither a heartbeat nor the end of a
+full publish. From then on it gets an empty payload, which every version takes as a request for
+everything. A heartbeat, or the end of a full publish, shows that it is not an old one.
 
 A GX that the broker announces but that was never heard may be gone for ever, or may never have
 existed: it gets only full ones, less and less often, until it is heard.
@@ -33,10 +32,10 @@ FULL_SPACING_S: Final = 60.0
 ANSWER_S: Final = 10.0
 """Seconds that an answer may take."""
 FULL_UNTIL_OLD: Final = 2
-"""Full keepalives without an answer until the GX is taken for an old one."""
+"""After this many full keepalives without an answer, the GX is taken for an old one."""
 FIRST_UNHEARD_S: Final = 60.0
 LONGEST_UNHEARD_S: Final = 3600.0
-"""After how long a GX that was never heard is asked again."""
+"""The longest time until a GX that was never heard is asked again."""
 
 
 class Keepalives:
@@ -52,14 +51,14 @@ class Keepalives:
         self.next_s = NEVER
         self.full_due_s = NEVER
         self.answer_due_s = NEVER
-        """The time at which a full one that got no echo counts as answered, or as not answered."""
+        """The time at which a full one without an echo counts as answered, or as not answered."""
         self._topic = topics.keepalive_topic(portal_id)
         self._refresh_interval_s = refresh_interval_s
         self._is_known = is_listed
         self._spaced_s = -NEVER
-        """The last time a full one went that was not the first of its connection."""
+        """The last time a full one was sent that was not the first of its connection."""
         self._unheard = 0
-        """Full ones that it has had without ever being heard."""
+        """The number of full ones that it got without ever being heard."""
         self._unanswered = 0
         self._is_answered = False
 
@@ -78,27 +77,27 @@ class Keepalives:
         return self.next_s <= now_s and self.awake_until_s < now_s
 
     def stop(self) -> None:
-        """The connection is gone."""
+        """Notes that the connection is gone."""
         self.next_s = self.full_due_s = self.answer_due_s = NEVER
         self.awaited_echo = None
 
     # --- what goes out -----------------------------------------------------------------------
 
     def begin(self, now: Moment) -> Publish:
-        """The full one with which a connection begins."""
+        """Returns the full one with which a connection begins."""
         return self._full(now)
 
     def repeat(self, now: Moment) -> Publish:
-        """A full one that is due."""
+        """Returns a full one that is due."""
         self._spaced_s = now.monotonic_s
         return self._full(now)
 
     def ask_soon(self, now_s: float) -> None:
-        """Has everything asked for now, or a minute after the last time."""
+        """Requests everything now, or a minute after the last time."""
         self.full_due_s = min(self.full_due_s, max(now_s, self._spaced_s + FULL_SPACING_S))
 
     def prolong(self, now: Moment) -> Publish:
-        """The one that keeps the GX awake."""
+        """Returns the one that keeps the GX awake."""
         return self._publish(SUPPRESSED_KEEPALIVE, now)
 
     def _full(self, now: Moment) -> Publish:
@@ -127,7 +126,7 @@ class Keepalives:
     # --- what comes back ---------------------------------------------------------------------
 
     def hear(self, now_s: float, *, is_answer: bool) -> None:
-        """The GX said something; `is_answer`: what only Venus OS 3.20 and later say."""
+        """Notes that the GX said something; `is_answer`: only Venus OS 3.20 and later say it."""
         if is_answer:
             self._is_answered = True
             self._unanswered = 0
@@ -140,7 +139,7 @@ class Keepalives:
             self.full_due_s = max(soon_s, self.requested_s + self._refresh_interval_s)
 
     def judge_answer(self, now_s: float) -> None:
-        """The time for an answer is over: without one, asks again, which detects old GX devices."""
+        """Ends the time for an answer: without one, asks again, which detects old GX devices."""
         self.answer_due_s = NEVER
         if self._is_answered or self.is_empty:
             return

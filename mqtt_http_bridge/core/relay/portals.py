@@ -102,7 +102,7 @@ class Portals:
 
     @property
     def is_any_known(self) -> bool:
-        """Tells whether there is a GX to be asked."""
+        """Tells whether there is any GX to ask."""
         return bool(self.sites)
 
     @property
@@ -113,7 +113,7 @@ class Portals:
     # --- connection --------------------------------------------------------------------------
 
     def connect(self, now_s: float) -> list[Command]:
-        """There is a connection: wakes all, one after another within one interval."""
+        """Notes that there is a connection: wakes all, one after another within one interval."""
         commands: list[Command] = []
         sites = sorted(self.sites.values(), key=_unlikeliness)
         step_s = self._settings.device.update_interval_s / max(1, len(sites))
@@ -124,7 +124,7 @@ class Portals:
         return commands
 
     def disconnect(self, now_s: float) -> None:
-        """There is none any more."""
+        """Notes that there is no connection any more."""
         for site in self.sites.values():
             site.disconnect(now_s)
         self._look_due_s = NEVER
@@ -135,7 +135,7 @@ class Portals:
     # --- who is told of ----------------------------------------------------------------------
 
     def tell(self, portal_id: str, now_s: float) -> tuple[Site | None, list[Command]]:
-        """The broker announces a GX: returns it, if it is new, and what to do about it."""
+        """Notes an announced GX; returns it, if it is new, and the commands for it."""
         if self._settings.mqtt.portal_ids or portal_id in self.sites:
             return None, []
         if not topics.is_portal_id(portal_id):
@@ -208,7 +208,7 @@ class Portals:
     # --- who is heard ------------------------------------------------------------------------
 
     def greet(self, site: Site, now_s: float) -> list[Command]:
-        """A GX is about to be heard for the first time."""
+        """Prepares for a GX that is about to be heard for the first time."""
         self._unheard.pop(site.portal_id, None)
         self._looks = 0  # There is room for one more.
         self._look_now(now_s)
@@ -236,11 +236,11 @@ class Portals:
     # --- what is due -------------------------------------------------------------------------
 
     def next_deadline_s(self) -> float:
-        """The time at which `act` is to be called; infinity if nothing will ever be due."""
+        """Returns the time at which to call `act`; infinity if nothing will ever be due."""
         return min(self._look_due_s, self._tell_due_s, self._sweep_due_s)
 
     def act(self, now: Moment) -> list[Command]:
-        """Does all that is due at `now`."""
+        """Does everything that is due at `now`."""
         commands: list[Command] = []
         if self._look_due_s <= now.monotonic_s:
             self._look_due_s = NEVER
@@ -278,11 +278,11 @@ class Portals:
         return [command for site in replaced for command in self._forget(site)]
 
     def _forget(self, site: Site) -> Iterable[Command]:
-        text = f"{site.portal_id}: forgotten: this GX was silent for a day while another one spoke"
+        text = f"{site.portal_id}: forgotten: this GX was silent for a day while another was heard"
         crowd = "GX devices were forgotten: not heard for a day, while others were"
         return [Log.info(text, crowd=crowd), *self._remove(site)]
 
 
 def _unlikeliness(site: Site) -> tuple[bool, bool]:
-    """To be woken first: who was heard before, then who has a portal id as a GX has it."""
+    """Sorts GX devices for waking: first those heard before, then those with a usual portal id."""
     return not site.is_heard, _OF_A_GX.fullmatch(site.portal_id) is None

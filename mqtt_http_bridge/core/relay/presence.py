@@ -1,6 +1,6 @@
-"""Holds where a charger stands with the bus, and what is left of one that is lost.
+"""Defines the presence of a charger on the bus, and what is kept of one that is lost.
 
-When that changes is decided in `charger`.
+`charger` decides when it changes.
 """
 
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""The core: events in, commands out. No clock, no thread, no I/O: time comes with the events.
+"""Handles events and returns commands: no clock, no thread, no I/O; the time comes with the events.
 
 Everything that is due is done before the next event, as of the moment it was due. So a late or
 missing `Tick` only delays the commands. Work that needs everything said by its moment waits for
@@ -50,11 +50,11 @@ CLOCK_STEP_S: Final = 2.0
 
 
 class Relay:
-    """All GX devices behind one broker. One thread owns it; there is no lock."""
+    """Serves all GX devices behind one broker. One thread owns it; there is no lock."""
 
     def __init__(self, settings: Settings) -> None:
         self.malformed_messages = 0
-        """Messages on our topics that did not have the form that a GX sends."""
+        """The number of messages on our topics that did not have the form that a GX sends."""
         self._settings = settings
         self._deadlines: Deadlines[Part] = Deadlines()
         self._connection = BrokerConnection()
@@ -62,20 +62,21 @@ class Relay:
         self._portals = Portals(settings, self._connection, self._deadlines)
         self._deadlines.add(self._portals)
         self._waiting: dict[Site, None] = {}
-        """The sites that wait until all has been read, in the order in which they began to."""
+        """The sites that wait until everything has been read, in the order in which they began
+        to."""
         self._last_moment: Moment | None = None
         self._refused_topics: dict[str, None] = {}
         self._told: set[str] = set()
 
     def next_deadline_s(self) -> float:
-        """The time at which to hand in a `Tick` if nothing else happens; infinity for never.
+        """Returns when to pass in a `Tick` if nothing else happens; infinity for never.
 
-        It may be too early, and is never too late.
+        It may be too early, but is never too late.
         """
         return self._deadlines.next_s()
 
     def handle(self, event: Event) -> list[Command]:
-        """Does what was due before `event`, then takes the event in. Moments must not go back."""
+        """Does what was due before `event`, then handles the event. Moments must not go back."""
         commands = self._watch_clock(event.moment)
         commands += self._act_until(event.moment)
         match event:
@@ -111,7 +112,7 @@ class Relay:
         )
 
     def _watch_clock(self, moment: Moment) -> list[Command]:
-        """Notes when the wall clock has moved relative to the monotonic one."""
+        """Notes if the wall clock has moved relative to the monotonic one."""
         last, self._last_moment = self._last_moment or moment, moment
         if last is moment:  # Messages that were read together share one.
             return []
@@ -122,7 +123,7 @@ class Relay:
         return [Log.info(text, kind="the clock was set"), NoteClockStep(step_s)]
 
     def _bring_forward(self, *parts: Part) -> None:
-        """Minds the deadlines of `parts`, which may have become earlier than they were."""
+        """Updates the deadlines of `parts`, which may have become earlier."""
         for part in parts:
             self._deadlines.bring_forward(part, part.next_deadline_s())
 
@@ -150,13 +151,13 @@ class Relay:
         if dropped.packets:
             commands += self._tell_once(
                 "the broker sends what no GX sends: packets over 1 MB, or answers that nobody asked"
-                " for: they are thrown away and counted"
+                " for: they are discarded and counted"
             )
         if dropped.messages:
-            # Nobody knows what was in them, so nothing that is known is certain any more.
+            # Nobody knows what was in them, so nothing known is certain any more.
             commands += self._tell_once(
-                "messages come faster than they can be taken in: the surplus is thrown away and"
-                " counted, and all values are asked for again"
+                "messages come faster than they can be handled: the excess is discarded and"
+                " counted, and all values are requested again"
             )
             if self._connection.is_connected:
                 commands.append(Reconnect())
@@ -194,7 +195,7 @@ class Relay:
         return self._connection.disconnect(failure)
 
     def _read(self, now: Moment) -> list[Command]:
-        """All that came has been handed in: time for whoever waited for that."""
+        """Notes that everything that came has been handled; continues what waited for that."""
         commands = self._connection.judge(now)
         self._bring_forward(self._connection)
         for site in list(self._waiting):
@@ -245,7 +246,7 @@ class Relay:
         return commands + site.hear_life(reading, now)
 
     def _is_wanted(self, reading: Reading) -> bool:
-        """False for services that are not subscribed to, which a recording may contain."""
+        """Tells whether a service is subscribed to; a recording may contain others."""
         if not isinstance(reading, ChargerReading | ChargerSpoke):
             return True
         return reading.charger.service in self._settings.mqtt.services
@@ -270,5 +271,5 @@ def _is_life(site: Site, reading: Reading, now_s: float) -> bool:
     """Tells whether a live reading proves that its GX is alive."""
     if isinstance(reading, ChargerReading | ChargerSpoke):
         return not site.has_spoken_at(now_s)  # Of what was read together the first is enough.
-    # Who is told of has not spoken: anybody can tell the broker of a GX.
+    # An announced GX has not spoken: anybody can announce one.
     return site.is_known or not isinstance(reading, PortalSeen)

@@ -26,9 +26,9 @@ class SaidByUnit:
         retained: Mapping[str, Said],
         identity: Mapping[str, Said] | None = None,
     ) -> None:
-        """Nothing has been said yet except `identity`. `retained` is what the broker keeps."""
+        """Begins with nothing said but `identity`. `retained` is what the broker keeps."""
         self.is_within_reach = False
-        """True once it has said so."""
+        """True once it has said that it is."""
         self.has_several_trackers = False
         """True once its trackers have reported separately: from then on they always do."""
         self._paths = paths
@@ -40,10 +40,10 @@ class SaidByUnit:
         self.count_trackers(NR_OF_TRACKERS.name)
 
     def take_in(self, path: str, said: Said) -> bool:
-        """Takes in that it said `said` on `path`; tells whether that is a change."""
+        """Applies `said` on `path`; tells whether that is a change."""
         before = self.said.get(path)
         if path == SERIAL.name and before is not None and reports.serial({path: said}) is None:
-            return False  # Saying nothing takes nothing back: it is still the same unit.
+            return False  # A null does not take anything back: it is still the same unit.
         self.said[path] = said
         if path in _ABOUT_TRACKERS:
             self.count_trackers(path)
@@ -55,7 +55,7 @@ class SaidByUnit:
         return said != before
 
     def count_trackers(self, path: str) -> None:
-        """Takes in what `path` shows about its trackers."""
+        """Notes what `path` shows about its trackers."""
         if path in self._powers_known:
             return
         if path in _TRACKER_POWERS and known(self._paths[path], self.said) is not None:
@@ -65,12 +65,12 @@ class SaidByUnit:
 
     @property
     def sayings(self) -> Sayings:
-        """The last thing it said on each path, or else what the broker retains."""
+        """Returns the last thing it said on each path, or else what the broker retains."""
         return {**self._retained, **self.said} if self._retained else self.said
 
     @property
     def remembered(self) -> Sayings:
-        """The last known values of what is kept after it has gone."""
+        """Returns the last known values that are kept after it has gone."""
         return {**self._retained, **self._remembered}
 
     @property

@@ -50,7 +50,7 @@ class _Claim:
 
 
 class Serials:
-    """The claims of all chargers, and what the settings make of them. Owned by one thread."""
+    """Holds the claims of all chargers, and what the settings make of them. Owned by one thread."""
 
     def __init__(self, settings: DeviceSettings) -> None:
         self._settings = settings
@@ -79,7 +79,7 @@ class Serials:
         self._first_heard_s = now_s if self._first_heard_s is None else self._first_heard_s
 
     def update(self, place: Place, charger: Charger, now_s: float) -> None:
-        """Takes in the presence of `charger`, and the serial that it reports."""
+        """Updates the claim of `charger` from its presence and the serial that it reports."""
         self._name(place, charger, now_s)
         self._claim(place, charger, now_s)
 
@@ -94,7 +94,7 @@ class Serials:
     # --- settings ----------------------------------------------------------------------------
 
     def _setting_for(self, place: Place) -> str | None:
-        """The most exact key of `device.serials` that fits a place."""
+        """Returns the most exact key of `device.serials` that fits a place."""
         return next((name for name in place.names if name in self._named), None)
 
     def _name(self, place: Place, charger: Charger, now_s: float) -> None:
@@ -143,11 +143,11 @@ class Serials:
         return not self._settings.ignored.isdisjoint(place.names)
 
     def unused_settings(self) -> list[str]:
-        """The settings that match no charger seen so far."""
+        """Returns the settings that match no charger seen so far."""
         return sorted(self._unused)
 
     def tell_unused(self, now_s: float) -> list[Log]:
-        """The same for the log, once, when every GX has said everything or has had enough time."""
+        """Returns the same for the log, once, when every GX has said everything or had its time."""
         if self._first_heard_s is None:
             return []
         if self._waiting and now_s < self._first_heard_s + PATIENCE_S:

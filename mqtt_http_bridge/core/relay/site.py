@@ -86,7 +86,7 @@ class Site:
 
     @property
     def heard_s(self) -> float:
-        """The last time the GX itself said anything; retained messages do not count."""
+        """Returns when the GX itself last said anything; retained messages do not count."""
         return self._freshness.heard_s
 
     def rename(self, name: str) -> None:
@@ -128,7 +128,7 @@ class Site:
         self._is_put_off = False
 
     def end(self) -> None:
-        """The GX is no longer relayed: nothing is due, and nothing is waited for."""
+        """Stops: the GX is no longer relayed, nothing is due, and nothing is waited for."""
         self._stop()
         self._beat.end()
 
@@ -154,7 +154,7 @@ class Site:
         return self._freshness.spoke_s == now_s
 
     def hear(self, reading: Reading, now: Moment, *, retained: bool) -> list[Command]:
-        """Takes in what a reading of this site says."""
+        """Applies a reading of this site."""
         commands: list[Command] = []
         match reading:
             case ChargerReading():
@@ -169,7 +169,7 @@ class Site:
         return commands
 
     def hear_life(self, reading: Reading, now: Moment) -> list[Command]:
-        """Takes in that the GX says something on its own, now."""
+        """Notes that the GX says something on its own, now."""
         is_heartbeat = isinstance(reading, Heartbeat)
         commands: list[Command] = []
         self.is_heard = self.is_known = True
@@ -209,7 +209,7 @@ class Site:
 
     @property
     def refused(self) -> int:
-        """Counts messages about more chargers than a GX can have."""
+        """Returns the number of messages about more chargers than a GX can have."""
         return self._chargers.refused
 
     def _hear_echo(self, echo: str | None, now: Moment) -> list[Command]:
@@ -223,18 +223,18 @@ class Site:
             return self._ask_soon(now) if is_somebody_missing else []
         if self._chargers.is_somebody_unheard:
             self._laggards_due_s = now.monotonic_s + LAGGARD_S
-        return []  # Whether the warm-up is over `hear` decides, now and later.
+        return []  # `hear` decides whether the warm-up is over, now and later.
 
     # --- what is due -------------------------------------------------------------------------
 
     def next_deadline_s(self) -> float:
-        """The time at which `act` is to be called; infinity if nothing will ever be due."""
+        """Returns the time at which to call `act`; infinity if nothing will ever be due."""
         beat_s = self._beat.next_s
         return beat_s if self._is_put_off else min(beat_s, self._due_s)
 
     @property
     def _due_s(self) -> float:
-        """The time at which there is something to do other than measuring."""
+        """Returns the time at which there is something to do other than measuring."""
         asked = self.keepalives
         return min(
             self._wake_due_s,
@@ -246,7 +246,7 @@ class Site:
         )
 
     def act(self, now: Moment) -> list[Command]:
-        """Does all that is due at `now`, which is the moment of the deadline itself."""
+        """Does everything that is due at `now`, which is the moment of the deadline itself."""
         commands: list[Command] = []
         if self._beat.next_s <= now.monotonic_s:
             self._beat.strike()
@@ -258,11 +258,11 @@ class Site:
 
     @property
     def waits_for_reading(self) -> bool:
-        """True if `read` is to be called when all has been read."""
+        """Tells whether to call `read` when everything has been read."""
         return self._is_put_off or self._beat.is_due
 
     def read(self, now: Moment) -> list[Command]:
-        """Everything that had come by now has been read: does what had to wait for that."""
+        """Does what had to wait until everything that came by now was read."""
         commands: list[Command] = []
         if self._is_put_off and self._connection.is_read_up_to(now.monotonic_s):
             self._is_put_off = False
@@ -300,7 +300,7 @@ class Site:
     # --- the end of the warm-up --------------------------------------------------------------
 
     def _end_warm_up_if_possible(self) -> None:
-        """Once everything was said, what is due is measured as soon as all has been read."""
+        """Ends the warm-up if everything was said; the next read then measures what is due."""
         if self._chargers.has_somebody_said_all:
             self._warm_up.end()
 
@@ -315,7 +315,7 @@ class Site:
     # --- keepalives --------------------------------------------------------------------------
 
     def _ask_soon(self, now: Moment) -> list[Command]:
-        """Asks for everything now, or as soon as the last request is old enough."""
+        """Requests everything now, or as soon as the last request is old enough."""
         if not self._is_awoken:
             return []
         self.keepalives.ask_soon(now.monotonic_s)
@@ -325,7 +325,7 @@ class Site:
 
     @property
     def _is_awoken(self) -> bool:
-        """True if it was asked for everything on this connection."""
+        """Tells whether everything was requested on this connection."""
         return self.keepalives.full_due_s < NEVER
 
     # --- measuring ---------------------------------------------------------------------------

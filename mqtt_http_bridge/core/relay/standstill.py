@@ -31,14 +31,14 @@ class Standstill:
         self._uncertain_s = NEVER
 
     def note_message(self, now_s: float) -> None:
-        """Notes that something was said whose value is not looked at."""
+        """Notes a message whose value is not looked at."""
         if now_s >= self._uncertain_s + UNCERTAIN_S:
             self.changed_s = max(self.changed_s, self._uncertain_s)
             self._uncertain_s = now_s
         self._uncertain_s = min(self._uncertain_s, now_s)
 
     def note_full_publish(self, since_s: float) -> None:
-        """A full publish has ended which began at `since_s` or later: what came then was in it."""
+        """Notes the end of a full publish that began at `since_s` or later, and held what came."""
         if self._uncertain_s >= since_s:
             self._uncertain_s = NEVER
 

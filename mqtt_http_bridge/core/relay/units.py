@@ -35,7 +35,7 @@ class Units:
         self._swapped_s = -NEVER
 
     def tell(self, serial: str, now_s: float) -> bool:
-        """Takes in a serial. True if it replaces another one, of a unit that did not leave."""
+        """Notes a serial. Returns True if it replaces that of a unit that did not leave."""
         before, self._serial = self._serial, serial
         _note(self._told_s, serial, now_s)
         if before in (None, serial):
@@ -47,14 +47,14 @@ class Units:
         return True
 
     def tell_again(self, now_s: float) -> None:
-        """Takes in that the last serial, if any, was reported again."""
+        """Notes that the last serial, if any, was reported again."""
         if self._serial is not None:
             _note(self._told_s, self._serial, now_s)
 
     def settle(self, requested_s: float) -> bool:
-        """Takes in the end of a full publish requested at `requested_s`.
+        """Handles the end of a full publish requested at `requested_s`.
 
-        True if it has shown that only one of several units is left.
+        Returns True if it has shown that only one of several units is left.
         """
         told = {serial for serial, told_s in self._told_s.items() if told_s >= requested_s}
         if len(told) > 1:
@@ -67,12 +67,12 @@ class Units:
         return was_shared
 
     def lose_sight(self) -> None:
-        """Nobody listened for a while: the next unit to speak has not taken over from another."""
+        """Notes that nobody listened for a while: the next unit to speak has not taken over."""
         self._serial = None
         self.is_swap_unsettled = False
 
     def clear(self) -> None:
-        """The place was cleared: the next unit has it to itself."""
+        """Notes that the place was cleared: the next unit has it to itself."""
         self.lose_sight()
         self.rivals = frozenset()
         self._told_s.clear()

@@ -1,4 +1,4 @@
-"""Spells a measurement for the Solar Backend API; `stored_text` reads it again."""
+"""Serializes a measurement for the Solar Backend API; `stored_text` reads it again."""
 
 import json
 from typing import Final

@@ -1,4 +1,4 @@
-"""Names what can be wrong at the Solar Backend API until somebody fixes it, and what fixes it."""
+"""Names what can be wrong at the Solar Backend API until somebody fixes it, with the remedies."""
 
 from typing import Final
 

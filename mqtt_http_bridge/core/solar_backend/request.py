@@ -1,4 +1,4 @@
-"""Says where a measurement goes at the Solar Backend API, and what goes with it."""
+"""Defines the path and the headers for the Solar Backend API."""
 
 from typing import Final
 
@@ -9,7 +9,7 @@ MEASUREMENTS_PATH: Final = "/api/victron/measurements"
 
 
 def headers(api_key: Secret) -> dict[str, str]:
-    """Gives what the API asks for; clients that accept web pages are sent to a login."""
+    """Returns the headers that the API needs; clients that accept web pages are sent to a login."""
     return {
         "Accept": "application/json",
         "Content-Type": "application/json",

@@ -97,7 +97,7 @@ def _later_timestamp(span: "_Span", step: timedelta) -> "tuple[_Span, str]":
     timestamp = datetime.fromisoformat(span.value)
     try:
         later = timestamp + step
-    except OverflowError:  # It was never the time of any clock.
+    except OverflowError:  # No clock has ever shown that time.
         later = timestamp
     return span, f'"{later.isoformat(timespec="microseconds")}"'
 
@@ -134,7 +134,7 @@ def _as_text(value: Any) -> str:
 
 
 def _moment(value: Any) -> datetime:
-    """The moment, aware: one without an offset is taken to be UTC. Raises TypeError, ValueError."""
+    """Parses a time; without an offset it is UTC. Raises TypeError, ValueError."""
     moment = datetime.fromisoformat(value)
     return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
 
@@ -150,7 +150,7 @@ def _malformed(body: bytes) -> MalformedMeasurement:
 
 @dataclass(frozen=True, slots=True)
 class _Span:
-    """A value, and from where to where it stands in the text."""
+    """Holds a value, and its start and end in the text."""
 
     start: int
     end: int
@@ -170,7 +170,7 @@ def _members(text: str, at: int) -> dict[str, _Span]:
 
 
 def _elements(text: str, at: int) -> Iterator[_Span]:
-    """The elements of the array at `at`."""
+    """Returns the elements of the array at `at`."""
     at = _after_blanks(text, at + 1)
     while text[at] != "]":
         element = _span(text, at)

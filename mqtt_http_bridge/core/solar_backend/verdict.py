@@ -114,15 +114,14 @@ def _with_reason(fates: dict[str, DeviceFate], passing: dict[str, str]) -> Verdi
     for serial, fate in sorted(fates.items(), key=lambda item: item[0]):
         if isinstance(fate, Refusal):
             reasons.append(f"{serial}: {fate.said}")
-    # Not one could be stored: its database is down, unless it is this measurement that it
-    # cannot hold.
+    # None could be stored: its database is down, or cannot hold this measurement.
     is_fault = bool(fates) and len(owed) == len(fates) and fates.keys() <= passing.keys()
     outcome = Outcome.FAILED if is_fault else Outcome.JUDGED
     return Verdict(outcome, fates, "; ".join(reasons), remedy=NOT_WELL if owed else "")
 
 
 def _cause_of(error: str) -> Cause:
-    """The kind of a refusal, which the API only expresses in words."""
+    """Returns the kind of a refusal, which the API expresses only as a text."""
     if "not found" in error:
         return NOT_REGISTERED
     return OTHER_ACCOUNT if "Unauthorized" in error else OTHER
@@ -147,13 +146,13 @@ def _judge_violation(details: list[Any], serials: Sequence[str]) -> Verdict:
 
 
 def _words(text: object) -> str:
-    """Returns what the backend says, fit for one line of a log."""
+    """Returns the backend's text, fit for one line of a log."""
     line = " ".join(str(text).split())
     return "".join(c for c in line if c.isprintable())[:MOST_CHARACTERS]
 
 
 def _misconfiguration(reply: Reply) -> tuple[str, Cause]:
-    """Names what is wrong when the backend, or something in its place, takes nothing at all."""
+    """Says what is wrong if the backend, or something in its place, accepts nothing."""
     if reply.status in (401, 403):
         return "", WRONG_KEY
     if reply.status == 407:

@@ -1,1 +1,1 @@
-"""Tells people and supervisors how things stand: page, metrics, log, and what is wrong."""
+"""Shows people and supervisors the state of the service: page, metrics, log, what is wrong."""

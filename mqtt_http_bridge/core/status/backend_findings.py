@@ -32,7 +32,7 @@ _OLD_INTERVALS: Final = 3
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """Holds what the backend last answered about one charger."""
+    """Holds the backend's last answer about one charger."""
 
     result: DeviceResult
     reason: str = ""
@@ -58,7 +58,7 @@ def said_of(verdict: Verdict) -> dict[str, Said]:
 
 
 def is_old(ago_s: float, interval_s: float) -> bool:
-    """Tells whether something newer should have been stored and noted since then."""
+    """Tells whether something newer should have been stored by now."""
     limit_s = max(_OLD_INTERVALS * interval_s, _LEAST_OLD_S)
     return ago_s > limit_s + max(interval_s, LEAST_SPACING_S)
 
@@ -75,7 +75,7 @@ def trouble(answer: Answer, verdict: Verdict) -> Finding:
 
 
 def probe(answer: Answer, verdict: Verdict, serial: str) -> Finding:
-    """Tells what a report of a made-up `serial` came to: the API says that it knows none such."""
+    """Judges the answer to a report of a made-up `serial`, which the API should not know."""
     fate = verdict.fates[serial]
     if fate is Fate.OWED:
         return trouble(answer, verdict)
@@ -89,7 +89,7 @@ def probe(answer: Answer, verdict: Verdict, serial: str) -> Finding:
         return wrong(
             "backend POST", f"the backend says of {serial}: {fate.said}", fate.cause.remedy
         )
-    text = f"the backend answers, in words that are not known here: {fate.said}"
+    text = f"the backend answers, with a text that is not known: {fate.said}"
     return Finding("backend POST", Mark.WARNING, text, fate.cause.remedy)
 
 
@@ -146,7 +146,7 @@ def serial(
     kept = (
         "the service keeps it in the outbox and tries again"
         if is_of_service
-        else "it was posted by check alone, and is kept nowhere"
+        else "only check has posted it, and it is not kept"
     )
     fix = f"correct what it says; {kept}"
     return wrong("serial", f"{name}: not stored: {said.reason or 'no reason is told'}", fix)
@@ -155,12 +155,12 @@ def serial(
 def not_posted(name: str) -> Finding:
     """Reports a charger that the service should have posted, but has not."""
     text = f"{name}: the service has posted nothing of it while check waited"
-    return unproven("serial", text, "run check again; `status` tells when it was measured last")
+    return unproven("serial", text, "run check again; `status` says when it was measured last")
 
 
 def not_judged(name: str) -> Finding:
     """Reports a charger for which the service has no answer, or no longer has one."""
-    text = f"{name}: the service tells of no answer to what it measures"
+    text = f"{name}: the service has no answer yet for what it measures"
     return unproven("serial", text, "wait an interval, and run check again, or check --post")
 
 
@@ -191,7 +191,7 @@ def key_by_chargers(key: str, saids: Mapping[str, Said]) -> Finding:
 
 def key_unproven(key: str) -> Finding:
     """Reports a key for which no answer has depended on the key."""
-    text = f"{key}: not proven yet: it shows with the first charger that is stored"
+    text = f"{key}: not proven yet: the first charger that is stored proves it"
     return unproven("API key", text, POST_IT)
 
 

@@ -18,7 +18,7 @@ MOST_CHARACTERS: Final = 240
 
 
 class Tone(StrEnum):
-    """Tells how a change is to be taken."""
+    """Says whether a change is good, bad or neither."""
 
     GOOD = "good"
     INFO = "info"

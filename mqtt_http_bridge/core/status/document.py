@@ -42,11 +42,11 @@ DARK_V: Final = 15.0
 """A PV input below this gives nothing: every charger needs more to wake up."""
 OFF_STATE: Final = 0
 ASLEEP: Final = "no sun: asleep"
-LOST_FIX: Final = "see that it has power, and that its cable to the GX is plugged in"
+LOST_FIX: Final = "check that it has power, and that its cable to the GX is plugged in"
 
 
 def document(status: StatusView, changes: Iterable[Change] = ()) -> dict[str, Any]:
-    """Makes what `/status.json` tells."""
+    """Makes the document for `/status.json`."""
     now, relay, backend, found = status.now, status.relay, status.backend, well(status)
     judged = {each.portal_id: each for each in found.gx}
     shown = {site.portal_id for site in relay.sites}
@@ -240,9 +240,9 @@ def _change(change: Change) -> dict[str, Any]:
 
 
 def history_document(found: HistoryView) -> dict[str, Any]:
-    """Makes what `/history.json` tells: lists that end at the same time, the oldest first.
+    """Makes the document for `/history.json`: lists that end at the same time, the oldest first.
 
-    `power_w` has the mean over each span, `gains_wh` what a charger yielded in each quarter of an
+    `power_w` has the mean over each span, `gains_wh` the yield of a charger in each quarter of an
     hour, until its total was `total_kwh`.
     """
     return {

@@ -1,6 +1,6 @@
-"""Says what `check` finds and what each finding means: whether it is right, and if not, what to do.
+"""Defines what `check` can find, what each finding means, and what to do if something is wrong.
 
-Every function puts what was seen into one line, with a `fix` whenever something is wrong.
+Every function puts what was seen into one line, with a `fix` if something is wrong.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -39,7 +39,7 @@ class Mark(StrEnum):
     """It works, but somebody should know."""
     WRONG = "wrong"
     UNKNOWN = "unknown"
-    """It is not known: something before it is wrong, or nothing has been asked that would tell."""
+    """It is not known: something before it is wrong, or nothing that was asked can show it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,27 +53,27 @@ class Finding:
 
 
 def ok(step: str, text: str) -> Finding:
-    """Makes a finding that is as it should be."""
+    """Makes a finding for something that is right."""
     return Finding(step, Mark.OK, text)
 
 
 def wrong(step: str, text: str, fix: str) -> Finding:
-    """Makes a finding that is not, with its fix."""
+    """Makes a finding for something that is wrong, with its fix."""
     return Finding(step, Mark.WRONG, text, fix)
 
 
 def unknown(step: str, because: str) -> Finding:
-    """Makes a finding for what could not be looked at."""
-    return Finding(step, Mark.UNKNOWN, f"not looked at: {because}")
+    """Makes a finding for something that could not be checked."""
+    return Finding(step, Mark.UNKNOWN, f"not checked: {because}")
 
 
 def unproven(step: str, text: str, fix: str) -> Finding:
-    """Nothing has been asked yet that would tell; `fix` does."""
+    """Makes a finding for something that nothing asked so far could show; `fix` would."""
     return Finding(step, Mark.UNKNOWN, text, fix)
 
 
 def all_hold(findings: Iterable[Finding]) -> bool:
-    """Tells whether nothing is wrong: what is unknown stands behind that, or is only unproven."""
+    """Tells whether nothing is wrong: something unknown follows from a fault, or is unproven."""
     return all(finding.mark is not Mark.WRONG for finding in findings)
 
 
@@ -86,10 +86,10 @@ def secret_file(name: str) -> Finding:
 def damage(directory: str, places: int, unreadable: Sequence[str]) -> Iterator[Finding]:
     """Says which part of the outbox could not be read, for good or just now."""
     for text in unreadable:
-        yield wrong("outbox", text, "do as it says: nothing that is in there is sent before")
+        yield wrong("outbox", text, "do what it says: until then, nothing in there is sent")
     if places:
         fix = f"check the disk, look at {directory}/damaged, then remove that"
-        yield Finding("outbox", Mark.WARNING, f"{places} places of it were damaged", fix)
+        yield Finding("outbox", Mark.WARNING, f"damaged places: {places}", fix)
 
 
 # --- the GX ------------------------------------------------------------------------------------
@@ -104,7 +104,7 @@ def gx_port(where: str, failure: BrokerFailure | None, fix: str = "") -> Finding
 
 
 def gx_certificate(text: str, settings: MqttSettings, *, is_pinned: bool, error: str) -> Finding:
-    """Judges the broker's certificate; `text` shows it, `error` tells why it is not trusted."""
+    """Judges the broker's certificate; `text` shows it, `error` says why it is not trusted."""
     if is_pinned:
         return ok("GX TLS", f"{text}, pinned")
     if settings.pinned_certificate is not None:
@@ -124,31 +124,32 @@ def gx_login(settings: MqttSettings, failure: BrokerFailure | None, fix: str = "
 
 
 def shard(mqtt: MqttSettings, seen: Sequence[str]) -> Finding:
-    """Tells how many of the GX devices that the broker tells of are in our shard."""
+    """Says how many of the GX devices that the broker announces are in our shard."""
     ours = sum(map(mqtt.relays, seen))
-    text = f"{mqtt.shard}: {ours} of the {len(seen)} GX devices that the broker tells of are ours"
+    text = f"{mqtt.shard}: {ours} of the {len(seen)} GX devices that the broker announces are ours"
     return ok("shard", text)
 
 
 def portal_ids(configured: Sequence[str], seen: Sequence[str], prefix_fix: str = "") -> Finding:
-    """Compares the configured portal ids with those that the broker tells.
+    """Compares the configured portal ids with those that the broker announces.
 
-    `prefix_fix`: it tells of one below another prefix.
+    `prefix_fix`: it announces one below another prefix.
     """
     found = _listed(seen) or "none"
     if prefix_fix:
-        return wrong("portal id", "the broker tells none where they are looked for", prefix_fix)
+        return wrong("portal id", "the broker announces none below this prefix", prefix_fix)
     if not configured:
         if seen:
             each = ": each GX is relayed" * (len(seen) > 1)
-            return ok("portal id", f"{found}, told by the broker{each}")
+            return ok("portal id", f"{found}, announced by the broker{each}")
         fix = "wait if the GX is starting up; else set mqtt.host to a GX, or mqtt.portal_id"
-        return wrong("portal id", "the broker tells none", fix)
+        return wrong("portal id", "the broker announces none", fix)
     missing = [portal_id for portal_id in configured if portal_id not in seen]
     if not missing:
-        return ok("portal id", f"{', '.join(configured)}, as the broker tells")
+        return ok("portal id", f"{', '.join(configured)}, which the broker announces")
     fix = f"set mqtt.portal_id to auto, or to what the GX shows; {MENU_PORTAL}"
-    return wrong("portal id", f"{', '.join(missing)} is set, the broker tells {found}", fix)
+    text = f"{', '.join(missing)} is set, but the broker announces {found}"
+    return wrong("portal id", text, fix)
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,29 +182,28 @@ def keepalive(portal_id: str, answer: Answer, topic_prefix: str = "") -> Finding
         return Finding("keepalive", Mark.WARNING, text, fix)
     if not answer.is_answered and (answer.is_retained or topic_prefix):
         text = (
-            f"{portal_id} does not answer: {requests} does not get through to it, or it is off."
-            f" {UNTIL_LIVE}"
+            f"{portal_id} does not answer: {requests} does not reach it, or it is off. {UNTIL_LIVE}"
         )
         return wrong("keepalive", text, f"have the bridge pass {requests} on to the GX")
     if not answer.is_answered:
         fix = f"is {portal_id} the GX's own portal id ({MENU_PORTAL})? If so, restart the GX"
         return wrong("keepalive", f"{portal_id} does not answer: the GX is asleep or off", fix)
     if answer.is_old:
-        fix = "nothing is wrong with that; a newer Venus OS tells sooner when it falls silent"
+        fix = "nothing is wrong; with a newer Venus OS, the relay notices its silence sooner"
         return Finding("keepalive", Mark.WARNING, f"{portal_id} answered: {OLD_GX}", fix)
     if answer.has_heartbeat and not answer.is_completed:
         text = (
-            f"{portal_id} speaks, as somebody else keeps it awake, and does not answer: {requests}"
-            f" does not get through to it. {UNTIL_LIVE}"
+            f"{portal_id} publishes, as something else keeps it awake, but does not answer:"
+            f" {requests} does not reach it. {UNTIL_LIVE}"
         )
         fix = f"have the bridge pass {requests} on to the GX"
         return Finding("keepalive", Mark.WARNING, text, fix)
-    text = "everything was said" if answer.is_completed else "it speaks, but told no end of it"
+    text = "with all values" if answer.is_completed else "with values, but without an end message"
     return ok("keepalive", f"{portal_id} answered: {text}")
 
 
 def chargers(found: Sequence[ChargerView], services: Sequence[str]) -> list[Finding]:
-    """One line for each charger; one for there being none."""
+    """Returns one line for each charger, or one if there is none."""
     if not found:
         fix = "does the GX list it under Devices? If not, look at its cable and its power"
         return [wrong("charger", "none on the GX", fix)]
@@ -255,7 +255,7 @@ def _numbers(report: DeviceReport) -> str:
 def clock(step: str, whose: str, ahead_s: float | None, fix: str) -> Finding:
     """Compares another clock with ours; None: its time is not known."""
     if ahead_s is None:
-        return unknown(step, f"{whose} clock was not told")
+        return unknown(step, f"{whose} clock is not known")
     if abs(ahead_s) <= CLOCK_LIMIT_S:
         return ok(step, f"{whose} clock and this machine's agree to {abs(ahead_s):.0f} s")
     way = "ahead of" if ahead_s > 0 else "behind"
@@ -266,7 +266,7 @@ def clock(step: str, whose: str, ahead_s: float | None, fix: str) -> Finding:
 
 
 def service(directory: str, found: Liveness, version: str) -> Finding:
-    """Tells who runs with the outbox in `directory`, and since when; `version` is our own."""
+    """Says which process runs with the outbox in `directory`, and since when; `version` is ours."""
     state = found.state
     if state is not None and found.is_running:
         who = f"{run_words(state)} (pid {state.process.pid}), by {visible(state.process.config)}"
@@ -276,18 +276,18 @@ def service(directory: str, found: Liveness, version: str) -> Finding:
         return Finding("service", Mark.WARNING, f"{who}; this is {version}", fix)
     since = end_words(state)
     if found.is_locked and state is not None:
-        fix = "restart it; if it goes on, look into its log"
-        return wrong("service", f"it has the outbox {directory}, but stands still: {since}", fix)
+        fix = "restart it; if that does not help, look at its log"
+        return wrong("service", f"it has the outbox {directory}, but hangs: {since}", fix)
     if found.is_locked:
         fix = "wait some seconds if it is starting; else run check as the service's user"
-        text = f"running with the outbox {directory}; what it says of itself cannot be read"
+        text = f"running with the outbox {directory}; its state cannot be read"
         return Finding("service", Mark.WARNING, text, fix)
     fix = (
         "start it: svc -u /service/mqtt-http-bridge on a GX, systemctl start mqtt-http-bridge where"
         " systemd has it, else mqtt-http-bridge run"
     )
     text = f"none is running with the outbox {directory}: {since}"
-    # That is fine before the first start.
+    # Before the first start that is fine.
     return (
         Finding("service", Mark.WARNING, text, fix)
         if state is None
@@ -296,7 +296,7 @@ def service(directory: str, found: Liveness, version: str) -> Finding:
 
 
 def well(state: State) -> list[Finding]:
-    """Tells whether all was well when a service wrote this, and if not, why; then what else is."""
+    """Says whether all was well when a service wrote this, and if not, why; then anything else."""
     wrongs = [wrong("well", problem.text, problem.fix) for problem in state.problems]
     known = [Finding("note", Mark.WARNING, note.text, note.fix) for note in state.notes]
     counted = [gx for gx in state.gx if gx.is_well is not None]
@@ -306,18 +306,18 @@ def well(state: State) -> list[Finding]:
 
 
 def run_words(state: State) -> str:
-    """Says what runs, and since when."""
+    """Says which process is running, and since when."""
     version, since = visible(state.process.version), utc_words(state.process.started)
     return f"mqtt-http-bridge {version} runs since {since}"
 
 
 def end_words(state: State | None) -> str:
-    """Since when nothing runs."""
+    """Says since when nothing is running."""
     return f"not running since {utc_words(state.written)}" if state else "it never ran here"
 
 
 def utc_words(unix_s: float) -> str:
-    """A time for people, in UTC; one out of range is "an unknown time"."""
+    """Writes a time in UTC for people; one out of range is "an unknown time"."""
     try:
         return f"{datetime.fromtimestamp(unix_s, UTC):%Y-%m-%d %H:%M:%S} UTC"
     except (ValueError, OverflowError, OSError):
@@ -325,12 +325,12 @@ def utc_words(unix_s: float) -> str:
 
 
 def status_page(settings: StatusSettings, *, is_local: bool) -> Finding:
-    """Finds who can see the page."""
+    """Says who can see the page."""
     if settings.listen is None:
         return ok("status page", "off")
     where = f"{settings.listen[0]}:{settings.listen[1]}"
     if is_local:
-        return ok("status page", f"{where}, for this machine alone")
-    text = f"{where}: everybody who reaches this address sees it, without a login"
-    fix = "set status.listen to 127.0.0.1:8480 if that is not meant"
+        return ok("status page", f"{where}, for this machine only")
+    text = f"{where}: everybody who can reach this address can see it, without a login"
+    fix = "set status.listen to 127.0.0.1:8480 if you do not want that"
     return Finding("status page", Mark.WARNING, text, fix)

@@ -5,7 +5,7 @@ plot has a shape after minutes; as time goes on, two spans become one, until a d
 much a charger's total has grown in each quarter of an hour, as midnight in every time zone ends
 one. Every charger takes about 2 kB.
 
-The times are those of the wall clock. If that is set back, or far ahead, everything starts afresh.
+The times are those of the wall clock. If that is set back, or far ahead, everything starts again.
 """
 
 from array import array
@@ -25,7 +25,7 @@ SHORTEST_SPAN_S: Final = 60
 LONGEST_SPAN_S: Final = 240
 """With it, the slots hold a day."""
 MOST_CHARGERS: Final = 4096
-"""Of one process; with one more, the one that was measured the longest ago is forgotten."""
+"""The most chargers of one process; with one more, the one measured longest ago is forgotten."""
 RECENT_SLOTS: Final = 10
 RECENT_QUARTERS: Final = 3
 
@@ -49,11 +49,11 @@ class _Ring:
         self.last = max(self.last, place)
 
     def put(self, place: int, value: float) -> None:
-        """Sets one of the places that are there."""
+        """Sets one of the known places."""
         self.values[place % self.size] = value
 
     def get(self, place: int) -> float:
-        """Tells what is known of a place."""
+        """Returns the value at a place."""
         is_there = self.last - self.size < place <= self.last
         return self.values[place % self.size] if is_there else nan
 
@@ -68,20 +68,20 @@ class _Ring:
 
 @dataclass(slots=True)
 class _Series:
-    """One charger."""
+    """Holds the history of one charger."""
 
     since_s: float
     power: _Ring = field(default_factory=lambda: _Ring(SLOTS))
     gains: _Ring = field(default_factory=lambda: _Ring(QUARTERS))
     sum_w: float = 0.0
     count: int = 0
-    """Of what was measured in the newest span."""
+    """The number of measurements in the newest span."""
     total_kwh: float = nan
 
 
 @dataclass(frozen=True, slots=True)
 class SeriesView:
-    """One charger: lists of equal length for all, which end at the same time; NaN: not known."""
+    """Shows one charger: lists of equal length, which end at the same time; NaN: not known."""
 
     since_s: float
     """The time of its first measurement, Unix seconds."""
@@ -97,7 +97,7 @@ class HistoryView:
 
     span_s: int
     ends_s: int
-    """The end of the newest span: later than the moment, as a rule."""
+    """The end of the newest span, which is usually later than the moment."""
     quarters_end_s: int
     since_s: float
     """The time of the first measurement of all."""
@@ -106,7 +106,7 @@ class HistoryView:
 
 
 def first_span_s(interval_s: float) -> int:
-    """Tells with which spans to begin: with measurements so far apart none may be empty."""
+    """Returns the first span: with measurements this far apart, no span may be empty."""
     span_s = SHORTEST_SPAN_S
     while span_s < 2 * interval_s:
         span_s *= 2
@@ -120,11 +120,11 @@ class History:
         """Begins with spans of `span_s`."""
         self._span_s = self._first_span_s = span_s
         self._series: dict[str, _Series] = {}
-        """The one that was measured last comes last, but for those of one measurement."""
+        """The last one measured comes last, except within one measurement."""
         self._since_s = self._latest_s = nan
 
     def add(self, measurement: Measurement) -> None:
-        """Takes in the power and the total of each device that is within reach."""
+        """Adds the power and the total of each device that is within reach."""
         unix_s = measurement.timestamp.timestamp()
         self._mind_the_clock(unix_s)
         for device in measurement.devices:
@@ -132,7 +132,7 @@ class History:
                 self._add(device, unix_s)
 
     def _mind_the_clock(self, unix_s: float) -> None:
-        """Begins anew where times would not fit together; else sees that there is room."""
+        """Starts again if the times would not fit together; otherwise makes room."""
         is_back = unix_s < self._latest_s - self._span_s
         is_far = unix_s > self._latest_s + SLOTS * LONGEST_SPAN_S
         if isnan(self._since_s) or is_back or is_far:
@@ -170,7 +170,7 @@ class History:
         series.total_kwh = total_kwh
 
     def view(self, *, is_recent: bool = False) -> HistoryView:
-        """Copies what is known; if `is_recent`, of the last minutes alone, for who has the rest."""
+        """Copies what is known; if `is_recent`, only the last minutes, for who has the rest."""
         slots, quarters = (RECENT_SLOTS, RECENT_QUARTERS) if is_recent else (SLOTS, QUARTERS)
         latest_s = 0.0 if isnan(self._latest_s) else self._latest_s
         slot, quarter = int(latest_s // self._span_s), int(latest_s // QUARTER_S)

@@ -1,7 +1,7 @@
-"""`/metrics`: the state of the service, in Prometheus' text format 0.0.4.
+"""Writes `/metrics`: the state of the service, in Prometheus' text format 0.0.4.
 
-A series exists as long as its subject: when a charger has vanished, so have its series. Chargers
-may be left out: then there are only about ten series for each GX, however many chargers it has.
+A series exists only as long as its subject: when a charger has gone, so have its series. Chargers
+may be left out; then there are only about ten series for each GX, however many chargers it has.
 """
 
 from collections.abc import Iterator, Mapping
@@ -20,45 +20,45 @@ JOULES_PER_KWH: Final = 3_600_000.0
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """One family: its type and its help text."""
+    """Defines one metric: its type and its help text."""
 
     kind: str
     says: str
 
 
 METRICS: Final[Mapping[str, Metric]] = {
-    "info": Metric("gauge", "1, with the version"),
+    "info": Metric("gauge", "always 1, with the version as a label"),
     "start_timestamp_seconds": Metric("gauge", "when the service started"),
     "ready": Metric("gauge", "1 if all is well: every GX heard, measured and stored"),
     "broker_connected": Metric("gauge", "1 if there is a connection to the broker"),
-    "deaf_reconnects_total": Metric("counter", "connections dropped because nothing came"),
-    "malformed_messages_total": Metric("counter", "messages not as a GX sends them"),
+    "deaf_reconnects_total": Metric("counter", "connections dropped because nothing was heard"),
+    "malformed_messages_total": Metric("counter", "messages in a form that no GX sends"),
     "gx_heard_timestamp_seconds": Metric("gauge", "when the GX was last heard"),
     "gx_well": Metric("gauge", "1 if this GX is heard, measured and stored"),
     "gx_stored_age_seconds": Metric("gauge", "how long ago the newest measurement was stored"),
-    "gx_owed": Metric("gauge", "measurements of the GX that wait for the backend"),
-    "gx_owed_age_seconds": Metric("gauge", "age of the oldest that waits or is parked; 0: none"),
+    "gx_owed": Metric("gauge", "measurements of this GX waiting for the backend"),
+    "gx_owed_age_seconds": Metric("gauge", "age of the oldest waiting or parked; 0: none"),
     "gx_reports_total": Metric(
         "counter", "device reports sent, by result: stored, refused, owed, failed"
     ),
     "measurements_total": Metric("counter", "measurements made"),
-    "charger_info": Metric("gauge", "1, with the name of the charger and its state, a code"),
+    "charger_info": Metric("gauge", "always 1, with name and state (a code) as labels"),
     "charger_power_watts": Metric("gauge", "PV power of a charger"),
-    "charger_yield_joules_total": Metric("counter", "PV energy of a charger, ever"),
+    "charger_yield_joules_total": Metric("counter", "total PV energy of a charger"),
     "charger_reachable": Metric("gauge", "1 if the GX has contact with the charger"),
-    "charger_producing": Metric("gauge", "1 if the charger produces"),
+    "charger_producing": Metric("gauge", "1 if the charger is producing"),
     "charger_heard_timestamp_seconds": Metric("gauge", "when the charger was last heard"),
-    "charger_left_out_total": Metric("counter", "measurements in which the charger was not"),
+    "charger_left_out_total": Metric("counter", "measurements that the charger is missing from"),
     "tracker_voltage_volts": Metric("gauge", "PV voltage of a tracker"),
     "tracker_power_watts": Metric("gauge", "PV power of a tracker"),
     "posts_total": Metric("counter", "POSTs by result: stored, partly, failed"),
-    "backend_taking": Metric("gauge", "1 if something of the last POST was stored"),
+    "backend_taking": Metric("gauge", "1 if the last POST was stored, at least in part"),
     "backend_answer_timestamp_seconds": Metric("gauge", "when the last POST ended"),
-    "outbox_waiting": Metric("gauge", "measurements that wait for the backend"),
-    "outbox_bytes": Metric("gauge", "bytes that wait or are parked"),
-    "outbox_parked": Metric("gauge", "device reports parked, by serial; or of all chargers"),
-    "outbox_in_memory": Metric("gauge", "measurements that only memory has"),
-    "outbox_room_seconds": Metric("gauge", "how long there is room for what comes in"),
+    "outbox_waiting": Metric("gauge", "measurements waiting for the backend"),
+    "outbox_bytes": Metric("gauge", "size of everything waiting or parked"),
+    "outbox_parked": Metric("gauge", "parked device reports, by serial or in total"),
+    "outbox_in_memory": Metric("gauge", "measurements in memory only, not on the disk"),
+    "outbox_room_seconds": Metric("gauge", "time until the outbox is full, at the current rate"),
     "outbox_lost_total": Metric("counter", "measurements given up"),
 }
 
@@ -67,7 +67,7 @@ Sample = tuple[str, Labels, float]
 
 
 def render(status: StatusView, *, per_charger: bool = True) -> str:
-    """The whole page; without `per_charger` no series of single chargers, but for each GX."""
+    """Writes the whole page; without `per_charger`, series for each GX, but not for chargers."""
     samples: dict[str, list[tuple[Labels, float]]] = {}
     for name, labels, value in _samples(status, per_charger=per_charger):
         samples.setdefault(name, []).append((labels, value))

@@ -1,9 +1,9 @@
 """Keeps the age of the oldest entry that is owed, for each place.
 
-Entries have numbers, in the order in which they were measured, and bear their time in their text,
-which lies on the disk. To read that text for each GX at each look would take a busy outbox's time:
-so the time is read only of an entry that was there at the last look, of a few at each look, and
-what was not yet read counts as old as the one before it, which was older.
+Entries are numbered in the order in which they were measured; their times are in their texts, which
+are on the disk. Reading these texts for each GX at each look would take too long. So the time is
+read only for an entry that was there at the last look, and only for a few entries at each look. One
+that has not been read yet counts as old as the one before it, which was older.
 """
 
 from collections.abc import Callable, Hashable, Mapping
@@ -13,7 +13,7 @@ from typing import Final, Generic, TypeVar
 from mqtt_http_bridge.core.events import Moment
 
 MOST_READ: Final = 8
-"""Times to read at one look."""
+"""The most times to read at one look."""
 SOON_S: Final = 10.0
 """If the last look is no older than this, entries since then count as new: a few seconds do not
 matter.
@@ -23,7 +23,7 @@ Place = TypeVar("Place", bound=Hashable)
 
 
 class OwedAges(Generic[Place]):
-    """Remembers the last look. Owned by whoever looks."""
+    """Remembers the last look. Owned by the caller."""
 
     def __init__(self, started: Moment, highest: int) -> None:
         """`highest` is the highest number there was at the start."""
@@ -31,7 +31,7 @@ class OwedAges(Generic[Place]):
         self._highest = highest
         self._looked_s = started.monotonic_s
         self._known: dict[Place, tuple[int, float]] = {}
-        """The number of the oldest in each place, and since when it is owed."""
+        """The number of the oldest entry in each place, and since when it is owed."""
         self._unread: list[Place] = []
 
     def look(
@@ -41,10 +41,10 @@ class OwedAges(Generic[Place]):
         highest: int,
         read: Callable[[Place, int], str | None],
     ) -> dict[Place, float]:
-        """Tells since when each is owed, on the monotonic clock.
+        """Returns since when each oldest entry is owed, on the monotonic clock.
 
-        `oldest` has the number of the oldest in each place, `highest` is the highest there is, and
-        `read` gives the timestamp of one.
+        `oldest` has the number of the oldest in each place, `highest` is the highest number, and
+        `read` returns the timestamp of an entry.
         """
         known, changed = dict[Place, tuple[int, float]](), list[Place]()
         is_soon, self._looked_s = now.monotonic_s - self._looked_s <= SOON_S, now.monotonic_s
@@ -68,13 +68,13 @@ class OwedAges(Generic[Place]):
         return {place: since_s for place, (_, since_s) in known.items()}
 
     def _older(self, place: Place) -> float:
-        """Gives the time of the one that was the oldest there, or of the start."""
+        """Returns the time of the one that was the oldest there, or of the start."""
         known = self._known.get(place)
         return known[1] if known is not None else self._started.monotonic_s
 
 
 def _since_s(timestamp: str | None, now: Moment) -> float | None:
-    """Turns a time as it will be sent into one of the monotonic clock; not into the future."""
+    """Converts a time as it will be sent into one of the monotonic clock, never in the future."""
     try:
         at = datetime.fromisoformat(timestamp or "")
         at = at if at.tzinfo is not None else at.replace(tzinfo=UTC)

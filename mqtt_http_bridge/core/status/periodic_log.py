@@ -13,7 +13,7 @@ from mqtt_http_bridge.core.views import RelayView, StatusView
 HOUR_S: Final = 3600.0
 HOURS_A_DAY: Final = 24
 MOST_NAMED: Final = 3
-"""Problems that one line names."""
+"""The most problems to name in one line."""
 MOST_CHARGERS: Final = 20
 ABOUT: Final = "well"
 """The name under which these lines go; no other line does."""
@@ -23,7 +23,7 @@ class PeriodicLog:
     """Reports how things are going. Owned by the thread that owns the relay."""
 
     def __init__(self, started: Moment, status: Callable[[Moment, RelayView], StatusView]) -> None:
-        """The first hour begins with `started`; `status` puts together what is known."""
+        """Starts the first hour at `started`; `status` collects what is known."""
         self.due_s = started.monotonic_s + HOUR_S
         """The time at which `tell` will have something to look at, on the monotonic clock."""
         self._status = status
@@ -33,11 +33,11 @@ class PeriodicLog:
 
     @property
     def deadline_s(self) -> float:
-        """The hour comes even when nothing happens."""
+        """Returns when the next hour is over, even if nothing happens."""
         return self.due_s
 
     def tell(self, now: Moment, relay: RelayView) -> list[Log]:
-        """The line that is due at `now`, if any."""
+        """Returns the line that is due at `now`, if any."""
         if now.monotonic_s < self.due_s:
             return []
         self.due_s = max(self.due_s + HOUR_S, now.monotonic_s)
@@ -65,7 +65,7 @@ class PeriodicLog:
         named = [f"{r.name} {r.yield_total_kwh:.1f} kWh" for r in reports[:MOST_CHARGERS]]
         if len(reports) > MOST_CHARGERS:
             named.append(f"and {len(reports) - MOST_CHARGERS} more")
-        done = f"{made} measurements made since the last such line, {_settled(status)}"
+        done = f"{made} measurements since the last such line, {_settled(status)}"
         text = f"{done}: {', '.join(named) or NO_CHARGER}"
         if known:
             return Log.warning(
@@ -80,7 +80,7 @@ class PeriodicLog:
 
 def _settled(status: StatusView) -> str:
     waiting = status.outbox.waiting
-    return f"{waiting} on their way" if waiting else "none is owed"
+    return f"{waiting} on their way" if waiting else "nothing is waiting"
 
 
 def _listed(found: Sequence[Problem]) -> str:

@@ -24,7 +24,7 @@ class Kind(StrEnum):
     CHARGER_LEFT_OUT = "charger_left_out"
     CHARGER_IN_DOUBT = "charger_in_doubt"
     DISK = "disk"
-    """Measurements are in memory alone."""
+    """Measurements are in memory only."""
     LOST = "lost"
     DAMAGED = "damaged"
     OTHER = "other"

@@ -69,7 +69,7 @@ def _of_outbox(outbox: OutboxView) -> Iterator[Problem]:
     if outbox.fault:
         yield Problem(
             Kind.DISK,
-            f"{outbox.in_memory} measurements are in memory alone: {outbox.fault}",
+            f"{outbox.in_memory} measurements are in memory only: {outbox.fault}",
             "fix the disk of outbox.directory: full, read-only, broken or not ours; what only"
             " memory has is lost if the service ends before that",
         )
@@ -79,11 +79,12 @@ def _of_outbox(outbox: OutboxView) -> Iterator[Problem]:
         yield Problem(
             Kind.LOST,
             f"{lost} measurements were given up, the last of {last.until}: {last.reason}",
-            "give the outbox more room (outbox.max_bytes), or fix what keeps the backend away",
+            "give the outbox more room (outbox.max_bytes), or find out why the backend did not"
+            " store them",
         )
     if outbox.damaged:
         yield Problem(
             Kind.DAMAGED,
-            f"{outbox.damaged} files in the outbox were no measurements",
+            f"{outbox.damaged} damaged places were found in the outbox",
             "look at them in the folder damaged of outbox.directory, then remove them",
         )

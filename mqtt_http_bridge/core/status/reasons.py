@@ -12,7 +12,7 @@ MOST_NAMED: Final = 3
 
 @dataclass(frozen=True, slots=True)
 class Reason:
-    """Says why one GX is not well, in parts, so that those of several can be told in one line."""
+    """Says why one GX is not well, in parts, so that several can be combined into one line."""
 
     kind: Kind
     what: str
@@ -21,9 +21,9 @@ class Reason:
     serial: str = ""
     """The device it is about."""
     count: int = 0
-    """Counts those that wait or are parked."""
+    """The number of those that wait or are parked."""
     age_s: float = 0.0
-    """Of the oldest of them."""
+    """The age of the oldest of them."""
     subject: str = ""
     """The name of the device."""
 

@@ -1,13 +1,13 @@
-"""The state file: the state of a running service, as a document for other processes.
+"""Defines the state file: the state of a running service, as a document for other processes.
 
-The service writes it: when something has changed, but once in `LEAST_SPACING_S` at most, and at
-least once an interval, so that a reader can tell a service that stands still from one that has
-nothing to say. A reader believes it as long as the outbox is locked, the file was written since the
-machine started, and it is younger than `longest_age_s`. Otherwise it only shows when the service
-ended: "not running since".
+The service writes it when something has changed, but at most once in `LEAST_SPACING_S`, and at
+least once an interval, so that a reader can distinguish a service that hangs from one with no news.
+A reader believes it as long as the outbox is locked, the file was written since the machine
+started, and it is younger than `longest_age_s`. Otherwise it only shows when the service ended:
+"not running since".
 
-Times are Unix seconds, but for `written_s`, which is on the monotonic clock: it goes on through
-steps of the wall clock, and says with the boot id how old the document is.
+Times are Unix seconds, except `written_s`, which is on the monotonic clock: steps of the wall clock
+do not affect it, and together with the boot id it says how old the document is.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -36,24 +36,25 @@ MOST_GX: Final = 5000
 
 @dataclass(frozen=True, slots=True)
 class Process:
-    """The process that writes, which stays the same as long as it runs."""
+    """Identifies the process that writes the file."""
 
     version: str
     pid: int
     boot_id: str
     """Identifies this boot of the machine; empty if it is not known."""
     start_ticks: int
-    """The start of the process, in ticks of the kernel since boot: with the pid it names one."""
+    """The start of the process, in kernel ticks since boot: with the pid, it identifies the
+    process."""
     started: float
     config: str
     """The place where its settings were read."""
     interval_s: float
-    """Between two measurements."""
+    """Seconds between two measurements."""
 
 
 @dataclass(frozen=True, slots=True)
 class GxState:
-    """One GX."""
+    """Describes one GX."""
 
     portal_id: str
     name: str
@@ -62,21 +63,21 @@ class GxState:
     measured: float | None
     """The time of its last measurement; None: never yet."""
     chargers: int
-    """Chargers that are measured now."""
+    """The number of chargers that are measured now."""
     is_well: bool | None = None
-    """None: it does not count, as it was never heard, or the writer did not tell."""
+    """None: it does not count, as it was never heard, or the writer did not say."""
     remark: str = ""
     """A remark on it even though it is well."""
     stored: float | None = None
-    """The last time its newest measurement was stored, whole; None: not since the start."""
+    """The last time its newest measurement was stored completely; None: not since the start."""
     stored_timestamp: str = ""
-    """The timestamp of that one, as it was sent."""
+    """The timestamp of that measurement, as it was sent."""
     waiting: int = 0
-    """Measurements of it that wait."""
+    """The number of its measurements that wait."""
     parked: int = 0
-    """Reports of its devices that are parked."""
+    """The number of parked reports of its devices."""
     owed_since: float | None = None
-    """Since when the oldest of them is owed; None: none is."""
+    """The time since which the oldest of them is owed; None: none is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,20 +96,20 @@ class DeviceState:
 
 @dataclass(frozen=True, slots=True)
 class Owed:
-    """The measurements that the backend has not stored yet."""
+    """Counts the measurements that the backend has not stored yet."""
 
     measurements: int
     parked: int
-    """Device reports that are parked."""
+    """The number of device reports that are parked."""
     oldest: str | None
     """The timestamp of the oldest measurement that waits, as it will be sent."""
     in_memory: int = 0
-    """Those that are only in memory."""
+    """The number of measurements that are in memory only."""
 
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """The whole document."""
+    """Holds the whole document."""
 
     process: Process
     written: float
@@ -117,7 +118,7 @@ class State:
     problems: tuple[Problem, ...] = ()
     """The reasons why it is not well; empty if it is."""
     notes: tuple[Problem, ...] = ()
-    """The things a person should know besides."""
+    """Other things that people should know."""
     devices: tuple[DeviceState, ...] = ()
     owed: Owed = Owed(0, 0, None)
     stored: float | None = None
@@ -130,7 +131,7 @@ class State:
 
     @property
     def longest_age_s(self) -> float:
-        """Seconds for which it is believed."""
+        """Returns the seconds for which it is believed."""
         return max(2 * self.process.interval_s, LEAST_PATIENCE_S)
 
 
@@ -297,7 +298,7 @@ def liveness(states: Sequence[State], *, now: Moment, boot_id: str, is_locked: b
 def _is_fresh(state: State, now: Moment, boot_id: str) -> bool:
     ages_s = [now.monotonic_s - state.written_s]
     if not state.process.boot_id or not boot_id:
-        # A service that systemd locks in is not told: then the wall clock has to agree as well.
+        # A service that systemd confines cannot read the boot id: then the wall clock has to agree.
         ages_s.append(now.utc.timestamp() - state.written)
     elif state.process.boot_id != boot_id:
         return False

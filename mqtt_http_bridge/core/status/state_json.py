@@ -13,7 +13,7 @@ from mqtt_http_bridge.core.status.state_file import DeviceState, GxState, Owed, 
 from mqtt_http_bridge.core.views import DeviceResult
 
 FORMAT: Final = 1
-"""Raised when a reader of the one before would misread it; new members alone do not need that."""
+"""Increased when readers of the previous format would misread it; new members do not need that."""
 
 _T = TypeVar("_T")
 _E = TypeVar("_E", bound=Enum)

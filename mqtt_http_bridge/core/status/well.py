@@ -27,12 +27,13 @@ from mqtt_http_bridge.core.views import GxDelivery, GxOwed, SiteView, StatusView
 from mqtt_http_bridge.core.words import span_words
 
 SITES_A_SECOND: Final = 50
-"""Looking at the relay costs something for each GX: with many of them it is done less often."""
+"""The most GX devices to look at per second: with many of them, it looks less often."""
 LOOK_EVERY_S: Final = 1.0
 START_S: Final = 30.0
-"""For this long after the start, what is not known yet is reported as unknown, not as a fault."""
+"""Seconds after the start in which missing information counts as unknown, not as a fault."""
 LEAST_PATIENCE_S: Final = 10.0
-"""No measurement and no answer is missed sooner, however short the interval."""
+"""The least seconds before a measurement or an answer counts as missing, however short the
+interval."""
 UNSETTLED_S: Final = 120.0
 NO_CHARGER: Final = "no charger to report"
 JUST_STARTED: Final = "the service has just started"
@@ -65,7 +66,7 @@ class GxWell:
 
     @property
     def is_well(self) -> bool:
-        """Holds where no reason speaks against it."""
+        """Tells whether there is no reason against it."""
         return not self.problems
 
 
@@ -79,7 +80,7 @@ class Wellness:
 
     @property
     def is_well(self) -> bool:
-        """Holds where no reason speaks against it."""
+        """Tells whether there is no reason against it."""
         return not self.problems
 
 
@@ -89,17 +90,17 @@ def limit_s(interval_s: float) -> float:
 
 
 def is_heard(site: SiteView, now_s: float) -> bool:
-    """Tells whether the GX has spoken lately enough not to be told of as silent."""
+    """Tells whether the GX has spoken recently enough not to be reported as silent."""
     return now_s - site.heard_s <= SILENCE_S
 
 
 def spacing_s(sites: int) -> float:
-    """Tells how often to look at a relay with so many GX devices."""
+    """Returns the seconds between two looks at a relay with so many GX devices."""
     return max(LOOK_EVERY_S, sites / SITES_A_SECOND)
 
 
 def seen_s(status: StatusView) -> float:
-    """Tells up to when the relay is known: a look that is as old as it may be is taken as it is."""
+    """Returns the time up to which the relay's state is known; a recent enough look will do."""
     relay = status.relay
     patience = 2 * spacing_s(len(relay.sites))
     return max(relay.moment.monotonic_s, status.now.monotonic_s - patience)
@@ -122,7 +123,7 @@ def was_heard(site: SiteView, before: Collection[str]) -> bool:
 
 
 def well(status: StatusView) -> Wellness:
-    """Judges how it is at `status.now`. Costs something for each GX: not for every event."""
+    """Judges the service at `status.now`. It takes time for each GX: not for every event."""
     gx = tuple(_all_gx(status))
     problems = (
         *_of_service(status),
@@ -135,7 +136,7 @@ def well(status: StatusView) -> Wellness:
 
 
 def _of_service(status: StatusView) -> Iterator[Problem]:
-    """Says what is wrong with the way to all GX devices."""
+    """Says what is wrong with the connection to all GX devices."""
     relay, before = status.relay, heard_before(status)
     if not relay.is_connected or relay.failure is not None:
         yield _no_connection(status)
@@ -156,7 +157,7 @@ def _no_connection(status: StatusView) -> Problem:
     if is_starting(status):
         return Problem(Kind.NO_CONNECTION, f"{head} yet: {JUST_STARTED}", WAIT_A_MINUTE)
     return Problem(
-        Kind.NO_CONNECTION, f"{head}: no answer yet", "see that the GX is on, and run: check"
+        Kind.NO_CONNECTION, f"{head}: no answer yet", "make sure that the GX is on, and run: check"
     )
 
 
@@ -168,9 +169,9 @@ def _nobody_heard(status: StatusView) -> Problem:
         names = named([site.name for site in relay.sites])
         return Problem(Kind.GX_SILENT, f"{names}: {SILENT}", IS_IT_ON)
     told = named(relay.unheard)
-    text = f"the GX is not heard that the broker tells of: {told}"
+    text = f"the GX that the broker announces is not heard: {told}"
     return Problem(
-        Kind.NO_PORTAL_ID, text if told else "the broker has told no portal id", SET_PORTAL
+        Kind.NO_PORTAL_ID, text if told else "the broker has not announced a portal id", SET_PORTAL
     )
 
 
@@ -191,14 +192,14 @@ def _all_gx(status: StatusView) -> Iterator[GxWell]:
             reasons = [*_silent(status), *_of_delivery(known.portal_id, status)]
             yield _judged(known.portal_id, known.name, reasons, status)
     for portal_id in sorted(status.outbox.gx.keys() - told):
-        # It is no longer relayed, or not heard yet: what it has left is owed all the same.
+        # It is no longer relayed, or not heard yet, but what it has left is still owed.
         yield _judged(portal_id, portal_id, [*_of_delivery(portal_id, status)], status)
 
 
 def _is_remembered(heard: float, status: StatusView) -> bool:
-    """Tells whether a GX that was heard before the start is to be missed.
+    """Tells whether a GX that was heard before the start counts as missing.
 
-    As the relay forgets one: after a day of silence, once another one is heard.
+    It follows the relay, which forgets a GX after a day of silence once another one is heard.
     """
     now = status.now
     is_another_heard = any(is_heard(site, seen_s(status)) for site in status.relay.sites)
@@ -235,7 +236,7 @@ def _owed_age_s(owed: GxOwed, now_s: float) -> float:
 
 
 def _of_site(site: SiteView, status: StatusView) -> Iterator[Reason]:
-    """Says whether a GX is heard and measured."""
+    """Says what is wrong with hearing and measuring a GX."""
     now_s, measured_s = seen_s(status), site.measured_s
     if not is_heard(site, now_s):
         yield from _silent(status, is_heard_before=site.heard_s > -float("inf"))
@@ -247,7 +248,7 @@ def _of_site(site: SiteView, status: StatusView) -> Iterator[Reason]:
 
 
 def patience_s(status: StatusView) -> float:
-    """Tells for how long a measurement, or an answer to one, is waited for."""
+    """Returns how long to wait for a measurement, or for the answer to one."""
     return max(2 * status.interval_s, LEAST_PATIENCE_S)
 
 
@@ -262,7 +263,7 @@ def _silent(status: StatusView, *, is_heard_before: bool = False) -> Iterator[Re
 
 
 def _of_delivery(portal_id: str, status: StatusView) -> Iterator[Reason]:
-    """Says whether what was measured is stored."""
+    """Says what is wrong with storing its measurements."""
     delivery = status.backend.gx.get(portal_id, GxDelivery())
     owed = status.outbox.gx.get(portal_id, GxOwed())
     age_s = max(0.0, status.now.monotonic_s - owed.since_s) if owed.waiting else 0.0
@@ -293,7 +294,7 @@ def _of_devices(delivery: GxDelivery, owed: GxOwed, status: StatusView) -> Itera
 def _not_stored(
     delivery: GxDelivery, owed: GxOwed, status: StatusView, age_s: float
 ) -> Reason | None:
-    """Says why the newest is not stored, if it is not; what is refused is told by device."""
+    """Says why the newest is not stored, if it is not; refusals are named by device."""
     waiting = [why for why in delivery.unstored.values() if not why.is_refused]
     if waiting and not _is_given_up(delivery, owed, status):
         kind = Kind.NOT_STORED if delivery.is_answered else Kind.BACKEND_TAKES_NOTHING

@@ -167,7 +167,7 @@ def announcement_in(response: bytes, address: str) -> Announcement:
     if texts.get("manufacturer") != MANUFACTURER or "X_VrmPortalId" not in texts:
         raise NoAnnouncement("not a GX")
     if not is_portal_id(texts["X_VrmPortalId"]):
-        raise NoAnnouncement("a portal id that is none")
+        raise NoAnnouncement("an invalid portal id")
     return Announcement(
         address=address,
         portal_id=texts["X_VrmPortalId"],
@@ -218,7 +218,7 @@ class _Reader:
     def _start(self, name: str) -> None:
         self._open.append(name)
         if (wanted := self._wanted()) and wanted in self.texts:
-            raise NoAnnouncement("a description that says a thing twice")
+            raise NoAnnouncement("a description with a duplicate value")
         if wanted:
             self.texts[wanted] = ""
 

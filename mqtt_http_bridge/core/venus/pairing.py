@@ -120,13 +120,13 @@ _REFUSALS: Final = {
 }
 """By status, and whether a password was sent."""
 _TODO: Final = {
-    Refusal.NOT_IN_PAIRING_MODE: "the GX is not in pairing mode, or not any more: start pairing on"
+    Refusal.NOT_IN_PAIRING_MODE: "the GX is not in pairing mode, or no longer: start pairing on"
     f" the GX, which lasts 120 s, or give its password ({MENU_SECURITY})",
     Refusal.PASSWORD_REFUSED: f"compare the password with the network password ({MENU_SECURITY})",
     Refusal.FORBIDDEN: f"compare the password with the network password ({MENU_SECURITY}); if it is"
     " right, wait some minutes, as the GX refuses all after too many wrong ones",
-    Refusal.BAD_REQUEST: "the GX does not take what we ask for: please report this, with its Venus"
+    Refusal.BAD_REQUEST: "the GX refuses what we ask for: please report this, with its Venus"
     " OS version",
     Refusal.NOT_OFFERED: "pairing needs Venus OS v3.80 or later; use the password",
-    Refusal.NOT_UNDERSTOOD: "see that this is the web server of a GX with Venus OS v3.80 or later",
+    Refusal.NOT_UNDERSTOOD: "is this the web server of a GX with Venus OS v3.80 or later?",
 }

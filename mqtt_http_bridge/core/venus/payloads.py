@@ -67,7 +67,7 @@ def described(path: Path[_T], said: Sayings) -> str:
         case Unreadable(payload):
             found = f"cannot be read: {payload[:_LONGEST_SHOWN]!r}"
         case Gone() | None:
-            found = "was never told by this driver since it appeared"
+            found = "was never reported by this driver since it appeared"
     return f"{path!r} {found}"
 
 

@@ -1,8 +1,8 @@
 """Drops outdated numbers from messages that were read together.
 
-Messages that the kernel gathered get the same moment, so of several measured numbers on one path,
-only the last can ever show in a measurement: a charger reports its power every second. In a burst,
-handling all the others would be most of the work.
+Messages that collected in the kernel get the same moment, so of several measured numbers on one
+path, only the last can ever appear in a measurement: a charger reports its power every second. In a
+burst, handling all the others would be most of the work.
 """
 
 from collections.abc import Sequence

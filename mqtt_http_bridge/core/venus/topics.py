@@ -32,7 +32,7 @@ _PORTAL_ID: Final = re.compile("[0-9A-Za-z_-]{1,64}")
 
 
 def is_portal_id(text: str) -> bool:
-    """Tells whether `text` may be the portal id of a GX: 12 hex digits as a rule, not by law."""
+    """Tells whether `text` may be the portal id of a GX: usually, but not always, 12 hex digits."""
     return _PORTAL_ID.fullmatch(text) is not None
 
 

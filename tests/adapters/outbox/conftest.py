@@ -1,4 +1,4 @@
-"""For all tests of the outbox."""
+"""Defines the fixtures of all tests of the outbox."""
 
 from pathlib import Path
 

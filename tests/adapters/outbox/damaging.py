@@ -1,4 +1,4 @@
-"""An outbox to be damaged, and what is left of it afterwards."""
+"""Makes an outbox to damage, and shows what is left of it afterwards."""
 
 import shutil
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""A disk that can be looked at as the power would leave it, between any two system calls.
+"""Imitates a disk whose state after a power cut can be seen, between any two system calls.
 
 What the outbox does to its files is recorded. From the record follows what was surely on the disk
 at any moment, and what may have been: of what was written since a flush any sectors, of the names

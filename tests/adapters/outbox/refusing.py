@@ -1,4 +1,4 @@
-"""A disk that refuses, as the system calls of one module tell it."""
+"""Makes a disk that refuses, by replacing the system calls of one module."""
 
 import errno
 import os

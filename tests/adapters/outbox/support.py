@@ -1,4 +1,4 @@
-"""An outbox for tests, with entries whose format is a dozen lines."""
+"""Makes an outbox for tests, with a format of entries that takes a dozen lines."""
 
 import json
 import time

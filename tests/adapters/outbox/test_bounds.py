@@ -1,4 +1,4 @@
-"""However long the backend is away, the outbox takes no more than its share; what goes is told."""
+"""Tests that the outbox never takes more than its share, and reports what it gives up."""
 
 import time
 from functools import partialmethod
@@ -184,7 +184,7 @@ def test_a_start_on_a_full_disk_is_not_for_ever(
 def test_a_disk_that_is_nearly_full_is_used(
     directory: Path, monkeypatch: pytest.MonkeyPatch, left: int
 ) -> None:
-    """Nothing is given up, or kept in memory alone, while most of what may be used is not."""
+    """Nothing is given up, or kept in memory only, while most of what may be used is not."""
     space = Space(monkeypatch)
     space.size, space.free = 10**8, 10**7 + left
     with opened(directory, max_bytes=None) as outbox:

@@ -1,4 +1,4 @@
-"""A clock that is set before it is trusted: what was measured until then is put right, once."""
+"""Tests a clock that is set before it is trusted: earlier times are corrected, once."""
 
 from pathlib import Path
 

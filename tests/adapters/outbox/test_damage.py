@@ -1,4 +1,4 @@
-"""Whatever becomes of the bytes: a bad line costs itself and a neighbour, and is never hidden."""
+"""Tests damaged bytes: a bad line costs at most itself and a neighbour, and is reported."""
 
 import os
 import time
@@ -100,7 +100,7 @@ def test_damage_is_bounded(sound: Path) -> None:
 
 
 def test_an_entry_that_has_gone_bad_is_counted(sound: Path) -> None:
-    """The line was good at the start; now its checksum fails: the others go on."""
+    """The line was good at the start, and its checksum fails now: the other entries are sent."""
     with opened(sound, max_bytes=SMALL) as outbox:
         roll(outbox)
         data = segment_of(sound).read_bytes()

@@ -1,4 +1,4 @@
-"""A disk that refuses turns the outbox into a memory queue, and back; all of it is said once."""
+"""Tests that a refusing disk turns the outbox into a memory queue, and back, and is logged once."""
 
 import errno
 import shutil
@@ -198,7 +198,7 @@ def test_what_only_memory_had_is_missed_aloud(
     with refusing_everything(), opened(directory) as outbox:
         store(outbox, 1, 2)
         outbox.settle(take(outbox, 1), None)
-    assert said(caplog, "lost are 1 from 2026-03-14T06:02:00+00:00 to") == 1
+    assert said(caplog, "these are lost: 1 from 2026-03-14T06:02:00+00:00 to") == 1
 
 
 def test_what_only_memory_had_for_days_is_one_line(
@@ -208,7 +208,7 @@ def test_what_only_memory_had_for_days_is_one_line(
     with refusing_everything(), opened(directory) as outbox:
         store(outbox, 1, 1441, 2881)
     span = "3 from 2026-03-14T06:01:00+00:00 to 2026-03-16T06:01:00+00:00"
-    assert said(caplog, f"lost are {span}") == said(caplog, "lost are") == 1
+    assert said(caplog, f"these are lost: {span}") == said(caplog, "these are lost:") == 1
 
 
 def test_what_the_disk_has_is_not_missed(directory: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -221,7 +221,7 @@ def test_what_the_disk_has_is_not_missed(directory: Path, caplog: pytest.LogCapt
             store(outbox, 3, serials=("A", "B"))
             outbox.settle(take(outbox, 3), body_of(3, "B"))
             outbox.close()
-    assert said(caplog, "lost are 1 from 2026-03-14T06:03:00+00:00 to") == 1
+    assert said(caplog, "these are lost: 1 from 2026-03-14T06:03:00+00:00 to") == 1
     with opened(directory) as outbox:
         assert minutes(outbox) == [1, 2]
 
@@ -412,7 +412,7 @@ def test_a_disk_filled_to_the_brim(tmp_path: Path) -> None:
 def test_a_flush_that_hangs_is_told_while_it_hangs(
     directory: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """By whoever looks or stores, once; and once more when the disk is quick again."""
+    """By whoever looks or stores, once; and once more when the disk is fast again."""
     caplog.set_level("INFO")
     monkeypatch.setattr(fault_log, "SLOW_S", 0.1)
     with opened(directory) as outbox:
@@ -426,7 +426,7 @@ def test_a_flush_that_hangs_is_told_while_it_hangs(
             disk.let_go()
         until(lambda: minutes(outbox) == [0, 1])
         assert said(caplog, "slow") == 1
-        assert said(caplog, "quick again") == 1
+        assert said(caplog, "fast again") == 1
         assert outbox.view().fault is None
 
 

@@ -1,4 +1,4 @@
-"""Any one system call fails, at any moment of a life: nothing is lost and nothing is damaged.
+"""Tests any single system call that fails, at any time: nothing is lost, nothing is damaged.
 
 Here it is the n-th call, whatever it is; tests/adapters/outbox/test_disk_that_refuses.py has disks
 that refuse for longer, and what is said of them. Every day each tenth call fails, and `./tests/run
@@ -166,7 +166,7 @@ def test_each_call_of_a_life_fails(
         met += bool(faulty.met)
         assert found_in(directory) == life.owed, told
         assert not (directory / "damaged").exists(), told
-        assert "lost are" not in caplog.text, told
+        assert "these are lost:" not in caplog.text, told
         caplog.clear()
         shutil.rmtree(directory)
     assert met > 0.9 * len(list(cases(count)))  # Not every life takes as many calls as the first.

@@ -1,4 +1,4 @@
-"""Compares the two indexes of what is owed: the quick one counts what the careful one does."""
+"""Compares two indexes of what is owed: the fast one must agree with the simple one."""
 
 from hypothesis import given
 from hypothesis import strategies as st

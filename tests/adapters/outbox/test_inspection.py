@@ -1,4 +1,4 @@
-"""The outbox seen from outside, while the service runs and while it does not."""
+"""Tests looking at the outbox from outside, with and without a running service."""
 
 import threading
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""A real process, killed at random: nothing is missing, and nothing that was answered comes back.
+"""Kills a real process at random: nothing is missing, and nothing answered comes back.
 
 OUTBOX_KILLS says how often (30); each time a child stores, sends and parks until it dies.
 """

@@ -1,4 +1,4 @@
-"""Lines, bytes and names that no outbox would write: nothing falls over them."""
+"""Tests lines, bytes and names that no outbox would write: nothing breaks."""
 
 import errno
 import os

@@ -1,4 +1,4 @@
-"""The outbox against a model: whatever happens, both owe the same."""
+"""Tests the outbox against a model: whatever happens, both owe the same."""
 
 import os
 import random

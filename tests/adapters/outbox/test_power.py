@@ -1,4 +1,4 @@
-"""The power goes between any two system calls: what is owed is there, and nothing that is not."""
+"""Tests power cuts between any two system calls: what is owed is there, and nothing else."""
 
 import random
 from collections.abc import Iterable

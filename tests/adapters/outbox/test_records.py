@@ -1,4 +1,4 @@
-"""Tests the lines of the log one by one: what is written, to the byte, and what is read from it."""
+"""Tests the lines of the log one by one: how each is written and read, to the byte."""
 
 from zlib import crc32
 

@@ -1,4 +1,4 @@
-"""Tests how much room the outbox takes, by the numbers of a disk."""
+"""Tests how much room the outbox takes, given the size of a disk."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Tests what senders see, and when; and what happens while the log is cleaned under them."""
+"""Tests what senders see and when, also while the log is being cleaned."""
 
 import threading
 import time

@@ -1,4 +1,4 @@
-"""A segment that the disk does not give is not damaged, and is waited for."""
+"""Tests a segment that the disk cannot read: it is not damaged, and is waited for."""
 
 import errno
 import os
