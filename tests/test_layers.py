@@ -38,7 +38,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
     ("core.commands", "core.delivery"),
     ("core.clock_trust", "core.solar_backend"),
     ("core.advice", "core.anonymize", "core.config_values", "core.log_limit", "core.proposal"),
-    ("core.config_schema",),
+    ("core.before_config", "core.config_schema"),
     ("core.config_settings",),
     # State, policy, the core, and what is told of it.
     ("core.relay",),
@@ -104,7 +104,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
         "app.show_status",
         "app.wiring",
     ),
-    ("app.check_backend", "app.check_gx", "app.run"),
+    ("app.check_backend", "app.check_gx", "app.first_look", "app.run"),
     ("app.check", "app.config_test", "app.discover", "app.make_config", "app.pin"),
     ("app.pair",),
     ("app.setup",),

@@ -8,7 +8,7 @@ from pathlib import Path
 from mqtt_http_bridge.adapters import network, pairing, terminal
 from mqtt_http_bridge.adapters.private_files import write_private
 from mqtt_http_bridge.adapters.small_files import TooLarge, read_text
-from mqtt_http_bridge.app.check_gx import port_fix
+from mqtt_http_bridge.app.first_look import port_fix
 from mqtt_http_bridge.app.pin import MQTT_PORT
 from mqtt_http_bridge.app.try_login import failure_after_waiting
 from mqtt_http_bridge.core import proposal
@@ -55,7 +55,7 @@ def _see_port(mqtt: MqttSettings) -> None:
             " run pin first"
         )
     if failure := network.port_failure(mqtt):
-        finding = gx_port(mqtt.place, failure, port_fix(mqtt, failure))
+        finding = gx_port(mqtt.place, failure, port_fix(mqtt, failure, "--mqtt-port"))
         raise LocalFault(f"{finding.step}: {finding.text}: {finding.fix}")
 
 

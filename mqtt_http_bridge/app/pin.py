@@ -11,7 +11,7 @@ from typing import Final, Protocol
 
 from mqtt_http_bridge.adapters import network, tls
 from mqtt_http_bridge.adapters.connection_error import failure_of
-from mqtt_http_bridge.app.check_gx import port_fix
+from mqtt_http_bridge.app.first_look import port_fix
 from mqtt_http_bridge.core import proposal
 from mqtt_http_bridge.core.errors import LocalFault
 from mqtt_http_bridge.core.fingerprint import FIRST_USE
@@ -63,7 +63,7 @@ def _not_there(host: str, port: int, error: OSError) -> str:
     """Distinguishes a closed port, a port without TLS, and a name that does not resolve."""
     mqtt = MqttSettings(hosts=(host,), port=port, tls=True)
     failure = failure_of(error, mqtt, network.CONNECT_S)
-    return f"{failure}: {port_fix(mqtt, failure) or failure.remedy}"
+    return f"{failure}: {port_fix(mqtt, failure)}"
 
 
 def pin_one(host: str, port: int, output: Path, fingerprint: str | None = None) -> None:

@@ -25,6 +25,9 @@ STATES: Final[Mapping[int, str]] = {
 MENU_MQTT: Final = (
     "on the GX: Settings -> Integrations -> MQTT Access (older: Settings -> Services)"
 )
+MENU_ADDRESS: Final = (
+    "on the GX: Settings -> Connectivity -> Ethernet or Wi-Fi; older: Settings -> Ethernet or WiFi"
+)
 MENU_SECURITY: Final = "on the GX: Settings -> General -> Access & Security"
 MENU_PORTAL: Final = "on the GX: Settings -> VRM -> VRM Portal ID"
 MENU_TIME: Final = "on the GX: Settings -> General -> Date & time (older: Settings -> Date & Time)"
