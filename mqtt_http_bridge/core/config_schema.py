@@ -179,13 +179,15 @@ def read_value(name: str, value: object) -> object:
     try:
         return key.read(value)
     except (ValueError, TypeError) as error:
-        found = "something else (not shown here)" if key.is_secret else _shown(value)
         remedy = f": {error}" if isinstance(error, Mistake) else ""
+        found = shown_value(name, value)
         raise ConfigError(f"{name}: expected {key.expected}, found {found}{remedy}") from error
 
 
-def _shown(value: object) -> str:
-    """Shows what was found, cut short and without any password or key in an address."""
+def shown_value(name: str, value: object) -> str:
+    """Shows what was found for a key, cut short and without anything that is secret."""
+    if KEYS[name].is_secret:
+        return "something else (not shown here)"
     try:
         text = repr(value)
     except ValueError:

@@ -112,6 +112,8 @@ def test_a_newcomer(place: Place, capsys: pytest.CaptureFixture[str]) -> None:
     terminal.answer("Network password of the GX", PASSWORD)
     terminal.expect("Paired: the broker takes the token.")
     terminal.expect("HQ2211AAAA1")
+    files = ("config.yaml", "gx.pem", "gx_web.pem", "gx_token.txt", "api_key.txt")
+    terminal.expect(f"Wrote {', '.join(files)}.")
     terminal.expect("Checking:")
     terminal.answer("Start relaying now? [Y/n]", "")
     place.backend.wait_for_arrivals(2, LIMIT_S)
@@ -164,8 +166,10 @@ def test_two_gx_and_a_liar(place: Place) -> None:
     terminal.answer("Network password of the GX", "wrong")
     terminal.expect("login refused")
     terminal.answer("Network password of the GX", PASSWORD)
+    terminal.expect("Wrote config.yaml, gx.pem, api_key.txt, gx_password.txt.")
     terminal.answer("Start relaying now? [Y/n]", "n")
     assert terminal.end() == DONE
+    assert f" run -c {place.directory}/config.yaml" in terminal.seen
     password = place.directory / "gx_password.txt"
     assert password.read_text() == f"{PASSWORD}\n"
     assert place.files["gx_password.txt"] == 0o600
@@ -197,6 +201,17 @@ def test_the_second_time(place: Place) -> None:
     assert terminal.end() == FAILED
     assert "remove that file" in terminal.seen
     assert "config.yaml" not in place.files
+
+
+def test_the_web_server_is_not_trusted(place: Place) -> None:
+    """It goes on with the password of the GX, and nothing is asked of the web server."""
+    terminal = place.terminal(Device(description(PORTAL_ID)), more=(*place.given(), "--no-start"))
+    terminal.answer("Trust it from now on? [Y/n]", "")
+    terminal.answer("Trust it from now on? [Y/n]", "n")
+    terminal.answer("Network password of the GX", PASSWORD)
+    assert terminal.end() == DONE
+    assert not any(request.startswith("POST") for request in place.gx.web.requests)
+    assert sorted(place.files) == ["api_key.txt", "config.yaml", "gx.pem", "gx_password.txt"]
 
 
 # --- in a script ---------------------------------------------------------------------------------
