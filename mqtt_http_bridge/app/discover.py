@@ -9,6 +9,7 @@ from mqtt_http_bridge.app.check_gx import keepalive
 from mqtt_http_bridge.app.find_gx import find_gx
 from mqtt_http_bridge.app.first_look import login_fix, port_fix
 from mqtt_http_bridge.app.listen import GxHeard, Heard, listen
+from mqtt_http_bridge.app.pin import must_hold_certificate
 from mqtt_http_bridge.core import proposal
 from mqtt_http_bridge.core.config_settings import DEFAULT_USERNAME
 from mqtt_http_bridge.core.errors import LocalFault
@@ -29,8 +30,11 @@ def discover(
     """Prints a config for the GX at `host`, or for the one that a search finds.
 
     The config names the file that the password is from. Raises LocalFault if there is none to be
-    had.
+    had, ConfigError if a file that is named is not what it should be.
     """
+    if certificate is not None:
+        command = f"pin {host or 'HOST'}"
+        must_hold_certificate(certificate, "the certificate of the GX's broker", command)
     mqtt = MqttSettings(
         hosts=(host or _found(),),
         port=port or (8883 if certificate else 1883),

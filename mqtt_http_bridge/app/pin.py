@@ -13,7 +13,7 @@ from mqtt_http_bridge.adapters import network, tls
 from mqtt_http_bridge.adapters.connection_error import failure_of
 from mqtt_http_bridge.app.first_look import port_fix
 from mqtt_http_bridge.core import proposal
-from mqtt_http_bridge.core.errors import LocalFault
+from mqtt_http_bridge.core.errors import ConfigError, LocalFault
 from mqtt_http_bridge.core.fingerprint import FIRST_USE
 from mqtt_http_bridge.core.settings import MqttSettings
 from mqtt_http_bridge.core.words import visible
@@ -91,6 +91,17 @@ def must_be(shown: network.Certificate, fingerprint: str | None, where: str) -> 
             f" {shown.sha256}: somebody else answers there, or the fingerprint is that of another"
             " certificate: a GX has one for MQTT and another one for the web"
         )
+
+
+def must_hold_certificate(path: Path, what: str, command: str) -> None:
+    """Raises ConfigError if the file that is named holds no certificate; `command` makes one."""
+    try:
+        tls.pinning(path)
+    except tls.NoCertificate as error:
+        raise ConfigError(
+            f"{path}: expected {what} in PEM, found none: name the file that it is in, or run:"
+            f" mqtt-http-bridge {command}"
+        ) from error
 
 
 class Showable(Protocol):

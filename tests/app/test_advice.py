@@ -77,7 +77,8 @@ def discovered(
 
 def paired(capsys: pytest.CaptureFixture[str], broker: GxBroker, *options: str) -> str:
     """Returns the last words of `pair`, which gets nowhere."""
-    certificates = ["--certificate", str(broker.certificate_file)]
+    file = str(broker.certificate_file)
+    certificates = ["--certificate", file, "--web-certificate", file]
     assert main(["pair", broker.address, *certificates, *options]) == FAILED
     said = capsys.readouterr().err
     assert "mqtt." not in said
