@@ -73,7 +73,15 @@ ROWS: tuple[tuple[str, ...], ...] = (
         "adapters.terminal",
     ),
     # Threads and loops, the verbs.
-    ("app.delivery_log", "app.dialect", "app.gx_password", "app.inbox", "app.log", "app.storing"),
+    (
+        "app.delivery_log",
+        "app.dialect",
+        "app.gx_password",
+        "app.inbox",
+        "app.log",
+        "app.own_outbox",
+        "app.storing",
+    ),
     (
         "app.backend_observer",
         "app.change_log",
@@ -105,8 +113,8 @@ ROWS: tuple[tuple[str, ...], ...] = (
         "app.wiring",
     ),
     ("app.check_backend", "app.check_gx", "app.first_look", "app.run"),
-    ("app.check", "app.config_test", "app.discover", "app.make_config", "app.pin"),
-    ("app.pair",),
+    ("app.check", "app.config_test", "app.make_config", "app.pin"),
+    ("app.discover", "app.pair"),
     ("app.setup",),
     # A stand-in backend, its contract and a recording: only the verb `demo` asks for it.
     ("demo",),

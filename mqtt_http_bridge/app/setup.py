@@ -16,6 +16,7 @@ from mqtt_http_bridge.app.check import check
 from mqtt_http_bridge.app.find_gx import find_gx
 from mqtt_http_bridge.app.listen import listen
 from mqtt_http_bridge.app.make_config import make_config
+from mqtt_http_bridge.app.own_outbox import own_outbox, taken_words
 from mqtt_http_bridge.app.pair import device_id_in, new_device_id, token_text
 from mqtt_http_bridge.app.pin import is_pinned, save_certificate
 from mqtt_http_bridge.app.try_login import failure_after_waiting
@@ -52,8 +53,11 @@ def setup(given: Given, config: Path, outbox: str | None) -> tuple[bool, bool]:
         )
     if not os.access(config.absolute().parent, os.W_OK | os.X_OK):
         raise LocalFault(f"{config.absolute().parent}: expected a folder to write to, found none")
+    own = own_outbox(config, outbox)
+    if own != outbox:
+        _say(f"{taken_words(config)}: the measurements of this one wait in {own}.")
     given = replace(given, start_command=_start_command(config))
-    return carried_out(dialogue(given), _World(given, config, outbox).do)
+    return carried_out(dialogue(given), _World(given, config, own).do)
 
 
 def _start_command(config: Path) -> str:
@@ -203,7 +207,7 @@ class _World:
         self._keep(self._beside(names.api_key), plan.api_key.reveal() + "\n")
         if plan.access.password is not None:
             self._keep(self._beside(names.password), plan.access.password.reveal() + "\n")
-        make_config(self.config, config_values(plan, names, self.outbox), None)
+        make_config(self.config, config_values(plan, names), None, self.outbox)
         # A token that was asked for again replaced the one before, in the same file.
         files = dict.fromkeys((self.config, *self.written))
         _say(f"Wrote {', '.join(map(str, files))}.")

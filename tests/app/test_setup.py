@@ -267,6 +267,22 @@ def test_a_config_that_is_there_is_kept(place: Place) -> None:
     assert (place.directory / "config.yaml").read_text() == "backend:\n"
 
 
+def test_a_second_config_in_one_folder(place: Place) -> None:
+    """Its measurements wait in another place than those of the first, and it says where."""
+    other = "backend: {url: 'http://127.0.0.1:1', api_key: key}\n"
+    (place.directory / "config.yaml").write_text(other)
+    broker, _ = place.certificates
+    options = ("-c", "barn.yaml", "--host", "127.0.0.1", *place.given(), "--fingerprint", broker)
+    said = place.script(*options, "--outbox", "outbox")
+    assert said.returncode == WRONG_USAGE
+    assert "found that outbox is that of config.yaml: choose another one" in said.stderr
+    said = place.script(*options, MQTT_HTTP_BRIDGE_MQTT_PASSWORD=PASSWORD)
+    assert said.returncode == DONE, said.stdout + said.stderr
+    assert "the measurements of this one wait in barn.outbox" in said.stderr
+    settings = load(place.directory / "barn.yaml", {})
+    assert settings.outbox.directory == str(place.directory / "barn.outbox")
+
+
 def test_what_is_said_does_not_speak_to_the_terminal(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -107,7 +107,7 @@ class World:
     @property
     def values(self) -> dict[str, Any]:
         (write,) = self.steps(steps.Write)
-        return config_values(write.plan, file_names("config"), None)
+        return config_values(write.plan, file_names("config"))
 
     @property
     def text(self) -> str:
