@@ -14,6 +14,8 @@ from mqtt_http_bridge.core.status.document import (
     history_document,
 )
 from mqtt_http_bridge.core.status.history import History
+from mqtt_http_bridge.core.status.problem import Kind, Problem
+from mqtt_http_bridge.core.status.problems import heading as headed
 from mqtt_http_bridge.core.views import ChargerView, ParkedView
 from tests.support import page_states as states
 from tests.support.page_states import NOON_S, SOUTH, plant, with_chargers
@@ -81,6 +83,33 @@ def test_a_problem_names_the_charger() -> None:
     left_out, parked = document(states.left_out().status), document(states.set_aside().status)
     assert [each["subject"] for each in left_out["notes"]] == ["South roof", "Barn"]
     assert [each["subject"] for each in parked["problems"]] == ["Carport"]
+
+
+def test_times_in_texts_are_handed_over() -> None:
+    """By their spelling, so that a page can show them on the clock of whoever reads it."""
+    found = document(states.left_out().status)
+    assert found["times"] == {"2026-06-21 11:02 UTC": 1782039720.0}
+    (_, still) = found["notes"]
+    assert "stands still since 2026-06-21 11:02 UTC" in still["text"]
+    found = document(states.bad_disk().status)
+    assert list(found["times"]) == ["2026-06-20 01:00 UTC"]
+    (lost,) = found["outbox"]["lost"]
+    assert (lost["since"], lost["until"]) == (1781899200.0, 1781917200.0)
+    assert found["outbox"]["oldest"] < found["now"]
+
+
+@pytest.mark.parametrize(
+    ("kinds", "heading"),
+    [
+        ([Kind.CHARGER_LEFT_OUT, Kind.CHARGER_IN_DOUBT], "All is stored, but look at this"),
+        ([Kind.CHARGER_LEFT_OUT, Kind.DISK], "All is well, but look at this"),
+        ([Kind.PARKED], "All is well, but look at this"),
+        ([Kind.DISK, Kind.LOST], "Measurements were given up"),
+    ],
+)
+def test_nothing_is_called_stored_that_is_not(kinds: list[Kind], heading: str) -> None:
+    """It may be well now, and not all be there."""
+    assert headed([Problem(kind, "x", "y") for kind in kinds])[0] == heading
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from mqtt_http_bridge.core.measurement import Measurement
+from mqtt_http_bridge.core.status.changes import Change
 from mqtt_http_bridge.core.status.history import History
 from tests.support import axe
 from tests.support import page_states as states
@@ -313,6 +314,44 @@ def test_the_service_comes_back(browser: Browser) -> None:
         with serving(state, port):
             browser.wait_for(SHOWN.format("All is well"))
             assert not browser.evaluate("document.body.classList.contains('stale')")
+
+
+def test_ages_go_on_while_nobody_answers(browser: Browser) -> None:
+    """An age of 3 s when it was told is more now, below the word that all this is old."""
+    state = states.three_by_day()
+    stored = "parseInt(document.querySelector('#stored').innerText)"
+    heard = "parseInt(document.querySelector('.tile').innerText.match(/heard\\s+(\\d+)/)[1])"
+    with serving(state) as served:
+        watch(browser, served.url, state)
+        assert (browser.evaluate(stored), browser.evaluate(heard)) == (3, 1)
+        served.server.stop()
+        browser.wait_for(SHOWN.format("No answer"))
+        browser.wait_for(f"{stored} > 4 && {heard} > 2")
+        assert browser.text("#verdict") == "No answer"
+        assert browser.evaluate("document.body.classList.contains('stale')")
+
+
+def test_a_name_from_right_to_left_stays_where_it_stands(browser: Browser) -> None:
+    """The rest of the sentence stands to the right of it, as it is read."""
+    state, name = states.silent_gx(), "\u0628\u064a\u062a"
+    named = replace(state.status.relay.sites[0], name=name)
+    state.status = replace(state.status, relay=replace(state.status.relay, sites=(named,)))
+    at = states.at(states.NOON_S).utc.timestamp()
+    state.changes = [Change(at, f"{name}: charger 277 is in the place of {name}: 1")]
+    places = """
+    [...document.querySelectorAll('#problems bdi, #changes bdi, h3 bdi')].map(e => {
+      const after = document.createRange();
+      after.selectNodeContents(e.nextSibling);
+      return [e.textContent, e.nextSibling.textContent && after.getBoundingClientRect().left,
+        e.getBoundingClientRect().right - 1];
+    })
+    """
+    with serving(state) as served:
+        watch(browser, served.url, state)
+        found = browser.evaluate(places)
+        assert [each[0] for each in found] == [name] * 3
+        lefts = [left for _, left, right in found if left != "" and left >= right]
+        assert len(lefts) == 2, found
 
 
 # --- plots ----------------------------------------------------------------------------------------

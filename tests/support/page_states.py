@@ -432,7 +432,12 @@ def left_out() -> State:
         history_of([BARN, CARPORT], NOON_S).view(),
         LAST_NIGHT,
         verdict="All is stored, but look at this",
-        shows=("/Yield/System is null", "To fix it", "stands still", "South roof"),
+        shows=(
+            "/Yield/System is null",
+            "To fix it",
+            "stands still since 13:02:",
+            "South roof",
+        ),
     )
 
 
@@ -505,22 +510,23 @@ def bad_disk() -> State:
     outbox = replace(
         status.outbox,
         waiting=41,
+        oldest=at(NOON_S - 40).utc.isoformat(),
         bytes=88_100,
         in_memory=41,
         damaged=2,
         fault="No space left on device",
         hours_of_room=0.0,
         lost=(Loss(312, "2026-06-19T20:00:00+00:00", "2026-06-20T01:00:00+00:00", "no room left"),),
-        gx=MappingProxyType({PORTAL: GxOwed(2, 8, status.now.monotonic_s - 40.0)}),
+        gx=MappingProxyType({PORTAL: GxOwed(41, 8, status.now.monotonic_s - 40.0)}),
     )
     return State(
         replace(status, outbox=outbox),
         history_of(THREE, NOON_S).view(),
         LAST_NIGHT,
-        verdict="All is stored, but look at this",
+        verdict="Measurements were given up",
         shows=(
             "in memory alone",
-            "312 measurements were given up",
+            "312 measurements were given up, the last of Sat 20 Jun 03:00: no room left",
             "given up until Sat 20 Jun 03:00",
             "damaged",
         ),
