@@ -103,12 +103,15 @@ def test_times_in_texts_are_handed_over() -> None:
 @pytest.mark.parametrize("make", states.STATES, ids=lambda make: make.__name__)
 def test_no_state_contradicts_itself(make: Callable[[], State]) -> None:
     """Those that the page is tested with are such as the service can be in."""
-    found = document(make().status)
+    state = make()
+    found = document(state.status)
     outbox, now = found["outbox"], found["now"]
     assert outbox["waiting"] == sum(gx["waiting"] for gx in found["gx"])
     assert sum(each["count"] for each in outbox["parked"]) == sum(g["parked"] for g in found["gx"])
     assert (outbox["oldest"] is not None) == (outbox["waiting"] > 0)
     assert outbox["in_memory"] in (0, outbox["waiting"])
+    for change in state.changes:
+        assert found["started"] <= change.at <= now
     assert sum(found["backend"]["posts"].values()) == found["measurements"]
     assert found["measurements"] * found["interval_s"] <= (
         (now - found["started"] + found["interval_s"]) * max(1, len(found["gx"]))

@@ -34,7 +34,8 @@ from tests.support.sunny_day import (
 )
 
 __all__ = ["BARN", "CARPORT", "EVENING_S", "NOON_S", "PORTAL", "SOUTH", "THREE", "ZONE", "at"]
-UP_FOR_S: Final = 187_000.0
+STARTED_S: Final = NOON_S - 187_000.0
+"""The service was started two days before."""
 EVIL: Final = '<img src=x onerror="document.title=1"><script>document.title=2</script>'
 
 
@@ -90,7 +91,7 @@ def home(roofs: Sequence[Roof] = THREE) -> Plant:
 
 def plant(seconds: float, roofs: Sequence[Roof] = THREE) -> StatusView:
     """A service with these chargers on one GX, which is well."""
-    return ended(played([home(roofs)], seconds), seconds).status(UP_FOR_S)
+    return ended(played([home(roofs)], seconds), seconds).status(seconds - STARTED_S)
 
 
 def state_of(
@@ -101,7 +102,7 @@ def state_of(
 ) -> State:
     """Makes the state that a service was played to."""
     told = LAST_NIGHT if changes is None else changes
-    return State(play.status(UP_FOR_S), play.history.view(), told, verdict, shows)
+    return State(play.status(play.day_s - STARTED_S), play.history.view(), told, verdict, shows)
 
 
 def with_chargers(status: StatusView, *chargers: ChargerView) -> StatusView:
@@ -115,8 +116,8 @@ _SOUTH_WORDS: Final = (
     "Home: charger solarcharger/277 'South roof' (SmartSolar Charger MPPT 150/35, HQ2208AXN7V)"
 )
 LAST_NIGHT: Final = (
-    Change(at(-7_000).utc.timestamp(), "the service was started, version 1.0.0"),
-    Change(at(-6_900).utc.timestamp(), "the backend takes measurements", Tone.GOOD),
+    Change(at(STARTED_S).utc.timestamp(), "the service was started, version 1.0.0"),
+    Change(at(STARTED_S + 60.0).utc.timestamp(), "the backend takes measurements", Tone.GOOD),
     Change(at(9_000).utc.timestamp(), "the clock of this machine was set by +4 s"),
     Change(
         at(11_520).utc.timestamp(),
@@ -280,7 +281,7 @@ def _many(count: int, per_gx: int) -> tuple[StatusView, HistoryView]:
     play.until(NOON_S - 150.0)
     if len(plants) > 30:
         plants[30].is_silent = True
-    return ended(play).status(UP_FOR_S), play.history.view()
+    return ended(play).status(NOON_S - STARTED_S), play.history.view()
 
 
 def many(count: int = 200, per_gx: int = 4) -> State:

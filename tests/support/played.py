@@ -113,6 +113,11 @@ class Played(Virtual):
         for plant in self.plants:
             self.tell_portal(plant.portal_id)
 
+    @property
+    def day_s(self) -> float:
+        """The time of the day at which it stands."""
+        return self.now_s - BOOTED_S
+
     def until(self, seconds: float) -> None:
         """Lets time pass until then; each GX speaks, and each charger before it is measured."""
         end_s = BOOTED_S + seconds
