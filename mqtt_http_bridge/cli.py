@@ -95,6 +95,7 @@ def _run(arguments: Arguments) -> int:
     syslog = SYSTEM_LOG if settings.logs_to_syslog else None
     with log_to(sys.stdout, settings.logging_level, arguments.redaction, syslog=syslog), _told():
         _tell_who_can_read(settings)
+        _tell_shared_outbox(settings)
         run(settings, _backend(settings))
     return DONE
 
@@ -106,6 +107,13 @@ def _tell_who_can_read(settings: Settings) -> None:
         log.warning(
             "%s: holds a secret, and every user of this machine can read it: chmod o-r", name
         )
+
+
+def _tell_shared_outbox(settings: Settings) -> None:
+    from mqtt_http_bridge.app.own_outbox import SHARED_FIX, shared_outbox
+
+    if shared := shared_outbox(settings):
+        log.warning("%s: %s", shared, SHARED_FIX)
 
 
 @contextmanager
@@ -171,15 +179,20 @@ def _through(verb: Callable[[Arguments], None]) -> Callable[[Arguments], int]:
 
 def _config_make(arguments: Arguments) -> int:
     from mqtt_http_bridge.app.make_config import make_config, old_values
+    from mqtt_http_bridge.app.own_outbox import own_outbox, taken_words
 
     values, left = old_values(arguments.old_config) if arguments.old_config else ({}, [])
     given = {
         "backend.url": arguments.url,
         "mqtt.host": arguments.gx,
-        "outbox.directory": arguments.outbox and str(arguments.outbox),
     }
     values |= {name: value for name, value in given.items() if value is not None}
-    if not make_config(arguments.output, values, arguments.api_key_file):
+    wished = str(arguments.outbox) if arguments.outbox else None
+    outbox = own_outbox(arguments.output, wished)
+    if outbox != wished:
+        taken = taken_words(arguments.output)
+        standard_streams.say(f"{arguments.output}: outbox.directory is {outbox}, as {taken}")
+    if not make_config(arguments.output, values, arguments.api_key_file, outbox):
         standard_streams.say(f"{arguments.output}: now set backend.url and backend.api_key in it")
     for name in left:
         print(f"{arguments.old_config}: {name} is not taken over", file=sys.stderr)

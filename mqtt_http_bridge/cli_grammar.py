@@ -261,10 +261,10 @@ def _add_check(verbs: Any) -> None:
     verb = verbs.add_parser(
         "check",
         help="say what is wrong and how to fix it",
-        description="Looks at everything from the config to the backend, and carries on after a"
-        " failure. Changes nothing, and stores nothing except with --post. If no service is running"
-        " to be asked, it posts one report with a made-up serial, which no backend stores. Exit"
-        " status 0 only if nothing is wrong.",
+        description="Looks at everything from the config to the backend. After a fault it goes on"
+        " with what does not depend on it, and marks the rest with ?. Changes nothing, and stores"
+        " nothing except with --post. If no service is running to be asked, it posts one report"
+        " with a made-up serial, which no backend stores. Exit status 0 only if nothing is wrong.",
     )
     posting = verb.add_mutually_exclusive_group()
     posting.add_argument(

@@ -38,7 +38,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
     ("core.commands", "core.delivery"),
     ("core.clock_trust", "core.solar_backend"),
     ("core.advice", "core.anonymize", "core.config_values", "core.log_limit", "core.proposal"),
-    ("core.config_schema",),
+    ("core.before_config", "core.config_schema"),
     ("core.config_settings",),
     # State, policy, the core, and what is told of it.
     ("core.relay",),
@@ -73,7 +73,15 @@ ROWS: tuple[tuple[str, ...], ...] = (
         "adapters.terminal",
     ),
     # Threads and loops, the verbs.
-    ("app.delivery_log", "app.dialect", "app.gx_password", "app.inbox", "app.log", "app.storing"),
+    (
+        "app.delivery_log",
+        "app.dialect",
+        "app.gx_password",
+        "app.inbox",
+        "app.log",
+        "app.own_outbox",
+        "app.storing",
+    ),
     (
         "app.backend_observer",
         "app.change_log",
@@ -104,9 +112,9 @@ ROWS: tuple[tuple[str, ...], ...] = (
         "app.show_status",
         "app.wiring",
     ),
-    ("app.check_backend", "app.check_gx", "app.run"),
-    ("app.check", "app.config_test", "app.discover", "app.make_config", "app.pin"),
-    ("app.pair",),
+    ("app.check_backend", "app.check_gx", "app.first_look", "app.run"),
+    ("app.check", "app.config_test", "app.make_config", "app.pin"),
+    ("app.discover", "app.pair"),
     ("app.setup",),
     # A stand-in backend, its contract and a recording: only the verb `demo` asks for it.
     ("demo",),

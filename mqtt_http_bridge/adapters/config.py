@@ -24,6 +24,9 @@ _SECRETS: Final = {
 """For each secret, the key that names its file, and the environment variable, which wins."""
 SHARD_VARIABLE: Final = "MQTT_HTTP_BRIDGE_SHARD"
 """It wins over the config, so that one config serves all relays of a fleet."""
+DEFAULT_OUTBOX: Final = "outbox"
+MOST_NEIGHBOURS: Final = 50
+"""Files beside a config that are looked at: a folder may hold thousands of other things."""
 MOST_NESTED: Final = 20
 """The most brackets within brackets."""
 MOST_CERTIFICATE_BYTES: Final = 4_194_304
@@ -75,6 +78,28 @@ def _is_readable_by_others(path: Path) -> bool:
         return all(parent.stat().st_mode & stat.S_IXOTH for parent in real.parents)
     except OSError:
         return False
+
+
+def others_with_outbox(path: Path, outbox: str) -> list[str]:
+    """The other configs in the folder of `path` that name this outbox directory, too.
+
+    Whatever is there and is no config of ours, or a broken one, is none of them.
+    """
+    wanted = (path.absolute().parent / outbox).resolve()
+    others = (other for suffix in ("yaml", "yml") for other in path.parent.glob(f"*.{suffix}"))
+    found = sorted(other for other in others if other.resolve() != path.resolve())
+    return [str(other) for other in found[:MOST_NEIGHBOURS] if _outbox_of(other) == wanted]
+
+
+def _outbox_of(path: Path) -> Path | None:
+    try:
+        values = schema.read_document(_parse(path))
+    except ConfigError:
+        return None
+    if "backend.url" not in values:
+        return None
+    directory: str = values.get("outbox.directory", DEFAULT_OUTBOX)
+    return (path.absolute().parent / directory).resolve()
 
 
 def _parse(path: Path) -> object:
@@ -167,7 +192,7 @@ class _Loader(yaml.SafeLoader):
 
 def _resolve_files(values: schema.Values, directory: Path) -> tuple[Secret, ...]:
     """Completes file names; returns the keys of single GX devices, some of which are in files."""
-    values.setdefault("outbox.directory", "outbox")
+    values.setdefault("outbox.directory", DEFAULT_OUTBOX)
     for name in schema.FILE_KEYS:
         if name in values:
             values[name] = str(directory / values[name])

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from mqtt_http_bridge.core.broker_failure import BrokerFailure, Cause
-from mqtt_http_bridge.core.errors import LocalFault, MalformedRecording
+from mqtt_http_bridge.core.errors import ConfigError, LocalFault, MalformedRecording
 from mqtt_http_bridge.core.events import (
     AllRead,
     Connected,
@@ -51,13 +51,13 @@ class RecordingWriter:
     """Writes events as they come. One thread at a time may use it; call `close` at the end."""
 
     def __init__(self, path: Path, started: Moment) -> None:
-        """Starts the file at `path`, which must not exist. Raises LocalFault if it cannot."""
+        """Starts the file at `path`, which must not exist. Raises ConfigError, LocalFault."""
         self._started_s = started.monotonic_s
         self._path = path
         try:
             self._stream = _open_to_write(path)
         except FileExistsError as error:
-            raise LocalFault(f"{path}: the file is there already: choose another name") from error
+            raise ConfigError(f"{path}: the file is there already: choose another name") from error
         except OSError as error:
             raise LocalFault(f"{path}: expected a file to write to: {error.strerror}") from error
         self._write({"recording": _VERSION, "started_at": started.utc.isoformat()})
@@ -118,9 +118,10 @@ def _payload_member(payload: bytes) -> dict[str, object]:
 def read_recording(path: Path) -> Iterator[Event]:
     """Yields the events of the recording at `path`, with the recorded moments.
 
-    Monotonic time counts from the start of the recording. Raises LocalFault if the file cannot be
-    read. At the first line that breaks the format, it raises MalformedRecording, which names the
-    line; the events before have been yielded by then.
+    Monotonic time counts from the start of the recording. Raises ConfigError if there is no such
+    file to open, and LocalFault if the disk does not give all of it. At the first line that breaks
+    the format, it raises MalformedRecording, which names the line; the events before have been
+    yielded by then.
     """
     number = 0
     try:
@@ -154,7 +155,9 @@ def read_recording(path: Path) -> Iterator[Event]:
             f"{path}: line {number + 1}: the file is cut off or damaged here"
         ) from error
     except OSError as error:
-        raise LocalFault(f"{path}: expected a recording to read: {error.strerror}") from error
+        text = f"{path}: expected a recording to read: {error.strerror}"
+        # What was named is no file that can be opened; else the disk refuses to give more of it.
+        raise (LocalFault if error.filename is None else ConfigError)(text) from error
 
 
 def _opened(file: BufferedReader) -> tuple[gzip.GzipFile | BufferedReader, "_Packed | None"]:

@@ -18,16 +18,20 @@ def ask(question: str, *, is_secret: bool = False) -> str:
         return _answer_to(question)
     # Switch it off before the question, so that anything typed earlier is not shown either.
     with _unseen():
-        try:
-            return _answer_to(question)
-        finally:
-            print(file=sys.stderr, flush=True)
+        answer = _answer_to(question)
+        print(file=sys.stderr, flush=True)
+        return answer
 
 
 def _answer_to(question: str) -> str:
     print(f"{question}: ", end="", file=sys.stderr, flush=True)
-    line = sys.stdin.readline()
+    try:
+        line = sys.stdin.readline()
+    except KeyboardInterrupt:
+        print(file=sys.stderr, flush=True)  # What is said about it has its own line.
+        raise
     if not line:
+        print(file=sys.stderr, flush=True)
         raise LocalFault("expected an answer, found the end of the input")
     return line.rstrip("\r\n")
 

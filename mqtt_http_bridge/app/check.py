@@ -1,4 +1,7 @@
-"""The verb `check`: goes through everything from the config to the service, without stopping."""
+"""The verb `check`: looks at everything from the config to the service.
+
+It goes on after a fault; only a config that cannot be read ends it, as all else depends on that.
+"""
 
 import json
 import os
@@ -20,6 +23,7 @@ from mqtt_http_bridge.app.check_gx import look_at_gx
 from mqtt_http_bridge.app.check_posts import LONGEST_WAIT_S
 from mqtt_http_bridge.app.dialect import DIALECT
 from mqtt_http_bridge.app.outbox_observer import count_waiting, room_of
+from mqtt_http_bridge.app.own_outbox import SHARED_FIX, shared_outbox
 from mqtt_http_bridge.app.service_state import service_state
 from mqtt_http_bridge.core.errors import ConfigError, LocalFault
 from mqtt_http_bridge.core.settings import OutboxSettings, Settings
@@ -109,7 +113,7 @@ def _print(finding: Finding, out: TextIO, *, has_colour: bool) -> None:
 def walk(
     path: Path, environment: Mapping[str, str], posting: Posting = Posting.MADE_UP
 ) -> Iterator[Finding]:
-    """Yields everything there is to find, in order; a fault does not end it."""
+    """Yields all findings, in order; after a fault, those that do not depend on it."""
     settings, finding = _load(path, environment)
     yield finding
     if settings is None:
@@ -120,6 +124,8 @@ def walk(
         yield findings.secret_file(file_name)
     heard = yield from look_at_gx(settings)
     yield from look_at_backend(settings, heard, posting)
+    if shared := shared_outbox(settings):
+        yield Finding("outbox", Mark.WARNING, shared, SHARED_FIX)
     yield from _outbox(settings.outbox, settings.device.update_interval_s)
     listening = settings.status.listen
     is_local = listening is None or ip_address(listening[0]).is_loopback

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from mqtt_http_bridge.app.dialect import DIALECT
+from mqtt_http_bridge.app.own_outbox import SHARED_FIX, shared_outbox
 from mqtt_http_bridge.core.errors import ConfigError
 from mqtt_http_bridge.core.settings import Settings
 
@@ -40,6 +41,8 @@ def _check_url(url: str) -> None:
 
 
 def _oddities(settings: Settings) -> Iterator[str]:
+    if shared := shared_outbox(settings):
+        yield f"{settings.source}: {shared}: {SHARED_FIX}"
     for portal_id in settings.mqtt.portal_ids:
         if portal_id != portal_id.lower():
             yield (

@@ -5,9 +5,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from mqtt_http_bridge.adapters import machine, network
-from mqtt_http_bridge.app.check_gx import keepalive, login_fix, port_fix
+from mqtt_http_bridge.app.check_gx import keepalive
 from mqtt_http_bridge.app.find_gx import find_gx
+from mqtt_http_bridge.app.first_look import login_fix, port_fix
 from mqtt_http_bridge.app.listen import GxHeard, Heard, listen
+from mqtt_http_bridge.app.pin import must_hold_certificate
 from mqtt_http_bridge.core import proposal
 from mqtt_http_bridge.core.config_settings import DEFAULT_USERNAME
 from mqtt_http_bridge.core.errors import LocalFault
@@ -15,6 +17,7 @@ from mqtt_http_bridge.core.settings import DeviceSettings, MqttSettings, Secret
 from mqtt_http_bridge.core.status import findings
 from mqtt_http_bridge.core.status.findings import Mark
 from mqtt_http_bridge.core.venus.paths import SERVICES
+from mqtt_http_bridge.core.words import MENU_ADDRESS
 
 
 def discover(
@@ -27,8 +30,11 @@ def discover(
     """Prints a config for the GX at `host`, or for the one that a search finds.
 
     The config names the file that the password is from. Raises LocalFault if there is none to be
-    had.
+    had, ConfigError if a file that is named is not what it should be.
     """
+    if certificate is not None:
+        command = f"pin {host or 'HOST'}"
+        must_hold_certificate(certificate, "the certificate of the GX's broker", command)
     mqtt = MqttSettings(
         hosts=(host or _found(),),
         port=port or (8883 if certificate else 1883),
@@ -44,7 +50,8 @@ def discover(
     if not heard.is_connected:
         _fail(findings.gx_login(mqtt, heard.failure, login_fix(mqtt, heard.failure)))
     if not heard.seen:
-        _fail(findings.portal_ids((), heard.seen))
+        fix = "wait if the GX is starting up; else give the address of a GX"
+        _fail(replace(findings.portal_ids((), heard.seen), fix=fix))
     for portal_id, gx in heard.gxs.items():
         _tell(f"GX {portal_id}: {_keepalive(mqtt, portal_id, gx)}")
         for finding in findings.chargers(gx.chargers, SERVICES):
@@ -86,7 +93,7 @@ def _found() -> str:
     if not places[0]:
         raise LocalFault(
             "expected a GX that answers a search, found none: name its address: discover ADDRESS"
-            " (on the GX: Settings -> Connectivity -> Ethernet)"
+            f" ({MENU_ADDRESS})"
         )
     return places[0]
 

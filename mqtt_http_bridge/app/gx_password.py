@@ -5,14 +5,17 @@ from pathlib import Path
 from typing import Final
 
 from mqtt_http_bridge.adapters.small_files import TooLarge, read_text
-from mqtt_http_bridge.core.errors import LocalFault
+from mqtt_http_bridge.core.errors import ConfigError
 from mqtt_http_bridge.core.settings import Secret
 
 PASSWORD_VARIABLE: Final = "MQTT_HTTP_BRIDGE_MQTT_PASSWORD"  # noqa: S105 - the name of it
 
 
 def password_from(file: Path | None, environment: Mapping[str, str]) -> Secret | None:
-    """Returns the GX's password from the environment or the first line of a file; else None."""
+    """Returns the GX's password from the environment or the first line of a file; else None.
+
+    Raises ConfigError if the file that was named cannot be read.
+    """
     if from_environment := environment.get(PASSWORD_VARIABLE):
         return Secret(from_environment)
     if file is None:
@@ -20,5 +23,5 @@ def password_from(file: Path | None, environment: Mapping[str, str]) -> Secret |
     try:
         lines = read_text(file).splitlines()
     except (OSError, TooLarge, UnicodeDecodeError) as error:
-        raise LocalFault(f"{file}: expected a text file with the password, found none") from error
+        raise ConfigError(f"{file}: expected a text file with the password, found none") from error
     return Secret(lines[0]) if lines and lines[0] else None

@@ -20,11 +20,14 @@ OLD_NUMBERS: Final = ("backend.timeout", "device.update_interval")
 """The keys that mean the same in the D-Bus bridge's config.ini."""
 
 
-def make_config(path: Path, values: Mapping[str, Any], api_key_file: Path | None) -> bool:
+def make_config(
+    path: Path, values: Mapping[str, Any], api_key_file: Path | None, outbox: str | None
+) -> bool:
     """Writes a config of `values` and the key in `api_key_file`; only its owner may read it.
 
-    Without either, it writes the example and returns False: a person has to fill it in. Raises
-    ConfigError, and leaves nothing behind, if `run` could not start with the config.
+    Without either, it writes the example and returns False: a person has to fill it in. `outbox` is
+    its outbox directory, if it is not to be the default. Raises ConfigError, and leaves nothing
+    behind, if `run` could not start with the config.
     """
     if path.exists():
         raise ConfigError(f"{path}: expected no file yet, found one: remove it, or edit it")
@@ -34,7 +37,8 @@ def make_config(path: Path, values: Mapping[str, Any], api_key_file: Path | None
     try:
         draft.unlink(missing_ok=True)
         draft.touch(mode=0o600, exist_ok=False)
-        draft.write_text(document(values), encoding="utf-8")
+        outbox_value = {} if outbox is None else {"outbox.directory": outbox}
+        draft.write_text(document({**values, **outbox_value}), encoding="utf-8")
         if values:
             load(draft, {})
         draft.replace(path)

@@ -8,8 +8,8 @@ from pathlib import Path
 from mqtt_http_bridge.adapters import network, pairing, terminal
 from mqtt_http_bridge.adapters.private_files import write_private
 from mqtt_http_bridge.adapters.small_files import TooLarge, read_text
-from mqtt_http_bridge.app.check_gx import port_fix
-from mqtt_http_bridge.app.pin import MQTT_PORT
+from mqtt_http_bridge.app.first_look import port_fix
+from mqtt_http_bridge.app.pin import MQTT_PORT, must_hold_certificate
 from mqtt_http_bridge.app.try_login import failure_after_waiting
 from mqtt_http_bridge.core import proposal
 from mqtt_http_bridge.core.broker_failure import BrokerFailure
@@ -29,10 +29,13 @@ def pair(
     output: Path,
     password: Secret | None,
 ) -> None:
-    """Obtains a token, keeps it in a file, and says that it works once it has. Raises LocalFault.
+    """Obtains a token, keeps it in a file, and says that it works once it has.
 
+    Raises LocalFault, and ConfigError if a certificate that is named is none.
     A file that already holds a token of ours is that of the token to replace.
     """
+    for file, whose in ((certificate, "broker"), (web_certificate, "web server")):
+        must_hold_certificate(file, f"the certificate of the GX's {whose}", f"pin {host}")
     mqtt = MqttSettings((host,), mqtt_port, tls=True, pinned_certificate=str(certificate))
     _see_port(mqtt)
     token = _token(host, web_port, web_certificate, output, password)
@@ -49,13 +52,8 @@ def pair(
 
 def _see_port(mqtt: MqttSettings) -> None:
     """Makes sure that there is a broker, before making a token that could not be tried."""
-    if not mqtt.pinned_certificate or not Path(mqtt.pinned_certificate).is_file():
-        raise LocalFault(
-            f"{mqtt.pinned_certificate}: expected the certificate of the GX's broker, found none:"
-            " run pin first"
-        )
     if failure := network.port_failure(mqtt):
-        finding = gx_port(mqtt.place, failure, port_fix(mqtt, failure))
+        finding = gx_port(mqtt.place, failure, port_fix(mqtt, failure, "--mqtt-port"))
         raise LocalFault(f"{finding.step}: {finding.text}: {finding.fix}")
 
 

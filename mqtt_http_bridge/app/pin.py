@@ -11,9 +11,9 @@ from typing import Final, Protocol
 
 from mqtt_http_bridge.adapters import network, tls
 from mqtt_http_bridge.adapters.connection_error import failure_of
-from mqtt_http_bridge.app.check_gx import port_fix
+from mqtt_http_bridge.app.first_look import port_fix
 from mqtt_http_bridge.core import proposal
-from mqtt_http_bridge.core.errors import LocalFault
+from mqtt_http_bridge.core.errors import ConfigError, LocalFault
 from mqtt_http_bridge.core.fingerprint import FIRST_USE
 from mqtt_http_bridge.core.settings import MqttSettings
 from mqtt_http_bridge.core.words import visible
@@ -63,7 +63,7 @@ def _not_there(host: str, port: int, error: OSError) -> str:
     """Distinguishes a closed port, a port without TLS, and a name that does not resolve."""
     mqtt = MqttSettings(hosts=(host,), port=port, tls=True)
     failure = failure_of(error, mqtt, network.CONNECT_S)
-    return f"{failure}: {port_fix(mqtt, failure) or failure.remedy}"
+    return f"{failure}: {port_fix(mqtt, failure)}"
 
 
 def pin_one(host: str, port: int, output: Path, fingerprint: str | None = None) -> None:
@@ -91,6 +91,17 @@ def must_be(shown: network.Certificate, fingerprint: str | None, where: str) -> 
             f" {shown.sha256}: somebody else answers there, or the fingerprint is that of another"
             " certificate: a GX has one for MQTT and another one for the web"
         )
+
+
+def must_hold_certificate(path: Path, what: str, command: str) -> None:
+    """Raises ConfigError if the file that is named holds no certificate; `command` makes one."""
+    try:
+        tls.pinning(path)
+    except tls.NoCertificate as error:
+        raise ConfigError(
+            f"{path}: expected {what} in PEM, found none: name the file that it is in, or run:"
+            f" mqtt-http-bridge {command}"
+        ) from error
 
 
 class Showable(Protocol):

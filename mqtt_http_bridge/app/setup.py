@@ -1,9 +1,11 @@
 """The verb `setup`: carries out the dialogue of `core.setup`, at a terminal or for a script."""
 
 import os
+import shlex
+import shutil
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -14,6 +16,7 @@ from mqtt_http_bridge.app.check import check
 from mqtt_http_bridge.app.find_gx import find_gx
 from mqtt_http_bridge.app.listen import listen
 from mqtt_http_bridge.app.make_config import make_config
+from mqtt_http_bridge.app.own_outbox import own_outbox, taken_words
 from mqtt_http_bridge.app.pair import device_id_in, new_device_id, token_text
 from mqtt_http_bridge.app.pin import is_pinned, save_certificate
 from mqtt_http_bridge.app.try_login import failure_after_waiting
@@ -50,7 +53,19 @@ def setup(given: Given, config: Path, outbox: str | None) -> tuple[bool, bool]:
         )
     if not os.access(config.absolute().parent, os.W_OK | os.X_OK):
         raise LocalFault(f"{config.absolute().parent}: expected a folder to write to, found none")
-    return carried_out(dialogue(given), _World(given, config, outbox).do)
+    own = own_outbox(config, outbox)
+    if own != outbox:
+        _say(f"{taken_words(config)}: the measurements of this one wait in {own}.")
+    given = replace(given, start_command=_start_command(config))
+    return carried_out(dialogue(given), _World(given, config, own).do)
+
+
+def _start_command(config: Path) -> str:
+    """Returns what starts the relay from any folder, with the program that runs here."""
+    program = "mqtt-http-bridge"
+    if shutil.which(program) is None:
+        program = f"{shlex.quote(sys.executable)} -m mqtt_http_bridge"
+    return f"{program} run -c {shlex.quote(str(config.absolute()))}"
 
 
 def carried_out(talk: Dialogue[T], do: Callable[[steps.Step], object]) -> T:
@@ -71,6 +86,8 @@ class _World:
     given: Given
     config: Path
     outbox: str | None
+    written: list[Path] = field(default_factory=list)
+    """The files that were written beside the config, in order."""
 
     def do(self, step: steps.Step) -> object:
         """Carries out one step, and returns its result."""
@@ -80,7 +97,7 @@ class _World:
             steps.Search: lambda _: find_gx(),
             steps.Look: lambda step: self._look(step.host),
             steps.LookAtWeb: lambda step: self._look_at_web(step.host),
-            steps.SavePin: lambda step: save_certificate(Path(step.shown.file), step.shown),
+            steps.SavePin: lambda step: self._save_pin(step.shown),
             steps.Listen: lambda step: self._listen(step.access),
             steps.Pair: self._pair,
             steps.Write: lambda step: self._write(step.plan),
@@ -133,6 +150,10 @@ class _World:
             pin = Pin.SAME if is_pinned(shown, path) else Pin.OTHER
         return Shown(shown.pem, shown.sha256, shown.subject, pin, str(path))
 
+    def _save_pin(self, shown: Shown) -> None:
+        save_certificate(Path(shown.file), shown)
+        self.written.append(Path(shown.file))
+
     def _mqtt(self, access: Access) -> MqttSettings:
         certificate = self._beside(self._names.certificate)
         password = access.token.password if access.token else access.password
@@ -175,7 +196,7 @@ class _World:
             )
         except NoToken as error:
             return error
-        write_private(path, token_text(token))
+        self._keep(path, token_text(token))
         return token
 
     # --- the files -----------------------------------------------------------------------------
@@ -183,13 +204,17 @@ class _World:
     def _write(self, plan: steps.Plan) -> None:
         """Writes the secrets first: the config is only there when all that it names is."""
         names = self._names
-        write_private(self._beside(names.api_key), plan.api_key.reveal() + "\n")
-        written = [self.config, self._beside(names.api_key)]
+        self._keep(self._beside(names.api_key), plan.api_key.reveal() + "\n")
         if plan.access.password is not None:
-            write_private(self._beside(names.password), plan.access.password.reveal() + "\n")
-            written.append(self._beside(names.password))
-        make_config(self.config, config_values(plan, names, self.outbox), None)
-        _say(f"Wrote {', '.join(map(str, written))}.")
+            self._keep(self._beside(names.password), plan.access.password.reveal() + "\n")
+        make_config(self.config, config_values(plan, names), None, self.outbox)
+        # A token that was asked for again replaced the one before, in the same file.
+        files = dict.fromkeys((self.config, *self.written))
+        _say(f"Wrote {', '.join(map(str, files))}.")
+
+    def _keep(self, path: Path, secret: str) -> None:
+        write_private(path, secret)
+        self.written.append(path)
 
     def _check(self) -> bool:
         _say("Checking:")

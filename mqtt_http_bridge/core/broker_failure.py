@@ -1,7 +1,8 @@
 """Says why there is no connection to a broker: the cause, what is known about it, and the remedy.
 
-This is the only place that turns a cause into a text or a remedy. Code makes decisions by the
-cause; the texts are for people.
+This is the only place that turns a cause into a text. Its remedies are for whoever has a config;
+`before_config` has those for whoever has none yet. Code makes decisions by the cause; the texts are
+for people.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,7 +11,7 @@ from enum import Enum, auto
 from typing import Final
 
 from mqtt_http_bridge.core.settings import MqttSettings
-from mqtt_http_bridge.core.words import MENU_MQTT, MENU_SECURITY
+from mqtt_http_bridge.core.words import MENU_ADDRESS, MENU_MQTT, MENU_SECURITY
 
 TOKEN_USER: Final = "token/"  # noqa: S105 - the beginning of a name
 """The start of the user names of paired devices, and of no others."""
@@ -142,9 +143,8 @@ _TEXTS: Final[Mapping[Cause, str]] = {
 }
 
 _REMEDIES: Final[Mapping[Cause, str]] = {
-    Cause.NAME_NOT_RESOLVED: "set mqtt.host to the GX's address"
-    " (on the GX: Settings -> Connectivity -> Ethernet), or run: mqtt-http-bridge setup, which"
-    " searches for it",
+    Cause.NAME_NOT_RESOLVED: f"set mqtt.host to the GX's address ({MENU_ADDRESS}), or run:"
+    " mqtt-http-bridge setup, which searches for it",
     Cause.PORT_CLOSED: "if it lasts, run: mqtt-http-bridge check. MQTT access may be off"
     f" ({MENU_MQTT}), or the GX may want TLS",
     Cause.UNREACHABLE: "check that the GX and this machine are on the same network,"

@@ -138,7 +138,11 @@ def read_document(document: object) -> Values:
     if document is None:
         return {}
     if not isinstance(document, dict):
-        raise ConfigError(f"expected sections ({', '.join(SECTIONS)}), found {_kind(document)}")
+        todo = ": take the dashes away" if isinstance(document, list) else ""
+        raise ConfigError(
+            f"expected sections ({', '.join(SECTIONS)}), each with its keys below it, found"
+            f" {_kind(document)}{todo}"
+        )
     # This comes first: in a newer format, any key may mean something else.
     _check_format(document.get("format"))
     values: Values = {}
@@ -150,7 +154,8 @@ def read_document(document: object) -> Values:
         if members is None:
             continue
         if not isinstance(members, dict):
-            raise ConfigError(f"{section}: expected keys below it, found {_kind(members)}")
+            todo = ": take the dashes away" if isinstance(members, list) else ""
+            raise ConfigError(f"{section}: expected keys below it, found {_kind(members)}{todo}")
         for leaf, value in members.items():
             name = f"{section}.{_name(leaf)}"
             if value is not None or name not in KEYS:
@@ -179,13 +184,15 @@ def read_value(name: str, value: object) -> object:
     try:
         return key.read(value)
     except (ValueError, TypeError) as error:
-        found = "something else (not shown here)" if key.is_secret else _shown(value)
         remedy = f": {error}" if isinstance(error, Mistake) else ""
+        found = shown_value(name, value)
         raise ConfigError(f"{name}: expected {key.expected}, found {found}{remedy}") from error
 
 
-def _shown(value: object) -> str:
-    """Shows what was found, cut short and without any password or key in an address."""
+def shown_value(name: str, value: object) -> str:
+    """Shows what was found for a key, cut short and without anything that is secret."""
+    if KEYS[name].is_secret:
+        return "something else (not shown here)"
     try:
         text = repr(value)
     except ValueError:

@@ -1,6 +1,8 @@
 """Names codes, spans of time and menus of the GX for people."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
 from typing import Final
 
 STATES: Final[Mapping[int, str]] = {
@@ -25,6 +27,9 @@ STATES: Final[Mapping[int, str]] = {
 MENU_MQTT: Final = (
     "on the GX: Settings -> Integrations -> MQTT Access (older: Settings -> Services)"
 )
+MENU_ADDRESS: Final = (
+    "on the GX: Settings -> Connectivity -> Ethernet or Wi-Fi; older: Settings -> Ethernet or WiFi"
+)
 MENU_SECURITY: Final = "on the GX: Settings -> General -> Access & Security"
 MENU_PORTAL: Final = "on the GX: Settings -> VRM -> VRM Portal ID"
 MENU_TIME: Final = "on the GX: Settings -> General -> Date & time (older: Settings -> Date & Time)"
@@ -38,6 +43,38 @@ def visible(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+_TIME: Final = re.compile(r"\b\d{4}-\d\d-\d\d \d\d:\d\d UTC\b")
+
+
+def time_words(utc: datetime) -> str:
+    """A time in a sentence, such as `2026-06-21 11:02 UTC`: in this one spelling everywhere."""
+    return f"{utc.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+
+
+def timestamp_words(timestamp: str) -> str:
+    """The same for a timestamp as it is stored; for a text that is none, that text."""
+    try:
+        return time_words(datetime.fromisoformat(timestamp))
+    except ValueError:
+        return timestamp or "an unknown time"
+
+
+def times_in(texts: Iterable[str]) -> dict[str, float]:
+    """Finds what `time_words` has put into texts; gives for each spelling the Unix seconds.
+
+    With them a page can show the same times on the clock of whoever reads it.
+    """
+    found = {said for text in texts for said in _TIME.findall(text)}
+    return {said: unix_s for said in sorted(found) if (unix_s := _unix_s(said)) is not None}
+
+
+def _unix_s(said: str) -> float | None:
+    try:
+        return datetime.fromisoformat(said.replace(" UTC", "+00:00")).timestamp()
+    except ValueError:  # A name may look like a time.
+        return None
 
 
 def state_words(code: int | None) -> str:

@@ -133,7 +133,10 @@ def test_an_empty_file_is_a_config_without_a_backend(path: Path, text: str) -> N
         ("a: 2026-13-45\n", "expected YAML, found something else: is it a text file?"),
         (
             "- a\n- b\n",
-            "expected sections (backend, device, mqtt, outbox, status, logging), found a list",
+            (
+                "expected sections (backend, device, mqtt, outbox, status, logging), each with its"
+                " keys below it, found a list: take the dashes away"
+            ),
         ),
         (
             "mqtt:\n  host: a\nlogging:\n  level: INFO\nmqtt:\n  port: 1\n",

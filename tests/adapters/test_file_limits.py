@@ -152,7 +152,7 @@ def many_objects(path: Path) -> None:
     "read",
     [
         old_values,
-        lambda path: make_config(path.with_name("c.yaml"), {}, path),
+        lambda path: make_config(path.with_name("c.yaml"), {}, path, None),
         lambda path: password_from(path, {}),
     ],
     ids=["the old config", "the key for a new one", "the password"],

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from mqtt_http_bridge.adapters.recording import AS_RECORDED, RecordingWriter, read_recording
-from mqtt_http_bridge.core.errors import LocalFault, MalformedRecording
+from mqtt_http_bridge.core.errors import ConfigError, LocalFault, MalformedRecording
 from mqtt_http_bridge.core.events import (
     AllRead,
     Connected,
@@ -301,7 +301,7 @@ def test_a_file_that_is_there_is_not_overwritten(tmp_path: Path, name: str) -> N
     """A recording cannot be made again: the file is left as it is, and another name asked for."""
     path = tmp_path / name
     path.write_bytes(b"precious")
-    with pytest.raises(LocalFault) as caught:
+    with pytest.raises(ConfigError) as caught:
         RecordingWriter(path, moment(0))
     assert str(caught.value) == f"{path}: the file is there already: choose another name"
     assert path.read_bytes() == b"precious"
@@ -320,12 +320,12 @@ def test_a_directory_that_is_not_there_is_named(tmp_path: Path) -> None:
     [("missing", "No such file or directory"), (".", "Is a directory")],
     ids=["missing", "a directory"],
 )
-def test_a_recording_that_cannot_be_read_is_a_local_fault(
+def test_a_recording_that_is_none_is_a_wrong_argument(
     tmp_path: Path, name: str, reason: str
 ) -> None:
     """A missing file is no malformed recording: another name fixes it."""
     path = tmp_path / name
-    with pytest.raises(LocalFault) as caught:
+    with pytest.raises(ConfigError) as caught:
         list(read_recording(path))
     assert str(caught.value) == f"{path}: expected a recording to read: {reason}"
 

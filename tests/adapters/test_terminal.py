@@ -48,6 +48,25 @@ def test_ctrl_c_leaves_the_terminal_as_it_was(terminal: Terminal) -> None:
     assert terminal.shows_typing
 
 
+@pytest.mark.parametrize("is_secret", [True, False])
+def test_what_is_said_of_ctrl_c_has_its_own_line(tmp_path: Path, *, is_secret: bool) -> None:
+    """And there is no empty line before it."""
+    code = f"""
+import sys
+from mqtt_http_bridge.adapters.terminal import ask
+try:
+    ask("name", is_secret={is_secret})
+except KeyboardInterrupt:
+    print("ended")
+"""
+    environment = {**os.environ, "PYTHONPATH": ":".join(sys.path)}
+    with Terminal([sys.executable, "-c", code], tmp_path, environment) as terminal:
+        terminal.expect("name: ")
+        terminal.interrupt()
+        assert terminal.end() == 0
+        assert terminal.seen == "name: \nended\n"
+
+
 def test_nobody_answers() -> None:
     """The end of the input is an error in words."""
     command = [sys.executable, "-c", "from mqtt_http_bridge.adapters.terminal import ask; ask('a')"]

@@ -1,4 +1,7 @@
-"""Tests that `check` and `discover` advise a command that helps, for each access profile."""
+"""Tests the advice of `check`, `discover`, `pin` and `pair` for each access profile of a GX.
+
+It is a command that helps; only `check` speaks of config keys, as only it has a config.
+"""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -66,7 +69,20 @@ def discovered(
     assert main(["discover", broker.address, *options]) == status
     captured = capsys.readouterr()
     assert PASSWORD not in captured.out + captured.err
-    return captured.out if status == DONE else captured.err
+    if status == DONE:
+        return captured.out
+    assert "mqtt." not in captured.err
+    return captured.err
+
+
+def paired(capsys: pytest.CaptureFixture[str], broker: GxBroker, *options: str) -> str:
+    """Returns the last words of `pair`, which gets nowhere."""
+    file = str(broker.certificate_file)
+    certificates = ["--certificate", file, "--web-certificate", file]
+    assert main(["pair", broker.address, *certificates, *options]) == FAILED
+    said = capsys.readouterr().err
+    assert "mqtt." not in said
+    return said
 
 
 # --- off -----------------------------------------------------------------------------------------
@@ -101,6 +117,26 @@ def test_pin_where_nothing_listens(broker: GxBroker, capsys: pytest.CaptureFixtu
     assert "TLS" not in said
 
 
+@on(Profile.OFF)
+def test_pair_where_nothing_listens(broker: GxBroker, capsys: pytest.CaptureFixture[str]) -> None:
+    """The menu, before any password is asked for."""
+    said = paired(capsys, broker)
+    assert f"{broker.address}:8883: Connection refused: switch on MQTT access, on the GX" in said
+    assert SETUP in said
+
+
+@on(Profile.SECURED)
+def test_the_wrong_port(broker: GxBroker, capsys: pytest.CaptureFixture[str]) -> None:
+    """The right one is open: it is the option that is wrong, by its own name."""
+    said = paired(capsys, broker, "--mqtt-port", "8884")
+    assert said.endswith("port 8883 is open: leave --mqtt-port out\n")
+    assert main(["pin", broker.address, "--port", "8884"]) == FAILED
+    assert capsys.readouterr().err.endswith("port 8883 is open: leave --port out\n")
+    said = discovered(capsys, broker, "--port", "8883")
+    assert "port 8883 speaks TLS" in said
+    assert f"mqtt-http-bridge pin {broker.address}, then" in said
+
+
 @on(Profile.UNSECURED)
 def test_pin_on_the_port_without_tls(broker: GxBroker, capsys: pytest.CaptureFixture[str]) -> None:
     """And an open one that does not is told as that."""
@@ -121,6 +157,7 @@ def test_secured_with_only_a_host(
         assert SETUP in said
         assert f"mqtt-http-bridge pin {broker.address}" in said
         assert "MQTT Access" not in said
+    assert "--certificate gx.pem --password-file FILE" in discovered(capsys, broker)
 
 
 @on(Profile.SECURED)
@@ -176,9 +213,16 @@ def test_discover_prints_a_config_that_works_as_printed(
 @on(Profile.WEAK)
 def test_weak(tmp_path: Path, broker: GxBroker, capsys: pytest.CaptureFixture[str]) -> None:
     """A password, and no word of paired devices: they would not be asked for one here."""
-    for said in (advised(tmp_path, broker, "GX login"), discovered(capsys, broker)):
-        assert SETUP in said
-        assert "set mqtt.password" in said
+    said = advised(tmp_path, broker, "GX login")
+    assert SETUP in said
+    assert "set mqtt.password" in said
+    said = discovered(capsys, broker)
+    assert SETUP in said
+    assert "give the GX's network password" in said
+    password = tmp_path / "wrong"
+    password.write_text("wrong\n", encoding="utf-8")
+    said = discovered(capsys, broker, "--password-file", str(password))
+    assert "compare the password with the network password" in said
     fix = advised(tmp_path, broker, "GX login", password="wrong")
     assert fix.startswith("compare mqtt.password")
     assert "pair" not in fix
@@ -237,4 +281,7 @@ def test_a_name_that_does_not_resolve(capsys: pytest.CaptureFixture[str]) -> Non
     assert main(["discover", "gx.invalid"]) == FAILED
     said = capsys.readouterr().err
     assert "GX name: gx.invalid:1883: this name does not resolve" in said
-    assert SETUP in said
+    assert (
+        "give the GX's address (on the GX: Settings -> Connectivity -> Ethernet or Wi-Fi; older:"
+        in said
+    )

@@ -21,6 +21,10 @@ NO_CONFIG = (
     "{}: expected a config file, found none to read (No such file or directory):"
     " run mqtt-http-bridge setup to write one, or name another with --config"
 )
+NO_CERTIFICATE = (
+    "broken.jsonl: expected the certificate of the GX's broker in PEM, found none: name the file"
+    " that it is in, or run: mqtt-http-bridge pin 127.0.0.1"
+)
 VERBS = ("run", "record", "replay", "demo")
 
 
@@ -218,7 +222,7 @@ def test_every_verb_of_the_grammar_is_carried_out_by_its_own_name() -> None:
         ),
         (
             ["replay", "missing.jsonl"],
-            FAILED,
+            WRONG_USAGE,
             "missing.jsonl: expected a recording to read: No such file or directory",
         ),
         (
@@ -231,8 +235,34 @@ def test_every_verb_of_the_grammar_is_carried_out_by_its_own_name() -> None:
         ),
         (
             ["record", "-o", "broken.jsonl"],
-            FAILED,
+            WRONG_USAGE,
             "broken.jsonl: the file is there already: choose another name",
+        ),
+        *(
+            (
+                [*verb, "--password-file", "missing"],
+                WRONG_USAGE,
+                "missing: expected a text file with the password, found none",
+            )
+            for verb in (["setup"], ["discover", "127.0.0.1"], ["pair", "127.0.0.1"])
+        ),
+        *(
+            (
+                [*verb, "--api-key-file", "missing"],
+                WRONG_USAGE,
+                "missing: expected a text file with the API key, found none",
+            )
+            for verb in (["setup"], ["config", "make", "-o", "c.yaml"])
+        ),
+        (
+            ["discover", "127.0.0.1", "--certificate", "broken.jsonl"],
+            WRONG_USAGE,
+            NO_CERTIFICATE,
+        ),
+        (
+            ["pair", "127.0.0.1", "--certificate", "broken.jsonl"],
+            WRONG_USAGE,
+            NO_CERTIFICATE,
         ),
         (
             ["replay", TWO, "--config", "wrong.yaml"],
@@ -247,6 +277,9 @@ def test_every_verb_of_the_grammar_is_carried_out_by_its_own_name() -> None:
         "no recording",
         "a broken recording",
         "an output that is there",
+        *("no password for setup", "no password for discover", "no password for pair"),
+        *("no key for setup", "no key for a config"),
+        *("no certificate for discover", "no certificate for pair"),
         "a wrong config",
     ],
 )

@@ -17,6 +17,7 @@ from tests.support.mosquitto import Mosquitto
 SUBSCRIBING = {
     "app.inbox",
     "app.log",
+    "app.own_outbox",
     "app.run",
     "core.backoff",
     "core.broker_failure",

@@ -11,7 +11,7 @@ import yaml
 from mqtt_http_bridge.adapters.config import load
 from mqtt_http_bridge.app import try_login
 from mqtt_http_bridge.app.listen import listen
-from mqtt_http_bridge.cli import DONE, FAILED, main
+from mqtt_http_bridge.cli import DONE, FAILED, WRONG_USAGE, main
 from tests.support.charger_values import single_tracker
 from tests.support.gx import PORTAL_ID
 from tests.support.paired_gx import PASSWORD, PairedGx
@@ -151,9 +151,9 @@ def test_a_stranger_gets_nothing(
 def test_without_a_pin(gx: PairedGx, name: str, capsys: pytest.CaptureFixture[str]) -> None:
     """Nothing is sent to anybody before both certificates are pinned."""
     Path(name).unlink()
-    _, err = told(gx, capsys, status=FAILED)
+    _, err = told(gx, capsys, status=WRONG_USAGE)
     assert f"{name}: expected the certificate" in err
-    assert "run pin first" in err
+    assert "run: mqtt-http-bridge pin 127.0.0.1" in err
     assert gx.web.requests == []
 
 

@@ -114,6 +114,8 @@ def test_a_newcomer(place: Place, capsys: pytest.CaptureFixture[str]) -> None:
     terminal.answer("Network password of the GX", PASSWORD)
     terminal.expect("Paired: the broker takes the token.")
     terminal.expect("HQ2211AAAA1")
+    files = ("config.yaml", "gx.pem", "gx_web.pem", "gx_token.txt", "api_key.txt")
+    terminal.expect(f"Wrote {', '.join(files)}.")
     terminal.expect("Checking:")
     terminal.answer("Start relaying now? [Y/n]", "")
     place.backend.wait_for_arrivals(2, LIMIT_S)
@@ -166,8 +168,10 @@ def test_two_gx_and_a_liar(place: Place) -> None:
     terminal.answer("Network password of the GX", "wrong")
     terminal.expect("login refused")
     terminal.answer("Network password of the GX", PASSWORD)
+    terminal.expect("Wrote config.yaml, gx.pem, api_key.txt, gx_password.txt.")
     terminal.answer("Start relaying now? [Y/n]", "n")
     assert terminal.end() == DONE
+    assert f" run -c {place.directory}/config.yaml" in terminal.seen
     password = place.directory / "gx_password.txt"
     assert password.read_text() == f"{PASSWORD}\n"
     assert place.files["gx_password.txt"] == 0o600
@@ -199,6 +203,17 @@ def test_the_second_time(place: Place) -> None:
     assert terminal.end() == FAILED
     assert "remove that file" in terminal.seen
     assert "config.yaml" not in place.files
+
+
+def test_the_web_server_is_not_trusted(place: Place) -> None:
+    """It goes on with the password of the GX, and nothing is asked of the web server."""
+    terminal = place.terminal(Device(description(PORTAL_ID)), more=(*place.given(), "--no-start"))
+    terminal.answer("Trust it from now on? [Y/n]", "")
+    terminal.answer("Trust it from now on? [Y/n]", "n")
+    terminal.answer("Network password of the GX", PASSWORD)
+    assert terminal.end() == DONE
+    assert not any(request.startswith("POST") for request in place.gx.web.requests)
+    assert sorted(place.files) == ["api_key.txt", "config.yaml", "gx.pem", "gx_password.txt"]
 
 
 # --- in a script ---------------------------------------------------------------------------------
@@ -252,6 +267,22 @@ def test_a_config_that_is_there_is_kept(place: Place) -> None:
     assert said.returncode == WRONG_USAGE
     assert "expected no config yet, found one" in said.stderr
     assert (place.directory / "config.yaml").read_text() == "backend:\n"
+
+
+def test_a_second_config_in_one_folder(place: Place) -> None:
+    """Its measurements wait in another place than those of the first, and it says where."""
+    other = "backend: {url: 'http://127.0.0.1:1', api_key: key}\n"
+    (place.directory / "config.yaml").write_text(other)
+    broker, _ = place.certificates
+    options = ("-c", "barn.yaml", "--host", "127.0.0.1", *place.given(), "--fingerprint", broker)
+    said = place.script(*options, "--outbox", "outbox")
+    assert said.returncode == WRONG_USAGE
+    assert "found that outbox is that of config.yaml: choose another one" in said.stderr
+    said = place.script(*options, MQTT_HTTP_BRIDGE_MQTT_PASSWORD=PASSWORD)
+    assert said.returncode == DONE, said.stdout + said.stderr
+    assert "the measurements of this one wait in barn.outbox" in said.stderr
+    settings = load(place.directory / "barn.yaml", {})
+    assert settings.outbox.directory == str(place.directory / "barn.outbox")
 
 
 def test_what_is_said_does_not_speak_to_the_terminal(

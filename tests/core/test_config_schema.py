@@ -408,13 +408,16 @@ def test_a_password_in_an_address_is_not_shown() -> None:
     [
         (
             [],
-            "expected sections (backend, device, mqtt, outbox, status, logging), found a list",
+            (
+                "expected sections (backend, device, mqtt, outbox, status, logging), each with its"
+                " keys below it, found a list: take the dashes away"
+            ),
         ),
         (
             "backend",
             (
-                "expected sections (backend, device, mqtt, outbox, status, logging),"
-                " found a single value"
+                "expected sections (backend, device, mqtt, outbox, status, logging), each with its"
+                " keys below it, found a single value"
             ),
         ),
         (
@@ -436,7 +439,7 @@ def test_a_password_in_an_address_is_not_shown() -> None:
             ),
         ),
         ({"mqtt": "gx"}, "mqtt: expected keys below it, found a single value"),
-        ({"mqtt": ["gx"]}, "mqtt: expected keys below it, found a list"),
+        ({"mqtt": ["gx"]}, "mqtt: expected keys below it, found a list: take the dashes away"),
         (
             {"mqtt": {"hots": "gx"}},
             "mqtt.hots: expected a known key, found this one: did you mean mqtt.host?",

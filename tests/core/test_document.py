@@ -1,6 +1,7 @@
 """Tests the documents of the page: bounded, true, and with what to do."""
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -14,9 +15,11 @@ from mqtt_http_bridge.core.status.document import (
     history_document,
 )
 from mqtt_http_bridge.core.status.history import History
+from mqtt_http_bridge.core.status.problem import Kind, Problem
+from mqtt_http_bridge.core.status.problems import heading as headed
 from mqtt_http_bridge.core.views import ChargerView, ParkedView
 from tests.support import page_states as states
-from tests.support.page_states import NOON_S, SOUTH, plant, with_chargers
+from tests.support.page_states import NOON_S, SOUTH, State, plant, with_chargers
 
 
 def size(found: Any) -> int:
@@ -59,10 +62,11 @@ def test_trouble_without_end_is_counted() -> None:
 
 def test_nothing_stored_is_told_as_never() -> None:
     """However many chargers there are on one GX, each has its own time."""
-    state = states.many(200, per_gx=200)
-    (gx,) = document(state.status)["gx"]
-    assert all(each["stored"] for each in gx["chargers"])
-    assert len(gx["chargers"]) == 200
+    state = states.many(200, per_gx=50)
+    gx = document(state.status)["gx"][0]
+    (never,) = (each for each in gx["chargers"] if each["stored"] is None)
+    assert never["mood"] == "left_out"
+    assert len(gx["chargers"]) == 50
 
 
 def test_a_charger_that_is_left_out_keeps_what_is_known() -> None:
@@ -79,8 +83,64 @@ def test_a_charger_that_is_left_out_keeps_what_is_known() -> None:
 def test_a_problem_names_the_charger() -> None:
     """By its name, which people know, not by its serial alone."""
     left_out, parked = document(states.left_out().status), document(states.set_aside().status)
-    assert [each["subject"] for each in left_out["notes"]] == ["South roof", "Barn"]
+    assert [each["subject"] for each in left_out["notes"]] == ["Barn", "South roof"]
     assert [each["subject"] for each in parked["problems"]] == ["Carport"]
+
+
+def test_times_in_texts_are_handed_over() -> None:
+    """By their spelling, so that a page can show them on the clock of whoever reads it."""
+    found = document(states.left_out().status)
+    assert found["times"] == {"2026-06-21 11:02 UTC": 1782039720.0}
+    (still, _) = found["notes"]
+    assert "has been stuck since 2026-06-21 11:02 UTC" in still["text"]
+    found = document(states.bad_disk().status)
+    assert list(found["times"]) == ["2026-06-20 20:59 UTC"]
+    (lost,) = found["outbox"]["lost"]
+    assert (lost["since"], lost["until"]) == (1781979840.0, 1781989170.0)
+    assert found["outbox"]["oldest"] < found["now"]
+
+
+@pytest.mark.parametrize("make", states.STATES, ids=lambda make: make.__name__)
+def test_no_state_contradicts_itself(make: Callable[[], State]) -> None:
+    """Those that the page is tested with are such as the service can be in."""
+    state = make()
+    found = document(state.status)
+    outbox, now = found["outbox"], found["now"]
+    assert outbox["waiting"] == sum(gx["waiting"] for gx in found["gx"])
+    assert sum(each["count"] for each in outbox["parked"]) == sum(g["parked"] for g in found["gx"])
+    assert (outbox["oldest"] is not None) == (outbox["waiting"] > 0)
+    assert outbox["in_memory"] in (0, outbox["waiting"])
+    for change in state.changes:
+        assert found["started"] <= change.at <= now
+    assert sum(found["backend"]["posts"].values()) == found["measurements"]
+    assert found["measurements"] * found["interval_s"] <= (
+        (now - found["started"] + found["interval_s"]) * max(1, len(found["gx"]))
+    )
+    for gx in found["gx"]:
+        assert gx["heard"] <= now
+        assert gx["measured"] <= gx["heard"] + 10.0
+        assert gx["live"] == (now - gx["heard"] <= 60.0)
+        assert gx["stored"] is None or gx["stored"] <= gx["measured"] + 1.0
+        assert (gx["well"] is False) == bool(gx["problems"])
+        for each in gx["chargers"]:
+            assert each["heard"] <= gx["heard"]
+            assert (each["mood"] in ("left_out", "lost")) <= bool(each["trouble"])
+            assert each["mood"] != "left_out" or each["stored"] in (None, each["heard"])
+            assert each["mood"] != "lost" or (each["power_w"], each["trackers"]) == (0.0, [])
+
+
+@pytest.mark.parametrize(
+    ("kinds", "heading"),
+    [
+        ([Kind.CHARGER_LEFT_OUT, Kind.CHARGER_IN_DOUBT], "All is stored, but look at this"),
+        ([Kind.CHARGER_LEFT_OUT, Kind.DISK], "All is well, but look at this"),
+        ([Kind.PARKED], "All is well, but look at this"),
+        ([Kind.DISK, Kind.LOST], "Measurements were given up"),
+    ],
+)
+def test_nothing_is_called_stored_that_is_not(kinds: list[Kind], heading: str) -> None:
+    """It may be well now, and not all be there."""
+    assert headed([Problem(kind, "x", "y") for kind in kinds])[0] == heading
 
 
 @pytest.mark.parametrize(

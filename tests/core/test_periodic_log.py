@@ -163,7 +163,7 @@ def test_a_note_is_told_once_a_day() -> None:
     day.outbox = OutboxView(damaged=2)
     day.pass_until(DAY_S + 60)
     (line,) = [line for line in day.logs if "2 damaged places" in line.text]
-    assert line.text.startswith("all is stored, but look at this: 2 damaged places")
+    assert line.text.startswith("all is well, but look at this: 2 damaged places")
     assert "2880 measurements since" in line.text
     assert line.level == "WARNING"
 

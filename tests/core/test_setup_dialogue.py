@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from mqtt_http_bridge.core.broker_failure import BrokerFailure, Cause
+from mqtt_http_bridge.core.config_schema import SECTIONS
 from mqtt_http_bridge.core.errors import ConfigError
 from mqtt_http_bridge.core.settings import Secret
 from mqtt_http_bridge.core.setup import steps
@@ -28,7 +29,8 @@ BARN = Announcement("192.168.1.21", "c0619ab35133", "Barn", "Ekrano GX", "v3.60"
 PRINT, OTHER_PRINT = ":".join(["AB"] * 32), ":".join(["CD"] * 32)
 BROKER = Shown("broker's pem", PRINT, "CN=venus.local", file="gx.pem")
 WEB = Shown("web's pem", OTHER_PRINT, "CN=venus.local", file="gx_web.pem")
-REFUSED = Heard(BrokerFailure(Cause.LOGIN_REFUSED, "192.168.1.20", 8883))
+REFUSED = Heard(BrokerFailure(Cause.LOGIN_REFUSED, "192.168.1.20", 8883, has_tls=True))
+PLAIN_REFUSED = Heard(BrokerFailure(Cause.LOGIN_REFUSED, "192.168.1.5", 1883))
 CLOSED = BrokerFailure(Cause.PORT_CLOSED, "192.168.1.20", 8883, "Connection refused")
 IN = Heard(told=("c0619ab2f7e1",), answered=("c0619ab2f7e1",), services=("solarcharger",))
 TOKEN = Token("token/mqtt_http_bridge/5f3a", Secret("tok-SECRET"))
@@ -105,7 +107,7 @@ class World:
     @property
     def values(self) -> dict[str, Any]:
         (write,) = self.steps(steps.Write)
-        return config_values(write.plan, file_names("config"), None)
+        return config_values(write.plan, file_names("config"))
 
     @property
     def text(self) -> str:
@@ -218,7 +220,10 @@ def test_none() -> None:
     world = World([*BACKEND, "192.168.1.20:1883", "192.168.1.20", "", ""])
     world.play(PERSON)
     assert "No GX answers." in world.said
-    assert "put the port into mqtt.port" in world.text
+    assert (
+        "Address of the GX: expected a host name or an IP address, without a port, found"
+        " '192.168.1.20:1883'"
+    ) in world.said
     assert world.values["mqtt.host"] == "192.168.1.20"
 
 
@@ -266,6 +271,24 @@ def test_who_does_not_trust_sends_nothing() -> None:
     assert {type(step) for step in world.done} == {steps.Search, steps.Look}
 
 
+def test_the_web_server_is_not_trusted() -> None:
+    """Nothing is sent to it, and setup goes on with the password, which goes to the broker only."""
+    world = World([*BACKEND, "", "n", "the-password", ""], Found((ROOF,)), heard=[REFUSED, IN])
+    assert world.play(PERSON) == (True, True)
+    assert [each.shown for each in world.steps(steps.SavePin)] == [BROKER]
+    assert world.steps(steps.Pair) == []
+    assert "the GX is not paired. Its network password does it" in world.text
+    assert world.values["mqtt.password_file"] == "gx_password.txt"
+
+
+def test_a_given_password_is_not_asked_for_again_without_pairing() -> None:
+    """It was meant for whichever way there is."""
+    world = World([*BACKEND, "", "n", ""], Found((ROOF,)))
+    assert world.play(replace(PERSON, password=Secret("pw"))) == (True, True)
+    (write,) = world.steps(steps.Write)
+    assert write.plan.access.password == Secret("pw")
+
+
 def test_a_changed_certificate_is_refused() -> None:
     """Nobody is asked: the file that pins the other one has to go first."""
     world = World([*BACKEND], Found((ROOF,)), [Looked(replace(BROKER, pin=Pin.OTHER))])
@@ -290,8 +313,8 @@ def test_without_tls_no_password_is_sent() -> None:
     assert "can read and change what comes" in world.text
     assert world.values["mqtt.port"] == 1883
     assert "mqtt.tls" not in world.values
-    world = World([*BACKEND, "192.168.1.5"], looked=[plain], heard=[REFUSED])
-    with pytest.raises(SetupFailed, match="login refused"):
+    world = World([*BACKEND, "192.168.1.5"], looked=[plain], heard=[PLAIN_REFUSED])
+    with pytest.raises(SetupFailed, match="login refused: it wants a password, and none is sent"):
         world.play(PERSON)
     assert not any("password" in question for question in world.asked)
 
@@ -313,12 +336,63 @@ def test_mqtt_is_off() -> None:
     ]
 
 
+def test_an_address_that_is_none_is_not_looked_at() -> None:
+    """The text that follows is about the address: the failure before it is not told again."""
+    looked = [Looked(None, failure=CLOSED), Looked(BROKER)]
+    world = World([*BACKEND, "a b", "192.168.1.22", "", ""], Found((BARN,)), looked)
+    world.play(PERSON)
+    assert world.text.count(str(CLOSED)) == 1
+    assert "Address of the GX: expected a host name" in world.text
+    assert [step.host for step in world.steps(steps.Look)] == ["192.168.1.21", "192.168.1.22"]
+
+
+def test_a_password_that_is_none_is_not_tried() -> None:
+    """Neither as one nor as an empty one, which would be told of the pairing mode."""
+    world = World(
+        [*BACKEND, "", "", "a\tb", "right", ""], Found((ROOF,)), heard=[REFUSED, IN], pairs=[TOKEN]
+    )
+    world.play(PERSON)
+    assert "Network password of the GX: expected printable characters" in world.text
+    assert [step.password for step in world.steps(steps.Pair)] == [Secret("right")]
+
+
+def test_no_password_is_typed() -> None:
+    """A GX that does not pair lets nobody in without it: that is said, and counts as a try."""
+    world = World([*BACKEND, "", "", "", ""], Found((BARN,)), heard=[REFUSED])
+    with pytest.raises(SetupFailed, match="expected to be let in"):
+        world.play(PERSON)
+    assert world.text.count("Nothing was typed") == 3
+    assert len(world.steps(steps.Listen)) == 1
+
+
+def test_where_the_password_stands() -> None:
+    """The question has the GX's menu in brackets."""
+    world = World([*BACKEND, "", "the-password", ""], Found((BARN,)), heard=[REFUSED, IN])
+    world.play(PERSON)
+    menu = "on the GX: Settings -> General -> Access & Security"
+    assert world.secret[-1] == f"Network password of the GX ({menu})"
+
+
+def test_nothing_said_names_a_config_key() -> None:
+    """There is no config yet: whatever fails, what to do is something that can be done here."""
+    for cause in Cause:
+        failure = BrokerFailure(cause, "192.168.1.20", 8883, "as it says", has_tls=True)
+        looks = [Looked(None, failure=failure), Looked(None, is_plain=True)]
+        heard = Heard(replace(failure, has_tls=False))
+        world = World([*BACKEND, ""], Found((BARN,)), looks, heard=[heard])
+        with pytest.raises(SetupFailed) as ended:
+            world.play(PERSON)
+        for text in (world.text, str(ended.value)):
+            assert not any(f"{section}." in text for section in SECTIONS), text
+            assert "mqtt-http-bridge check" not in text
+
+
 def test_wrong_url_and_key_are_asked_for_again() -> None:
     """With what was expected, and not with what was typed of the key."""
     world = World(["ftp://x", BACKEND[0], "Schlüssel", "", BACKEND[1], "", ""], Found((ROOF,)))
     world.play(PERSON)
-    assert "backend.url: expected an http or https address" in world.text
-    assert "backend.api_key: expected the API key" in world.text
+    assert "Address of the backend: expected an http or https address" in world.text
+    assert "API key of the backend: expected the API key" in world.text
     assert "Schlüssel" not in world.text
 
 
@@ -386,6 +460,23 @@ def test_the_check_finds_something() -> None:
     assert world.play(PERSON) == (False, True)
 
 
+@pytest.mark.parametrize("holds", [True, False])
+def test_not_now(holds: bool) -> None:
+    """Tells how to start it later: after a person's no, and where nobody can be asked."""
+    command = "mqtt-http-bridge run -c /etc/roof.yaml"
+    for given, answers in (
+        (PERSON, [*BACKEND, "", "n"]),
+        (replace(SCRIPT, starts=None), []),
+    ):
+        world = World(answers, Found((ROOF,)), holds=holds)
+        assert world.play(replace(given, start_command=command)) == (holds, False)
+        assert world.said[-1] == f"To start relaying later, run: {command}"
+    for starts in (True, False):
+        world = World()
+        world.play(replace(SCRIPT, starts=starts))
+        assert "run:" not in world.text
+
+
 # --- scripts -------------------------------------------------------------------------------------
 
 
@@ -428,7 +519,7 @@ def test_a_script_with_a_password() -> None:
     assert len(world.steps(steps.Listen)) == 1
     assert world.values["mqtt.password_file"] == "gx_password.txt"
     world = World(heard=[REFUSED])
-    with pytest.raises(SetupFailed, match=r"compare mqtt\.password|login refused"):
+    with pytest.raises(SetupFailed, match="compare the password with the network password"):
         world.play(replace(SCRIPT, password=Secret("pw")))
 
 
@@ -467,17 +558,17 @@ def test_a_name_that_does_not_resolve() -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "key"),
+    ("change", "said"),
     [
-        ({"url": "ftp://x"}, "backend.url"),
-        ({"api_key": "a b\n"}, "backend.api_key"),
-        ({"host": "a b"}, "mqtt.host"),
+        ({"url": "ftp://x"}, "--url: expected an http"),
+        ({"api_key": "a b\n"}, "--api-key-file: expected the API key"),
+        ({"host": "a b"}, "--host: expected a host name"),
     ],
 )
-def test_what_is_given_and_will_not_do(change: dict[str, Any], key: str) -> None:
+def test_what_is_given_and_will_not_do(change: dict[str, Any], said: str) -> None:
     """It ends before anybody is spoken to."""
     world = World()
-    with pytest.raises(ConfigError, match=key):
+    with pytest.raises(ConfigError, match=said):
         world.play(replace(SCRIPT, **change))
     assert world.done == []
 

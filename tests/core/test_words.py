@@ -1,10 +1,12 @@
 """Tests what people are shown of names and texts from outside: harmless, and still readable."""
 
+from datetime import UTC, datetime, timedelta, timezone
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mqtt_http_bridge.core.words import visible
+from mqtt_http_bridge.core.words import time_words, times_in, timestamp_words, visible
 
 
 @pytest.mark.parametrize(
@@ -31,3 +33,24 @@ def test_nothing_gets_out_of_its_line(text: str) -> None:
     shown = visible(text)
     assert shown.isprintable()
     assert visible(shown) == shown
+
+
+NOON = datetime(2026, 6, 21, 12, 30, tzinfo=UTC)
+
+
+def test_a_time_has_one_spelling_and_can_be_read_back() -> None:
+    """Of whatever zone it was told in."""
+    for there in (NOON, NOON.astimezone(timezone(timedelta(hours=5, minutes=30)))):
+        assert time_words(there) == "2026-06-21 12:30 UTC"
+    assert timestamp_words("2026-06-21T12:30:59.123456+00:00") == "2026-06-21 12:30 UTC"
+    assert timestamp_words("soon") == "soon"
+    assert timestamp_words("") == "an unknown time"
+    text = f"has been stuck since {time_words(NOON)}: no value changes"
+    assert times_in([text, text, "12:30 UTC"]) == {"2026-06-21 12:30 UTC": NOON.timestamp()}
+
+
+def test_what_only_looks_like_a_time_is_none() -> None:
+    """A charger may be called anything."""
+    assert (
+        times_in(["2026-13-45 12:30 UTC", "12026-06-21 12:30 UTC", "2026-06-21 12:30 UTCX"]) == {}
+    )

@@ -138,6 +138,15 @@ def test_a_line_has_a_part_for_each_stretch(browser: Browser) -> None:
         ("clock(1782045000)", "14:30"),
         ("clock(1782045000, 1782045000 + 86400)", "Sun 21 Jun 14:30"),
         ("midnight(1782045000)", 1781992800),
+        # Times in texts, on the clock of who reads.
+        (
+            (
+                "local('x since 2026-06-21 12:30 UTC, 2026-06-20 12:30 UTC', {now: 1782045000,"
+                " times: {'2026-06-21 12:30 UTC': 1782045000, '2026-06-20 12:30 UTC': 1781958600}})"
+            ),
+            "x since 14:30, Sat 20 Jun 14:30",
+        ),
+        ("local('2026-06-21 12:30 UTC', {now: 1, times: {}})", "2026-06-21 12:30 UTC"),
     ],
 )
 def test_words(browser: Browser, call: str, expected: Any) -> None:

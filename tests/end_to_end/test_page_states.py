@@ -12,12 +12,14 @@ from pathlib import Path
 import pytest
 
 from mqtt_http_bridge.core.measurement import Measurement
+from mqtt_http_bridge.core.status.changes import Change
 from mqtt_http_bridge.core.status.history import History
 from tests.support import axe
 from tests.support import page_states as states
 from tests.support.browser import Browser, find_program
 from tests.support.page_states import State, serving
 from tests.support.screenshots import DOCS, make_pictures
+from tests.support.sunny_day import history_of
 
 pytestmark = pytest.mark.once  # The page is the same on every Python.
 
@@ -123,14 +125,14 @@ def test_green_never_stands_beside_a_backend_that_does_not_store(browser: Browse
 def test_night_is_calm(browser: Browser) -> None:
     """Nothing asks for action, and a charger that lives on PV power alone may be off the bus."""
     asleep = states.night()
-    (south, barn, carport) = asleep.status.relay.sites[0].chargers
+    (barn, south, carport) = asleep.status.relay.sites[0].chargers
     assert carport.report is not None
     off = replace(
         carport,
         is_on_bus=False,
         report=replace(carport.report, reachable=False, trackers=()),
     )
-    asleep.status = states.with_chargers(asleep.status, south, barn, off)
+    asleep.status = states.with_chargers(asleep.status, barn, south, off)
     with serving(asleep) as served:
         watch(browser, served.url, asleep)
         assert browser.evaluate("document.querySelector('#hero').dataset.tone") == "night"
@@ -167,7 +169,7 @@ def test_the_most_is_never_less_than_what_is_now(browser: Browser) -> None:
         assert browser.evaluate(said) == "most 7.63 kW at 13:06"
     with serving(later) as served:
         watch(browser, served.url, later)
-        assert browser.text("#power").startswith("4.85")
+        assert browser.text("#power").startswith("4.84")
         assert browser.evaluate(said) == ""
 
 
@@ -189,10 +191,10 @@ def test_what_is_selected_focused_and_scrolled_to_stays(browser: Browser) -> Non
         )
         top = browser.evaluate("scrollY")
         assert top > 300
-        later = replace(states.SOUTH.report(states.NOON_S), yield_power_w=777.0)
-        (south, *others) = state.status.relay.sites[0].chargers
+        later = replace(states.BARN.report(states.NOON_S), yield_power_w=777.0)
+        (barn, *others) = state.status.relay.sites[0].chargers
         served.state.status = states.with_chargers(
-            state.status, replace(south, report=later), *others
+            state.status, replace(barn, report=later), *others
         )
         browser.wait_for("document.querySelector('.tile .power').innerText.startsWith('777')")
         assert browser.evaluate("getSelection().toString()") == "1234567 HQ2233RS45X"
@@ -207,9 +209,7 @@ def test_what_is_called_the_same_is_shown_once_each(browser: Browser) -> None:
         replace(states.SOUTH, name="SmartSolar"),
         replace(states.BARN, name="SmartSolar", trackers=("Roof", "Roof", "Roof")),
     ]
-    state = State(
-        states.plant(states.NOON_S, roofs), states.history_of(roofs, states.NOON_S).view()
-    )
+    state = State(states.plant(states.NOON_S, roofs), history_of(roofs, states.NOON_S).view())
     lists = "['#legend li', '.trackers li'].map(each => document.querySelectorAll(each).length)"
     with serving(state) as served:
         watch(browser, served.url, state)
@@ -218,7 +218,7 @@ def test_what_is_called_the_same_is_shown_once_each(browser: Browser) -> None:
             browser.wait_for(f"document.querySelector('#about').innerText.includes('1.0.{n}')")
             assert browser.evaluate(lists) == [2, 4]
         told = browser.evaluate(
-            "[...document.querySelectorAll('.trackers')][1].innerText.match(/[0-9.]+(?=.V)/g)"
+            "[...document.querySelectorAll('.trackers')][0].innerText.match(/[0-9.]+(?=.V)/g)"
         )
         assert told == ["62.5", "73.8", "85.1"]
 
@@ -229,14 +229,14 @@ def test_what_is_selected_stays_while_others_come_and_go(browser: Browser) -> No
     names = "[...document.querySelectorAll('.tile h4')].map(e => e.innerText).join()"
     with serving(state) as served:
         watch(browser, served.url, state)
-        assert browser.evaluate(names) == "Carport,South roof,Barn"
+        assert browser.evaluate(names) == "Carport,Barn,South roof"
         browser.evaluate(
             "getSelection().selectAllChildren([...document.querySelectorAll('dd')]"
             ".find(e => e.textContent === 'HQ2208AXN7V'));"
-            "document.querySelectorAll('.tile .plot')[1].focus()"
+            "document.querySelectorAll('.tile .plot')[2].focus()"
         )
         served.state.status = well.status
-        browser.wait_for(f"{names} === 'South roof,Barn,Carport'")
+        browser.wait_for(f"{names} === 'Barn,South roof,Carport'")
         assert browser.evaluate("getSelection().toString()") == "HQ2208AXN7V"
         assert browser.evaluate("document.activeElement.ariaLabel") == "Power of South roof"
         browser.evaluate(
@@ -313,6 +313,44 @@ def test_the_service_comes_back(browser: Browser) -> None:
         with serving(state, port):
             browser.wait_for(SHOWN.format("All is well"))
             assert not browser.evaluate("document.body.classList.contains('stale')")
+
+
+def test_ages_go_on_while_nobody_answers(browser: Browser) -> None:
+    """An age of 3 s when it was told is more now, below the word that all this is old."""
+    state = states.three_by_day()
+    stored = "parseInt(document.querySelector('#stored').innerText)"
+    heard = "parseInt(document.querySelector('.tile').innerText.match(/heard\\s+(\\d+)/)[1])"
+    with serving(state) as served:
+        watch(browser, served.url, state)
+        assert (browser.evaluate(stored), browser.evaluate(heard)) == (3, 1)
+        served.server.stop()
+        browser.wait_for(SHOWN.format("No answer"))
+        browser.wait_for(f"{stored} > 4 && {heard} > 2")
+        assert browser.text("#verdict") == "No answer"
+        assert browser.evaluate("document.body.classList.contains('stale')")
+
+
+def test_a_name_from_right_to_left_stays_where_it_stands(browser: Browser) -> None:
+    """The rest of the sentence stands to the right of it, as it is read."""
+    state, name = states.silent_gx(), "\u0628\u064a\u062a"
+    named = replace(state.status.relay.sites[0], name=name)
+    state.status = replace(state.status, relay=replace(state.status.relay, sites=(named,)))
+    at = states.at(states.NOON_S).utc.timestamp()
+    state.changes = [Change(at, f"{name}: charger 277 is in the place of {name}: 1")]
+    places = """
+    [...document.querySelectorAll('#problems bdi, #changes bdi, h3 bdi')].map(e => {
+      const after = document.createRange();
+      after.selectNodeContents(e.nextSibling);
+      return [e.textContent, e.nextSibling.textContent && after.getBoundingClientRect().left,
+        e.getBoundingClientRect().right - 1];
+    })
+    """
+    with serving(state) as served:
+        watch(browser, served.url, state)
+        found = browser.evaluate(places)
+        assert [each[0] for each in found] == [name] * 3
+        lefts = [left for _, left, right in found if left != "" and left >= right]
+        assert len(lefts) == 2, found
 
 
 # --- plots ----------------------------------------------------------------------------------------

@@ -108,8 +108,10 @@ class Virtual:
     until `read_all` is called.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, moment: Callable[[float], Moment] = moment) -> None:
+        """`moment` gives the moment at a virtual second."""
         self.relay = Relay(settings)
+        self.moment = moment
         self.tells_reads = False
         self.tap: Callable[[Event], object] = lambda event: None
         """Sees each event before the relay does."""
@@ -121,7 +123,7 @@ class Virtual:
     def at(self, t_s: float) -> None:
         """Lets time pass until the second `t_s`; what is due by then is done when it is due."""
         while self.relay.next_deadline_s() <= t_s:
-            due = moment(t_s).at(self.relay.next_deadline_s())
+            due = self.moment(t_s).at(self.relay.next_deadline_s())
             self.happen(Tick(due), due.monotonic_s)
         self.now_s = t_s
 
@@ -142,21 +144,21 @@ class Virtual:
 
     def connect(self) -> None:
         """The broker accepts us."""
-        self.happen(Connected(moment(self.now_s), self.tells_reads), self.now_s)
+        self.happen(Connected(self.moment(self.now_s), self.tells_reads), self.now_s)
 
     def read_all(self, until_s: float | None = None) -> None:
         """All that came by `until_s`, or by now, has been read."""
         until_s = self.now_s if until_s is None else until_s
-        self.happen(AllRead(moment(self.now_s), until_s), self.now_s)
+        self.happen(AllRead(self.moment(self.now_s), until_s), self.now_s)
 
     def disconnect(self) -> None:
         """The connection ends."""
         failure = BrokerFailure(Cause.LOST)
-        self.happen(Disconnected(moment(self.now_s), failure), self.now_s)
+        self.happen(Disconnected(self.moment(self.now_s), failure), self.now_s)
 
     def say(self, topic: str, payload: bytes, *, retain: bool = False) -> None:
         """A message comes."""
-        self.happen(Message(moment(self.now_s), topic, payload, retain), self.now_s)
+        self.happen(Message(self.moment(self.now_s), topic, payload, retain), self.now_s)
 
     def tell_portal(self, portal_id: str = PORTAL, *, retain: bool = True) -> None:
         """The retained message with the portal id comes."""

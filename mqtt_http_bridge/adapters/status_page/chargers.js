@@ -1,8 +1,8 @@
 // The chargers: tiles while they are few, rows that open where they are many, grouped by GX.
 
 import {Plot, spark} from "./chart.js";
-import {facts, keyed, make, makeSvg, say, sayParts, set, show} from "./dom.js";
-import {ago, counted, energy, power, powerParts, total, volts} from "./words.js";
+import {facts, keyed, make, makeSvg, say, sayNamed, sayParts, set, show} from "./dom.js";
+import {ago, counted, energy, local, power, powerParts, total, volts} from "./words.js";
 
 export const MOST_TILES = 12;
 const TILE_SERIES = 360;
@@ -73,7 +73,7 @@ function updateGroup(node, {gx, chargers}, doc, isOne, isFiltered) {
   nodes.wasTroubled = isBad;
   set(node, "data-tone", gx.well === false ? "bad" : isBad ? "look" : gx.well ? "good" : "wait");
   node.classList.toggle("only", isOne);
-  say(nodes.name, gx.name === gx.portal_id || isOne ? `GX ${gx.name}` : gx.name);
+  sayNamed(nodes.name, gx.name === gx.portal_id || isOne ? `GX ${gx.name}` : gx.name, doc.names);
   const all = gx.chargers; // Whatever the filter leaves of them.
   const live = all.filter(charger => isKnown(charger) && charger.power_w);
   const producing = all.filter(charger => charger.mood === "producing" && isKnown(charger)).length;
@@ -87,7 +87,7 @@ function updateGroup(node, {gx, chargers}, doc, isOne, isFiltered) {
   say(nodes.power, live.length ? power(live.reduce((sum, each) => sum + each.power_w, 0)) : "");
 }
 
-// --- a charger --------------------------------------------------------------------------------
+// --- a charger ---
 
 const WORDS = {left_out: "left out", lost: "lost"};
 const stateOf = charger =>
@@ -110,7 +110,7 @@ function updateDetails(nodes, charger, doc, days, isAlone) {
   const doubts = charger.remarks.filter(remark => !charger.trouble.includes(remark));
   const why = [charger.trouble || charger.omission, ...doubts].filter(Boolean).join("; ");
   show(nodes.why, isLive && why !== "");
-  say(nodes.why, why);
+  say(nodes.why, local(why, doc));
   show(nodes.fix, isLive && charger.fix !== "");
   say(nodes.fix, charger.fix ? `To fix it: ${charger.fix}` : "");
   const trackers = isLive && charger.trackers.length ? charger.trackers : [];

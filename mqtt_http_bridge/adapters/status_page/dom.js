@@ -21,6 +21,17 @@ export function say(node, text) {
   if (node.textContent !== wanted) node.textContent = wanted;
 }
 
+// A text in which names written from right to left do not turn what stands around them.
+export function sayNamed(node, text, names) {
+  if (node.textContent === text) return;
+  let parts = [text];
+  for (const name of names) {
+    parts = parts.flatMap(part => part.nodeType ? part
+      : part.split(name).flatMap((rest, n) => n ? [make("bdi", "", name), rest] : rest));
+  }
+  node.replaceChildren(...parts);
+}
+
 export function show(node, isShown) {
   if (node.hidden === isShown) node.hidden = !isShown;
 }

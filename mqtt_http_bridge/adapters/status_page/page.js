@@ -2,9 +2,9 @@
 
 import {MOST_LAYERS, Plot} from "./chart.js";
 import {isKnown, showChargers} from "./chargers.js";
-import {facts, keyed, make, say, sayParts, set, show} from "./dom.js";
+import {facts, keyed, make, say, sayNamed, sayParts, set, show} from "./dom.js";
 import {fitted, gained, largest, merged, summed} from "./plot.js";
-import {ago, bytes, clock, counted, energyParts, midnight, power, powerParts, span} from "./words.js";
+import {ago, bytes, clock, counted, energyParts, local, midnight, power, powerParts, span} from "./words.js";
 
 const EVERY_MS = 2000;
 const PATIENCE_MS = 8000;
@@ -19,7 +19,7 @@ let past = null; // What history.json told, and all that came later.
 let days = new Map(); // By serial: the values of a plot, and the energy of the day.
 let plot = null;
 
-// --- asking ---------------------------------------------------------------------------------------
+// --- asking ---
 
 async function ask(name) {
   const response = await fetch(name, {signal: AbortSignal.timeout(PATIENCE_MS)});
@@ -34,11 +34,15 @@ async function refresh() {
     if (isPastOld(found)) await refreshPast(found);
     doc = found;
     answered = Date.now();
-    showAll();
+    const chargers = reckon();
+    document.body.classList.remove("stale");
+    showVerdict(chargers);
+    showAll(chargers);
     if (!performance.getEntriesByName("shown").length) performance.mark("shown");
   } catch (error) {
-    if (doc && answered && !(error instanceof TypeError || error instanceof DOMException)) console.error(error);
-    showGone();
+    const isOurs = doc && answered && !(error instanceof TypeError || error instanceof DOMException);
+    if (isOurs) console.error(error);
+    showGone(isOurs);
   }
   const wait = Math.max(EVERY_MS, SHARE * (performance.now() - began));
   if (document.hidden) document.addEventListener("visibilitychange", refresh, {once: true});
@@ -87,7 +91,7 @@ function isEnough(newer) {
     spans < newer.recent_slots;
 }
 
-// --- reckoning ------------------------------------------------------------------------------------
+// --- reckoning ---
 
 function reckon() {
   const morning = midnight(doc.now);
@@ -103,6 +107,9 @@ function reckon() {
   for (const charger of chargers) {
     if (doc.isNight && charger.mood === "lost") Object.assign(charger, {trouble: "", fix: ""});
   }
+  // Latin names need no care.
+  doc.names = [...new Set([...doc.gx, ...chargers].map(each => each.name))]
+    .filter(name => /[^\0-\u058f]/.test(name)).sort((a, b) => b.length - a.length);
   const now = new Map(chargers.map(charger => [charger.serial, charger]));
   const known = Object.entries(past.chargers);
   const length = Math.max(0, ...known.map(([, each]) => each.power_w.length));
@@ -144,15 +151,12 @@ function layers(chargers) {
   return [...all.slice(0, MOST_LAYERS - 1), {name: `${others.length} others`, values: sum}];
 }
 
-// --- showing --------------------------------------------------------------------------------------
+// --- showing ---
 
-function showAll() {
-  const chargers = reckon();
-  document.body.classList.remove("stale");
+function showAll(chargers) {
   for (const id of ["figures", "behind"]) show($(id), true);
   show($("chargers"), doc.gx.length > 0);
   say($("about"), `version ${doc.version} · up for ${doc.up_for}`);
-  showVerdict(chargers);
   showFigures(chargers);
   showTold($("problems"), doc.problems);
   showTold($("notes"), doc.notes);
@@ -174,14 +178,16 @@ function verdict(chargers) {
       "What to do about it is said below. What is measured meanwhile is kept."];
   }
   const stored = "Every GX is heard, measured and stored";
-  if (doc.notes.length) return ["look", "All is stored, but look at this", `${stored}.`];
+  if (doc.notes.length) return ["look", ...doc.heading];
   if (doc.isNight) return ["night", "All is well", "No sun: every charger is asleep."];
   const lost = heard.filter(charger => charger.mood === "lost").length;
-  if (lost) return ["look", "All is stored, but look at this", `${stored}; ${counted(lost, "charger")} lost.`];
   const isTroubled = heard.some(charger => charger.trouble);
-  if (isTroubled) return ["look", "All is stored, but look at this", `${stored}; see the chargers below.`];
+  if (lost || isTroubled) {
+    return ["look", "All is stored, but look at this",
+      `${stored}; ${lost ? `${counted(lost, "charger")} lost` : "see the chargers below"}.`];
+  }
   if (!chargers.length) return ["good", "All is well", "There is no charger to report."];
-  return ["good", "All is well", "Every GX is heard, measured and stored."];
+  return ["good", "All is well", `${stored}.`];
 }
 
 function showVerdict(chargers) {
@@ -239,7 +245,7 @@ function showTold(list, told) {
       const [subject, text, fix] = node.children;
       show(subject, each.subject !== "");
       say(subject, each.subject);
-      say(text, each.text);
+      sayNamed(text, local(each.text, doc), doc.names);
       say(fix, `To fix it: ${each.fix}`);
     });
 }
@@ -287,12 +293,12 @@ function showOutbox() {
     : parkedWords() || "empty: nothing waits"));
   facts($("outbox").querySelector("dl"), [
     ["in memory only", outbox.in_memory || null],
-    ["oldest", outbox.oldest ? clock(Date.parse(outbox.oldest) / 1000, doc.now) : null],
+    ["oldest", outbox.oldest && clock(outbox.oldest, doc.now)],
     ["size", bytes(outbox.bytes)],
     ["room for", outbox.hours_of_room === null ? null : span(outbox.hours_of_room * 3600)],
     ["damaged files", outbox.damaged || null],
     ...outbox.parked.map(each => [`parked of ${each.serial}`, `${counted(each.count, "report")}: ${each.reason}`]),
-    ...outbox.lost.map(each => [`given up until ${clock(Date.parse(each.until) / 1000, doc.now)}`,
+    ...outbox.lost.map(each => [each.until ? `given up until ${clock(each.until, doc.now)}` : "given up",
       `${counted(each.count, "measurement")}: ${each.reason}`]),
   ]);
 }
@@ -307,12 +313,17 @@ function showChanges() {
       set(time, "datetime", new Date(each.at * 1000).toISOString());
       say(time, clock(each.at, doc.now));
       const often = each.count > 1 ? ` (${each.count} times since ${clock(each.first, doc.now)})` : "";
-      say(text, said + often);
+      sayNamed(text, local(said, doc) + often, doc.names);
     });
   show($("changes"), doc.changes.length > 0);
 }
 
-function showGone() {
+function showGone(isOurs) {
+  if (doc && !isOurs) { // What is shown grows older.
+    doc.told ??= doc.now;
+    doc.now = doc.told + (Date.now() - answered) / 1000;
+    showAll(reckon());
+  }
   document.body.classList.add("stale");
   set($("hero"), "data-tone", "bad");
   const since = answered === null ? "" : ` since ${clock(answered / 1000, Date.now() / 1000)}`;

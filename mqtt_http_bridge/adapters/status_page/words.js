@@ -62,5 +62,9 @@ export function clock(t, now = t) {
   return `${DAYS[at.getDay()]} ${at.getDate()} ${MONTHS[at.getMonth()]} ${time}`;
 }
 
+// A text in which each of `times`, by its spelling, is on the clock of who reads.
+export const local = (text, {times, now}) => Object.entries(times)
+  .reduce((all, [said, t]) => all.replaceAll(said, clock(t, now)), text);
+
 // The begin of the day in which `t` is, in Unix seconds.
 export const midnight = t => new Date(t * 1000).setHours(0, 0, 0, 0) / 1000;

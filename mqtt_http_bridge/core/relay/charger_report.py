@@ -14,6 +14,7 @@ from mqtt_http_bridge.core.relay.charger import SETTLING_S, Charger
 from mqtt_http_bridge.core.relay.presence import Presence
 from mqtt_http_bridge.core.venus.paths import SERIAL, YIELD_POWER, YIELD_TOTAL, Row
 from mqtt_http_bridge.core.venus.payloads import Sayings
+from mqtt_http_bridge.core.words import time_words
 
 LEFT_OUT_S: Final = 60.0
 """Seconds during which a lost charger is left out, not reported as off: it may soon be back."""
@@ -103,7 +104,7 @@ def _frozen(charger: Charger, now: Moment, after_s: float | None) -> Omission | 
 
 def standstill_words(now: Moment, since_s: float) -> str:
     """Says in words since when a charger's values have not changed."""
-    return f"has been stuck since {now.at(since_s).utc:%Y-%m-%d %H:%M} UTC: no value changes"
+    return f"has been stuck since {time_words(now.at(since_s).utc)}: no value changes"
 
 
 def _unix_s(now: Moment, monotonic_s: float) -> int:

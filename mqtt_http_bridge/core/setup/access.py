@@ -3,11 +3,12 @@
 from dataclasses import replace
 from typing import Final
 
-from mqtt_http_bridge.core.broker_failure import Cause
-from mqtt_http_bridge.core.config_schema import read_value
+from mqtt_http_bridge.core import before_config
+from mqtt_http_bridge.core.broker_failure import BrokerFailure, Cause
 from mqtt_http_bridge.core.errors import ConfigError
 from mqtt_http_bridge.core.fingerprint import FIRST_USE
 from mqtt_http_bridge.core.settings import Secret
+from mqtt_http_bridge.core.setup.answers import read_answer
 from mqtt_http_bridge.core.setup.steps import (
     Access,
     Dialogue,
@@ -19,6 +20,7 @@ from mqtt_http_bridge.core.setup.steps import (
     SetupFailed,
     Shown,
     ask,
+    is_yes,
     listen,
     look,
     look_at_web,
@@ -27,17 +29,29 @@ from mqtt_http_bridge.core.setup.steps import (
 )
 from mqtt_http_bridge.core.venus.announcement import Announcement
 from mqtt_http_bridge.core.venus.pairing import NoToken, Token
-from mqtt_http_bridge.core.words import MENU_MQTT, MENU_SECURITY
+from mqtt_http_bridge.core.words import MENU_SECURITY
 
 MOST_TRIES: Final = 3
 """Passwords that are tried: a GX refuses all logins after 20 wrong ones."""
-_REMEDIES: Final = {
-    Cause.NAME_NOT_RESOLVED: "give the GX's address"
-    " (on the GX: Settings -> Connectivity -> Ethernet)",
-    Cause.PORT_CLOSED: f"switch on MQTT access, {MENU_MQTT}",
-}
-"""Those of a failure speak of a config, which is not there yet."""
 PASSWORD_OPTION: Final = "--password-file FILE"  # noqa: S105 - the name of it
+
+_NOT_TRUSTED: Final = (
+    "its certificate is not trusted: no secret was sent to it, and without trust in it there is no"
+    " way into this GX. Compare the fingerprint with what another machine gets, then run setup"
+    " again"
+)
+_NOT_PAIRED: Final = (
+    "Nothing was sent to the web server, and the GX is not paired. Its network password does it,"
+    " too: that goes only to the broker, which you trust. (A GX that takes paired devices only"
+    " refuses it: run setup again then, and trust both.)"
+)
+_NO_PASSWORD_WITHOUT_TLS: Final = (
+    "it wants a password, and none is sent without TLS: choose another security profile"
+    f" ({MENU_SECURITY}), Secured with a password or Unsecured without, then run setup again"
+)
+_PAIRED_ONLY: Final = (
+    f"{before_config.WRONG_PASSWORD}. A GX that takes paired devices only refuses every password"
+)
 
 WayIn = tuple[Access, Heard]
 
@@ -59,7 +73,8 @@ def way_in(given: Given, host: str, announcement: Announcement | None) -> Dialog
             )
         return (yield from _plain(given, host))
     where = f"{host}:{given.ports.mqtt} (MQTT)"
-    yield from _trust(looked.shown, given.fingerprint, where, "--fingerprint SHA256")
+    if not (yield from _trust(looked.shown, given.fingerprint, where, "--fingerprint SHA256")):
+        raise SetupFailed(f"{where}: {_NOT_TRUSTED}")
     return (yield from _login(given, Access(host, given.ports.mqtt, True), announcement))
 
 
@@ -67,8 +82,16 @@ def _plain(given: Given, host: str) -> Dialogue[WayIn]:
     access = Access(host, given.ports.plain, False)
     heard = yield from listen(access)
     if heard.failure is not None:
-        raise SetupFailed(f"{heard.failure}: {heard.failure.remedy}")
+        raise SetupFailed(_in_words(heard.failure))
     return access, heard
+
+
+def _in_words(failure: BrokerFailure) -> str:
+    """Says what failed, and what to do about it here, where no config has been written."""
+    todo = before_config.remedy(failure)
+    if failure.cause is Cause.LOGIN_REFUSED:
+        todo = _PAIRED_ONLY if failure.has_tls else _NO_PASSWORD_WITHOUT_TLS
+    return f"{failure}: {todo}"
 
 
 def _open(given: Given, host: str) -> Dialogue[tuple[str, Looked]]:
@@ -78,25 +101,33 @@ def _open(given: Given, host: str) -> Dialogue[tuple[str, Looked]]:
         failure = looked.failure
         if failure is None:
             return host, looked
-        text = f"{failure}: {_REMEDIES.get(failure.cause) or failure.remedy}"
         if not given.is_interactive:
-            raise SetupFailed(text)
-        yield from say(text)
+            raise SetupFailed(_in_words(failure))
+        yield from say(_in_words(failure))
+        host = yield from _next_host(host)
+
+
+def _next_host(host: str) -> Dialogue[str]:
+    """Asks for an address until it is one: only then is there something new to look at."""
+    while True:
         question = "Enter to try again, or another address"
         typed = (yield from ask(question, "MQTT access to be on", host)).strip()
         try:
-            read_value("mqtt.host", typed)
+            read_answer("mqtt.host", typed, "Address of the GX")
         except ConfigError as error:
             yield from say(str(error))
         else:
-            host = typed
+            return typed
 
 
 # --- trust -------------------------------------------------------------------------------------
 
 
-def _trust(shown: Shown, fingerprint: str | None, where: str, option: str) -> Dialogue[None]:
-    """Lets a fingerprint or a person decide whether to trust a certificate from now on."""
+def _trust(shown: Shown, fingerprint: str | None, where: str, option: str) -> Dialogue[bool]:
+    """Lets a fingerprint or a person decide whether to trust a certificate from now on.
+
+    Returns False if a person says no; whatever else is no reason to trust it raises SetupFailed.
+    """
     if shown.pin is Pin.OTHER:
         raise SetupFailed(
             f"{where}: expected the certificate in {shown.file}, found another with SHA-256"
@@ -118,9 +149,10 @@ def _trust(shown: Shown, fingerprint: str | None, where: str, option: str) -> Di
         for line in FIRST_USE:
             yield from say(line)
         answer = yield from ask("Trust it from now on? [Y/n]", option, "y")
-        if answer.strip().lower() not in ("y", "yes"):
-            raise SetupFailed(f"{where}: its certificate is not trusted: no secret was sent to it")
+        if not is_yes(answer):
+            return False
     yield SavePin(shown)
+    return True
 
 
 # --- the login ---------------------------------------------------------------------------------
@@ -134,7 +166,7 @@ def _login(given: Given, access: Access, announcement: Announcement | None) -> D
             yield from say("The GX lets us in without a password.")
             return access, heard
         if heard.failure.cause is not Cause.LOGIN_REFUSED:
-            raise SetupFailed(f"{heard.failure}: {heard.failure.remedy}")
+            raise SetupFailed(_in_words(heard.failure))
     token, password = yield from _token(given, access.host, announcement)
     if token is None:
         return (yield from _with_password(given, access, password))
@@ -142,7 +174,10 @@ def _login(given: Given, access: Access, announcement: Announcement | None) -> D
     access = replace(access, token=token)
     heard = yield from listen(access)
     if heard.failure is not None:
-        raise SetupFailed(f"the GX gave a token, and its broker refuses it: {heard.failure}")
+        raise SetupFailed(
+            f"the GX gave a token, and its broker refuses it: {heard.failure}: wait a minute, and"
+            " run setup again"
+        )
     yield from say("Paired: the broker takes the token.")
     return access, heard
 
@@ -161,7 +196,10 @@ def _token(
         return None, given.password
     where = f"{host}:{given.ports.web} (web)"
     yield from say("The GX can be paired: its web server gives a token in place of the password.")
-    yield from _trust(shown, given.web_fingerprint, where, "--web-fingerprint SHA256")
+    option = "--web-fingerprint SHA256"
+    if not (yield from _trust(shown, given.web_fingerprint, where, option)):
+        yield from say(_NOT_PAIRED)
+        return None, given.password
     return (yield from _paired(given, host))
 
 
@@ -189,27 +227,28 @@ def _with_password(given: Given, access: Access, password: Secret | None) -> Dia
         if password is None:
             password = yield from _password(f"Network password of the GX ({MENU_SECURITY})")
         if password is None:
+            yield from say("Nothing was typed, and this GX lets nobody in without its password.")
             continue
         tried = replace(access, password=password)
         heard = yield from listen(tried)
         if heard.failure is None:
             return tried, heard
-        text = f"{heard.failure}: {heard.failure.remedy}"
         if not given.is_interactive or heard.failure.cause is not Cause.LOGIN_REFUSED:
-            raise SetupFailed(text)
-        yield from say(text)
+            raise SetupFailed(_in_words(heard.failure))
+        yield from say(_in_words(heard.failure))
         password = None
     raise SetupFailed(f"{access.host}: expected to be let in, was not: see above")
 
 
 def _password(question: str) -> Dialogue[Secret | None]:
-    """Asks for the password, hidden; None if it is empty or could not be put into a config."""
-    typed = yield from ask(question, PASSWORD_OPTION, is_secret=True)
-    if not typed:
-        return None
-    try:
-        value = read_value("mqtt.password", typed)
-    except ConfigError as error:
-        yield from say(str(error))
-        return None
-    return value if isinstance(value, Secret) else None
+    """Asks for the password, hidden, until it could be put into a config; None if it is empty."""
+    while True:
+        typed = yield from ask(question, PASSWORD_OPTION, is_secret=True)
+        if not typed:
+            return None
+        try:
+            value = read_answer("mqtt.password", typed, "Network password of the GX")
+        except ConfigError as error:
+            yield from say(str(error))
+        else:
+            return value if isinstance(value, Secret) else None

@@ -29,7 +29,7 @@ def file_names(stem: str) -> FileNames:
     )
 
 
-def config_values(plan: Plan, names: FileNames, outbox: str | None) -> dict[str, Any]:
+def config_values(plan: Plan, names: FileNames) -> dict[str, Any]:
     """Returns the value of each key that is set; secrets stand in files of their own."""
     access = plan.access
     values: dict[str, Any] = {
@@ -48,6 +48,4 @@ def config_values(plan: Plan, names: FileNames, outbox: str | None) -> dict[str,
         values["mqtt.portal_id"] = plan.portal_ids[0]
     if set(plan.services) - {"solarcharger"}:
         values["mqtt.services"] = list(plan.services)
-    if outbox is not None:
-        values["outbox.directory"] = outbox
     return values

@@ -6,10 +6,10 @@ broker without TLS is used without a login, or not at all.
 
 from typing import Final
 
-from mqtt_http_bridge.core.config_schema import read_value
 from mqtt_http_bridge.core.errors import ConfigError
 from mqtt_http_bridge.core.settings import Secret
 from mqtt_http_bridge.core.setup.access import way_in
+from mqtt_http_bridge.core.setup.answers import read_answer
 from mqtt_http_bridge.core.setup.steps import (
     Dialogue,
     Given,
@@ -18,11 +18,14 @@ from mqtt_http_bridge.core.setup.steps import (
     Write,
     ask,
     check,
+    is_yes,
     say,
     search,
 )
 from mqtt_http_bridge.core.venus.announcement import Announcement, Found
+from mqtt_http_bridge.core.words import MENU_ADDRESS
 
+ADDRESS: Final = "Address of the GX"
 HOST_OPTION: Final = "--host ADDRESS"
 
 
@@ -61,11 +64,11 @@ def _api_key(given: Given) -> Dialogue[Secret]:
 def _read(key: str, known: str | None, question: str, option: str) -> Dialogue[object]:
     """Asks for the value of a config key until it is valid; an invalid given value ends setup."""
     if known is not None:
-        return read_value(key, known)
+        return read_answer(key, known, option.partition(" ")[0])
     while True:
         text = yield from ask(question, option, is_secret=key == "backend.api_key")
         try:
-            return read_value(key, text.strip())
+            return read_answer(key, text.strip(), question.partition(",")[0])
         except ConfigError as error:
             yield from say(str(error))
 
@@ -75,7 +78,7 @@ def _read(key: str, known: str | None, question: str, option: str) -> Dialogue[o
 
 def _gx(given: Given) -> Dialogue[tuple[str, Announcement | None]]:
     if given.host is not None:
-        read_value("mqtt.host", given.host)
+        read_answer("mqtt.host", given.host, "--host")
         return given.host, None
     if given.is_gx:
         yield from say("This machine is a GX: its own broker is used.")
@@ -99,11 +102,11 @@ def _host(found: Found) -> Dialogue[str]:
     """Asks for an address if nothing answered."""
     hint = f"; venus.local is at {found.by_name}" if found.by_name else ""
     yield from say(f"No GX answers{hint}.")
-    question = "Address of the GX (on the GX: Settings -> Connectivity -> Ethernet)"
+    question = f"{ADDRESS} ({MENU_ADDRESS})"
     while True:
         host = (yield from ask(question, HOST_OPTION, found.by_name)).strip()
         try:
-            read_value("mqtt.host", host)
+            read_answer("mqtt.host", host, ADDRESS)
         except ConfigError as error:
             yield from say(str(error))
         else:
@@ -148,14 +151,12 @@ def _portal_ids(heard: Heard, announcement: Announcement | None) -> Dialogue[tup
 def _starts(given: Given, *, holds: bool) -> Dialogue[bool]:
     if given.starts is not None:
         return given.starts
-    if not given.is_interactive:
-        return False
-    if holds:
-        return is_yes((yield from ask("Start relaying now? [Y/n]", "--start", "y")))
-    yield from say("Fix the above; the service would go on trying meanwhile.")
-    return is_yes((yield from ask("Start it all the same? [y/N]", "--start", "n")))
-
-
-def is_yes(answer: str) -> bool:
-    """Tells whether an answer is a yes."""
-    return answer.strip().lower() in ("y", "yes")
+    starts = False
+    if given.is_interactive and holds:
+        starts = is_yes((yield from ask("Start relaying now? [Y/n]", "--start", "y")))
+    elif given.is_interactive:
+        yield from say("Fix the above; the service would go on trying meanwhile.")
+        starts = is_yes((yield from ask("Start it all the same? [y/N]", "--start", "n")))
+    if not starts:
+        yield from say(f"To start relaying later, run: {given.start_command}")
+    return starts

@@ -48,6 +48,8 @@ class Given:
     starts: bool | None = None
     """True: start at the end; None: ask, or do not start if nobody is there."""
     ports: Ports = Ports()
+    start_command: str = "mqtt-http-bridge run"
+    """The command that starts the relay with the config that is written."""
 
 
 # --- what comes back ---------------------------------------------------------------------------
@@ -215,6 +217,11 @@ def ask(question: str, option: str, default: str = "", *, is_secret: bool = Fals
     """Asks a person."""
     answer: str = yield Ask(question, option, default, is_secret)
     return answer
+
+
+def is_yes(answer: str) -> bool:
+    """Tells whether an answer is a yes."""
+    return answer.strip().lower() in ("y", "yes")
 
 
 def search() -> Dialogue[Found]:

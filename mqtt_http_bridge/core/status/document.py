@@ -1,10 +1,13 @@
 """Makes the documents that the page shows: the state of one service, and its last day.
 
-Times are Unix seconds, ages seconds; null means unknown. Texts from outside are cut, so that none
-of them fills the page: with 200 chargers of 50 GX devices, `/status.json` takes 100 kB.
+Times are Unix seconds, ages seconds; null means unknown. Where a text tells a time, that stands in
+`times` under its spelling, so that a reader can show it on another clock. Texts from outside are
+cut, so that none of them fills the page: with 200 chargers of 50 GX devices, `/status.json` takes
+100 kB.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
 from math import isnan
 from typing import Any, Final
 
@@ -19,7 +22,7 @@ from mqtt_http_bridge.core.status.history import (
     SeriesView,
 )
 from mqtt_http_bridge.core.status.problem import Problem
-from mqtt_http_bridge.core.status.problems import REMARK_FIX, notes
+from mqtt_http_bridge.core.status.problems import REMARK_FIX, heading, notes
 from mqtt_http_bridge.core.status.well import GxWell, is_heard, is_starting, well
 from mqtt_http_bridge.core.views import (
     ChargerView,
@@ -31,7 +34,7 @@ from mqtt_http_bridge.core.views import (
     SiteView,
     StatusView,
 )
-from mqtt_http_bridge.core.words import span_words, state_words
+from mqtt_http_bridge.core.words import span_words, state_words, times_in
 
 MOST_TOLD: Final = 40
 """The most problems, notes, and devices with something parked to list one by one."""
@@ -48,11 +51,12 @@ LOST_FIX: Final = "check that it has power, and that its cable to the GX is plug
 def document(status: StatusView, changes: Iterable[Change] = ()) -> dict[str, Any]:
     """Makes the document for `/status.json`."""
     now, relay, backend, found = status.now, status.relay, status.backend, well(status)
+    known = notes(status, found)
     judged = {each.portal_id: each for each in found.gx}
     shown = {site.portal_id for site in relay.sites}
     unseen = [SiteView(e.portal_id, e.name, -float("inf"), ()) for e in found.gx]
     sites = [*relay.sites, *(site for site in unseen if site.portal_id not in shown)]
-    return {
+    told: dict[str, Any] = {
         "version": status.version,
         "now": _unix_s(now),
         "started": _unix_s(status.started),
@@ -62,7 +66,8 @@ def document(status: StatusView, changes: Iterable[Change] = ()) -> dict[str, An
         "well": found.is_well,
         "starting": is_starting(status),
         "problems": _problems(found.problems),
-        "notes": _problems(notes(status, found)),
+        "notes": _problems(known),
+        "heading": heading(known) if known else [],
         "gx": [_site(site, judged.get(site.portal_id), status) for site in sites],
         "broker": {"connected": relay.is_connected, "trouble": _text(str(relay.failure or ""))},
         "measurements": relay.measurements,
@@ -76,6 +81,17 @@ def document(status: StatusView, changes: Iterable[Change] = ()) -> dict[str, An
         "outbox": _outbox(status.outbox),
         "changes": [_change(change) for change in changes],
     }
+    return {**told, "times": times_in(_texts(told))}
+
+
+def _texts(told: dict[str, Any]) -> Iterator[str]:
+    """The texts of a document that may tell a time."""
+    for each in (*told["problems"], *told["notes"], *told["changes"]):
+        yield each["text"]
+    for gx in told["gx"]:
+        yield from (problem["text"] for problem in gx["problems"])
+        for charger in gx["chargers"]:
+            yield from (charger["trouble"], charger["omission"], *charger["remarks"])
 
 
 def _problems(found: Sequence[Problem]) -> list[dict[str, str]]:
@@ -204,7 +220,7 @@ def _outbox(outbox: OutboxView) -> dict[str, Any]:
     return {
         "waiting": outbox.waiting,
         "bytes": outbox.bytes,
-        "oldest": outbox.oldest,
+        "oldest": _unix_s_of(outbox.oldest),
         "hours_of_room": outbox.hours_of_room,
         "in_memory": outbox.in_memory,
         "fault": _text(outbox.fault),
@@ -217,8 +233,8 @@ def _outbox(outbox: OutboxView) -> dict[str, Any]:
         "lost": [
             {
                 "count": loss.count,
-                "since": loss.since,
-                "until": loss.until,
+                "since": _unix_s_of(loss.since),
+                "until": _unix_s_of(loss.until),
                 "reason": _text(loss.reason),
             }
             for loss in outbox.lost[-MOST_LOSSES:]
@@ -293,6 +309,14 @@ def _rounded(value: float | None) -> float | None:
 
 def _unix_s(moment: Moment) -> float:
     return round(moment.utc.timestamp(), 3)
+
+
+def _unix_s_of(timestamp: str | None) -> float | None:
+    """Reads a timestamp as it is stored; null for one that is not known."""
+    try:
+        return round(datetime.fromisoformat(timestamp or "").timestamp(), 3)
+    except ValueError:
+        return None
 
 
 def _unix_s_at(now: Moment, monotonic_s: float) -> float | None:

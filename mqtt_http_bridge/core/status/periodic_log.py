@@ -69,7 +69,7 @@ class PeriodicLog:
         text = f"{done}: {', '.join(named) or NO_CHARGER}"
         if known:
             return Log.warning(
-                f"all is stored, but look at this: {_listed(known)}; {text}",
+                f"all is well, but look at this: {_listed(known)}; {text}",
                 kind="notes",
                 about=ABOUT,
                 is_end=was_trouble,

@@ -1,6 +1,6 @@
 """Says why a service is not well, and what a person should know besides."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from mqtt_http_bridge.core.status.problem import Kind, Problem
@@ -14,6 +14,7 @@ from mqtt_http_bridge.core.status.well import (
     was_heard,
 )
 from mqtt_http_bridge.core.views import DROPPED, ChargerView, OutboxView, StatusView
+from mqtt_http_bridge.core.words import timestamp_words
 
 REMARK_FIX: Final = "look at the charger, its driver and device.serials: run check"
 
@@ -26,6 +27,19 @@ def notes(status: StatusView, found: Wellness) -> list[Problem]:
 def problems(status: StatusView, found: Wellness) -> list[Problem]:
     """Lists everything that is wrong: first why it is not well, `found` at the same moment."""
     return [*found.problems, *notes(status, found)]
+
+
+def heading(found: Sequence[Problem]) -> tuple[str, str]:
+    """Says in front of notes how much is stored: it may be well now, and not all there."""
+    kinds = {note.kind for note in found}
+    if Kind.LOST in kinds:
+        return (
+            "Measurements were given up",
+            "What is measured now is stored. What was given up is lost.",
+        )
+    if kinds & {Kind.DISK, Kind.PARKED, Kind.DAMAGED}:
+        return "All is well, but look at this", "Every GX is heard and measured."
+    return "All is stored, but look at this", "Every GX is heard, measured and stored."
 
 
 def _of_gx(status: StatusView) -> Iterator[Problem]:
@@ -78,7 +92,8 @@ def _of_outbox(outbox: OutboxView) -> Iterator[Problem]:
         lost, last = sum(loss.count for loss in given_up), given_up[-1]
         yield Problem(
             Kind.LOST,
-            f"{lost} measurements were given up, the last of {last.until}: {last.reason}",
+            f"{lost} measurements were given up, the last of {timestamp_words(last.until)}:"
+            f" {last.reason}",
             "give the outbox more room (outbox.max_bytes), or find out why the backend did not"
             " store them",
         )

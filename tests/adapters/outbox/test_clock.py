@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mqtt_http_bridge.adapters.outbox import Boot
+from mqtt_http_bridge.adapters.outbox import Boot, clock
 from mqtt_http_bridge.adapters.outbox.clock import MOST_STEPS, STEP_S, ClockNotes, clock_notes
 from tests.adapters.outbox.support import (
     BOOT,
@@ -162,19 +162,24 @@ def test_a_part_that_is_left_keeps_the_time_that_was_sent(directory: Path) -> No
         assert bodies(outbox) == [body_of(61, "B"), body_of(62, "B")]
 
 
-def test_what_waits_for_months_keeps_the_step_that_was_its_own(directory: Path) -> None:
+def test_what_waits_for_months_keeps_the_step_that_was_its_own(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Forgets the steps of what was sent long ago, and not the oldest ones first.
 
     A machine without a clock of its own steps at each start; what it could not send meanwhile may
-    be half stored at the backend.
+    be half stored at the backend. A few steps take the part of the many that are kept: each start
+    reads and writes the outbox.
     """
+    few = 6
+    monkeypatch.setattr(clock, "MOST_STEPS", few)
     off_s = HOUR_S
     with opened(directory) as outbox:
         store(outbox, 1, is_trusted=False)
         outbox.note_clock_step(HOUR_S)
         outbox.trust_clock()
         settled(outbox)
-    for start in range(MOST_STEPS + 1):
+    for start in range(few + 1):
         with opened(directory, boot=set_by(BOOT, off_s)) as outbox:
             store(outbox, 1000 + start, is_trusted=False)
             outbox.note_clock_step(HOUR_S)
@@ -185,6 +190,16 @@ def test_what_waits_for_months_keeps_the_step_that_was_its_own(directory: Path) 
             off_s += HOUR_S
     with opened(directory, boot=set_by(BOOT, off_s)) as outbox:
         assert minutes(outbox) == [61]
+
+
+def test_as_many_starts_as_steps_are_kept_push_none_out() -> None:
+    """Of all the steps there may be, that of what is owed stays, and those of the rest go."""
+    notes = ClockNotes(BOOT).set_by(HOUR_S, 2).trusted(2)
+    for start in range(2, MOST_STEPS + 3):
+        notes = notes.started(notes.boot, start, lambda first, before: first == 1 < before)
+        notes = notes.set_by(HOUR_S, start + 1).trusted(start + 1)
+    assert notes.shift_of(1) == HOUR_S
+    assert len(notes.steps) == 2
 
 
 def test_only_what_is_owed_keeps_a_step() -> None:
