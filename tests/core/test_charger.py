@@ -126,6 +126,16 @@ def test_last_update_is_when_it_was_last_heard() -> None:
     assert bus.report(5000.0).last_update_s == unix_s(12.0)
 
 
+def test_a_value_that_is_said_again_is_heard_again() -> None:
+    """Most of what a GX says is what it said before, and is then the very same object."""
+    charger = Charger(KEY)
+    words = {path: said(value) for path, value in SINGLE.items()}
+    for path, word in words.items():
+        charger.hear(path, word, 0.0)
+    charger.hear("Pv/V", words["Pv/V"], 12.0)
+    assert report_of(charger, moment(13.0)) == replace(SOUTH_ROOF, last_update_s=unix_s(12.0))
+
+
 def test_a_completed_full_publish_confirms_what_it_said() -> None:
     """Nothing has changed since, so what was said then holds now."""
     bus = bus_with()

@@ -15,6 +15,7 @@ from tests.support.sayings import (
     Bus,
     bus_with,
     left_out,
+    moment,
     unix_s,
     without,
 )
@@ -52,6 +53,16 @@ def test_a_charger_out_of_reach_is_lost() -> None:
     bus.say({"Connected": 0}, at_s=40.0)
     assert left_out(bus, 41.0) is Cause.JUST_LOST
     assert bus.report(100.0) == replace(OFF, last_update_s=unix_s(40.0))
+
+
+def test_people_see_no_power_of_a_charger_out_of_reach() -> None:
+    """Not even in the minute in which it may be back; they see its last total."""
+    bus = bus_with()
+    (view,) = bus.chargers.views(moment(39.0))
+    assert (view.power_w, view.total_kwh) == (64.5, 20.75)
+    bus.say({"Connected": 0}, at_s=40.0)
+    (view,) = bus.chargers.views(moment(41.0))
+    assert (view.power_w, view.total_kwh, view.is_on_bus) == (None, 20.75, True)
 
 
 def test_numbers_beside_connected_0_are_nobodys() -> None:
@@ -128,6 +139,18 @@ def test_words_of_an_earlier_loss_are_over_once_it_is_back() -> None:
     bus = bus_with()
     bus.leave(100.0)
     bus.publish({**SINGLE, "Yield/System": None}, at_s=200.0)
+    bus.leave(300.0)
+    assert left_out(bus, 400.0) is Cause.LOST_AND_UNKNOWN
+
+
+def test_so_are_they_once_one_of_two_units_is_left() -> None:
+    """It may be another unit than the one that was lost: it has yet to say who it is."""
+    bus = bus_with()
+    bus.leave(100.0)
+    for at_s, serial in ((110.0, "HQ2211AAAA1"), (120.0, "HQ2211BBBB2"), (130.0, "HQ2211AAAA1")):
+        bus.say({"Serial": serial}, at_s=at_s)
+    assert left_out(bus, 131.0) is Cause.TWO_UNITS
+    bus.publish({"Serial": "HQ2211BBBB2"}, at_s=200.0)
     bus.leave(300.0)
     assert left_out(bus, 400.0) is Cause.LOST_AND_UNKNOWN
 

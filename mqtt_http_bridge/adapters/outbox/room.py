@@ -64,7 +64,7 @@ class Room:
         wanted = self.allowed // _SEGMENTS // _PAGE_BYTES * _PAGE_BYTES
         return max(_LEAST_SEGMENT_BYTES, min(SEGMENT_BYTES, wanted))
 
-    def segment_for(self, size: int, largest: int = 0) -> int:
+    def segment_for(self, size: int, largest: int) -> int:
         """Returns the size of a segment that has to hold a line of this many bytes after its head.
 
         On a disk that is nearly full, it is a fraction of what is left, so that several fit. If

@@ -234,8 +234,8 @@ def test_the_size_of_a_segment() -> None:
 
 def test_a_segment_for_a_long_line() -> None:
     """It is as long as it has to be, in whole pages."""
-    assert Room(10**10, 10**11, 0, 64_000_000).segment_for(1000) == SEGMENT_BYTES
-    assert Room(10**10, 10**11, 0, 64_000_000).segment_for(SEGMENT_BYTES) == 270_336
+    assert Room(10**10, 10**11, 0, 64_000_000).segment_for(1000, 0) == SEGMENT_BYTES
+    assert Room(10**10, 10**11, 0, 64_000_000).segment_for(SEGMENT_BYTES, 0) == 270_336
 
 
 # --- parked ------------------------------------------------------------------------------------

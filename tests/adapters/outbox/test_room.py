@@ -16,7 +16,7 @@ def room(**others: Any) -> Room:
 
 
 @pytest.mark.parametrize(
-    ("size", "floor"), [(100 * GB, 50_000_000), (500_000_000, 50_000_000), (30_000_000, 3_000_000)]
+    ("size", "floor"), [(100 * GB, 50_000_000), (499_999_980, 49_999_998), (30_000_000, 3_000_000)]
 )
 def test_what_stays_free_for_others(size: int, floor: int) -> None:
     """50 MB, or a tenth of a small disk."""
