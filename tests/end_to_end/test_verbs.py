@@ -209,7 +209,7 @@ def test_record_never_overwrites(world: World, tmp_path: Path) -> None:
 
     done = call("record", "-o", recording, "--port", str(world.broker.port), directory=tmp_path)
 
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert f"{recording}: the file is there already" in done.stderr
     assert recording.read_text(encoding="utf-8") == "precious"
 
