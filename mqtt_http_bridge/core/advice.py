@@ -44,6 +44,6 @@ def prefix(configured: str, portal_id: str, found: str) -> str:
     if found:
         return f"set mqtt.topic_prefix: {found}, below which the broker announces {portal_id}"
     return (
-        f"leave mqtt.topic_prefix out: the broker tells of {portal_id} without {configured}/ before"
-        " its topics"
+        f"leave mqtt.topic_prefix out: the broker announces {portal_id} without {configured}/"
+        " before its topics"
     )

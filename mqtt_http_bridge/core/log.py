@@ -25,12 +25,12 @@ class Log:
     def info(
         text: str, *, kind: str = "", about: str = "", is_end: bool = False, crowd: str = ""
     ) -> "Log":
-        """A line that tells the story."""
+        """Makes a line that reports a change."""
         return Log("INFO", text, kind, about, is_end, crowd)
 
     @staticmethod
     def warning(
         text: str, *, kind: str = "", about: str = "", is_end: bool = False, crowd: str = ""
     ) -> "Log":
-        """A line that somebody should see."""
+        """Makes a line that somebody should see."""
         return Log("WARNING", text, kind, about, is_end, crowd)

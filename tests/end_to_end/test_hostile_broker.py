@@ -154,7 +154,7 @@ def test_a_broker_that_grants_nothing(world: World, broker: HostileBroker) -> No
     """It is told as what it is, by the log, by `status` and by `check`."""
     broker.refuses = True
     process = world.run({"mqtt.port": broker.port})
-    process.wait_for("the broker refuses the subscription to N/+/system/0/Serial: have it let")
+    process.wait_for("the broker refuses the subscription to N/+/system/0/Serial: have it allow")
     assert len(process.said("the broker refuses")) <= 2
     assert process.stop() == 0
     said = call("check", "-c", "config.yaml", directory=world.directory)

@@ -159,7 +159,7 @@ def test_history_json(page: Page) -> None:
 
 def test_what_happened_is_told_also_after_a_restart(page: Page) -> None:
     """The changes that the log told, and the start; those of the process before are not lost."""
-    page.wait(lambda: any("takes" in each["text"] for each in page.status()["changes"]))
+    page.wait(lambda: any("stores" in each["text"] for each in page.status()["changes"]))
     assert page.service.stop() == 0
     again = open_page(page.world)
     page.wait(lambda: bool(again.status()["gx"]))
