@@ -486,3 +486,18 @@ def test_half_a_minute_is_no_silence_of_a_gx_without_heartbeat() -> None:
         assert line.is_fresh_after(freshness, at_s, beats=False)
     assert not line.is_fresh_after(freshness, 102.0, beats=False)
     assert line.is_fresh_after(freshness, 103.0, beats=False)
+
+
+def test_nor_is_it_if_the_connection_ends_in_it() -> None:
+    """Measures it at once on the next one; after more than a minute a second later."""
+    line, freshness = on_a_line()
+    for at_s in (0.0, 5.0, 11.0):
+        assert line.is_fresh_after(freshness, at_s, beats=False)
+    freshness.end(41.0)
+    freshness.begin()
+    for at_s in (42.0, 47.0, 53.0):
+        assert line.is_fresh_after(freshness, at_s, beats=False)
+    freshness.end(114.0)
+    freshness.begin()
+    assert not line.is_fresh_after(freshness, 115.0, beats=False)
+    assert line.is_fresh_after(freshness, 116.0, beats=False)

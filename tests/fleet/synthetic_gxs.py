@@ -6,6 +6,7 @@ change each second. Its power tells when it was said: so whoever gets a measurem
 its number is.
 """
 
+import math
 import threading
 import time
 from collections.abc import Sequence
@@ -37,8 +38,8 @@ def serial(number: int) -> str:
 
 
 def said_power_w(at_s: float) -> float:
-    """Gives the power that is said at a moment, Unix seconds."""
-    return round(at_s % POWER_TURNS_AT_S, 2)
+    """Gives the power that is said at a moment, Unix seconds: rounded down, never of the future."""
+    return math.floor(at_s % POWER_TURNS_AT_S * 100) / 100
 
 
 def age_s(power_w: float, at_s: float) -> float:

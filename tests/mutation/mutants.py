@@ -150,7 +150,8 @@ def _changes(node: ast.AST, constants: dict[type, list[Any]]) -> Iterator[Change
         for place, operator in enumerate(node.ops):
             yield _in_list(node.ops, place, _COMPARISONS[type(operator)]())
     elif isinstance(node, ast.BinOp | ast.AugAssign) and type(node.op) in _OPERATORS:
-        yield _set(node, "op", _OPERATORS[type(node.op)]())
+        if not _is_formatting(node):
+            yield _set(node, "op", _OPERATORS[type(node.op)]())
     elif isinstance(node, ast.BoolOp):
         yield _set(node, "op", ast.Or() if isinstance(node.op, ast.And) else ast.And())
     elif isinstance(node, ast.Constant):
@@ -186,6 +187,14 @@ def _of_conditions(node: ast.AST) -> Iterator[Change]:
     match node:
         case ast.Return(ast.UnaryOp(ast.Not(), operand)):
             yield _set(node, "value", operand)
+
+
+def _is_formatting(node: ast.BinOp | ast.AugAssign) -> bool:
+    """Tells `text % values` from arithmetic: a text taken a billion times fills the memory."""
+    match node:
+        case ast.BinOp(ast.Constant(str() | bytes()), ast.Mod()):
+            return True
+    return False
 
 
 def _negated(test: ast.expr) -> ast.expr:

@@ -22,6 +22,8 @@ ONE_LINE = {
     "x = 1.5": {"x = 2.5"},
     "x = True": {"x = False"},
     "a + b": {"a - b"},
+    "a % b": {"a * b"},
+    "b'%08x' % a": set(),
     "a and b": {"a or b"},
     "x += a": {"x -= a"},
     "self.a = b": {"pass"},

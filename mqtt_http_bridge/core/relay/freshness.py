@@ -60,7 +60,7 @@ class Freshness:
     def end(self, now_s: float) -> None:
         """Notes that there is no connection from `now_s` on; there may have been one before."""
         if self._connection.is_connected and self.spoke_s < NEVER:
-            self._ended_in_silence = now_s > self.spoke_s + max(FRESH_S, self._patience_s)
+            self._ended_in_silence = now_s > self.spoke_s + self._patience_s
 
     def begin(self) -> None:
         """Notes that everything is requested again: what comes from now on was not held up."""

@@ -96,6 +96,7 @@ def test_only_a_line_that_parks_names_devices() -> None:
     assert records.parked_in([b"put", b"17", b"gx", b"A:why {}"]) == ((), "")
     assert records.parked_in([b"parked", b"17", b"gx", b"A,B:why {}"]) == (("A", "B"), "why")
     assert records.parked_in([b"parked", b"17", b"gx", b"A {}"]) == (("A",), "")
+    assert records.parked_in([b"parked", b"17", b"gx", b"\xff:why {}"]) == (("\ufffd",), "why")
 
 
 def test_the_device_that_is_free_again() -> None:
