@@ -286,9 +286,9 @@ BAD_LENGTH = Unfinished(body=b"HTTP/1.1 200 OK\r\nContent-Length: 3, 4\r\n\r\nab
         pytest.param(DROP_BEFORE_ANSWER, "cut off", id="dropped"),
         pytest.param(DROP_AFTER_STORING, "cut off", id="dropped after storing"),
         pytest.param(Reset(), "Connection reset", id="reset"),
-        pytest.param(HALF, "no whole answer: it was cut off", id="half"),
-        pytest.param(HALF_A_HEADER, "no whole answer: it was cut off", id="half a header"),
-        pytest.param(HALF_A_CHUNK, "no whole answer: it was cut off", id="half a chunk"),
+        pytest.param(HALF, "no complete answer: it was cut off", id="half"),
+        pytest.param(HALF_A_HEADER, "no complete answer: it was cut off", id="half a header"),
+        pytest.param(HALF_A_CHUNK, "no complete answer: it was cut off", id="half a chunk"),
         pytest.param(GARBAGE, "an answer that is not HTTP", id="garbage"),
         pytest.param(HEADERS_FOR_EVER, "an answer that is not HTTP", id="10,000 headers"),
         pytest.param(LONG_HEADER, "an answer that is not HTTP", id="a header of 1 MB"),
@@ -538,7 +538,7 @@ def test_an_authority_that_is_not_known(certificate: Certificate) -> None:
     ("released", "said"),
     [
         ("2026-11-23", "not trusted: certificate is not yet valid"),
-        ("2150-01-01", "the clock of this machine is wrong: it shows a day before this program"),
+        ("2150-01-01", "the clock of this machine is wrong: it is before the release of this program"),
     ],
     ids=["the clock may be right", "the clock is older than the program"],
 )

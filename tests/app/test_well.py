@@ -248,7 +248,7 @@ SCENES = [
         fix="is it on, and is mqtt.portal_id",
     ),
     Scene(
-        "no broker", no_broker, why="no connection to the GX's broker: ", fix="look at the network"
+        "no broker", no_broker, why="no connection to the GX's broker: ", fix="check the network"
     ),
     Scene("no sun", no_sun, remark="no charger to report"),
     Scene("no charger", no_charger, remark="no charger to report"),

@@ -28,7 +28,7 @@ from tests.adapters.outbox.support import (
 )
 
 pytestmark = pytest.mark.usefixtures("quick_disk")
-GONE = "the disk does not give segment 1 back"
+GONE = "the disk cannot read segment 1"
 
 
 @pytest.mark.parametrize("code", [errno.EIO, errno.EMFILE, errno.ENOMEM, errno.EACCES])
