@@ -538,7 +538,7 @@ def test_an_authority_that_is_not_known(certificate: Certificate) -> None:
     ("released", "said"),
     [
         ("2026-11-23", "not trusted: certificate is not yet valid"),
-        ("2150-01-01", "the clock of this machine is wrong: it is before the release of this program"),
+        ("2150-01-01", "the clock of this machine is wrong: it is before the release"),
     ],
     ids=["the clock may be right", "the clock is older than the program"],
 )

@@ -92,7 +92,7 @@ def test_a_segment_that_can_never_be_read_again(
         assert (loss.count, loss.reason) == (5, GONE)
         assert str(loss) == f"5 of unknown time ({GONE})"
         assert outbox.view().fault is None
-        assert caplog.text.count("cannot read segment 1") == 1
+        assert caplog.text.count("the outbox cannot read segment 1") == 1
         assert not segment_of(sound).exists()
         assert (sound / "damaged" / SEGMENT).exists()
         crash(outbox)
