@@ -414,7 +414,7 @@ def test_a_flush_that_hangs_is_told_while_it_hangs(
 ) -> None:
     """By whoever looks or stores, once; and once more when the disk is fast again."""
     caplog.set_level("INFO")
-    monkeypatch.setattr(fault_log, "SLOW_S", 0.1)
+    monkeypatch.setattr(fault_log, "SLOW_S", 1.0)
     with opened(directory) as outbox:
         with monkeypatch.context() as patch:
             disk = HangingFlush(patch)
@@ -422,7 +422,7 @@ def test_a_flush_that_hangs_is_told_while_it_hangs(
             disk.wait()
             until(lambda: "s so far" in (outbox.view().fault or ""))
             outbox.store(body_of(1), portal_id=PORTAL, is_clock_trusted=True)
-            assert said(caplog, "slow: a flush has taken 0 s so far") == 1
+            assert said(caplog, "slow: a flush has taken") == 1
             disk.let_go()
         until(lambda: minutes(outbox) == [0, 1])
         assert said(caplog, "slow") == 1
