@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mqtt_http_bridge.core.delivery.plan import Kind
+from mqtt_http_bridge.core.delivery.plan import Job, Kind
 from mqtt_http_bridge.core.delivery.refusal import Cause, Refusal
 from mqtt_http_bridge.core.delivery.verdict import DeviceFate, Fate, Outcome, Verdict, all_owed
-from tests.support.many_gx import World, fails_on, takes_all
+from tests.support.many_gx import Answer, World, fails_on, takes_all
 
 INTERVAL_S = 30.0
 NOT_FOUND = Refusal(Cause("not registered", "register it"), "not found")
@@ -183,6 +183,27 @@ def test_a_revoked_key_delays_nobody_else() -> None:
     assert_all_stored_once(world)
 
 
+def fails_once() -> Answer:
+    """A backend that has a bad moment."""
+    failures = iter([all_owed(Outcome.FAILED, ("A",), "500")])
+    return lambda *post: next(failures, takes_all(*post))
+
+
+def test_after_a_single_failure_too_the_backlog_starts_by_lot() -> None:
+    """All GX devices would else begin at once on a backend that has just got up."""
+    gaps_s = []
+    for seed in range(20):
+        world = World(fails_once(), seed=seed)
+        for _ in range(200):
+            world.measure("gx", "A")
+        world.run_until(120.0)
+        failed, first, second, *_ = world.sent
+        assert (failed.outcome, first.outcome) == (Outcome.FAILED, Outcome.JUDGED)
+        gaps_s.append(second.began_s - first.began_s)
+    assert min(gaps_s) < 5.0
+    assert 15.0 < max(gaps_s) < 20.5
+
+
 def test_a_wish_to_retry_ends_the_pause_of_a_backlog() -> None:
     """Ends it at once: the backlog of a GX whose backend failed may have minutes to wait."""
     is_mended = False
@@ -215,6 +236,24 @@ def test_a_device_that_comes_and_goes_leaves_no_tries_behind() -> None:
     fleet(world, 1, until_s=20_000.0)
     world.run_until(20_000.0)
     assert len(world.plan._turns._tries) < 5
+
+
+def test_a_parked_report_that_the_disk_does_not_give_is_asked_for_every_10_s() -> None:
+    """A disk in trouble is not asked ten times a second; and the device is not forgotten."""
+    world = World(lambda *post: Verdict(Outcome.JUDGED, {"A": NOT_FOUND}, "not found"))
+    world.measure("gx", "A")
+    world.run_until(1.0)
+    assert world.shelf.parked_serials == {"A"}
+    asked_s = list[float]()
+
+    def give_nothing(job: Job) -> None:
+        assert job.kind is Kind.TRY
+        asked_s.append(world.now_s)
+
+    world.shelf.serials = give_nothing  # type: ignore[method-assign]
+    world.run_until(100.0)
+    assert len(asked_s) > 2
+    assert {round(later - earlier, 6) for earlier, later in pairwise(asked_s)} == {10.0}
 
 
 # --- a backend that fails on some --------------------------------------------------------------
@@ -263,6 +302,16 @@ def test_chance_failures_park_nobody(count: int, connections: int) -> None:
     assert_all_stored_once(world)
     assert len(world.made_s) == 10_000
     assert latencies(world)[9900] < 5.0
+
+
+def test_what_is_live_is_sent_of_a_suspect_too() -> None:
+    """The past of a device that the backend seems to fail on waits 10 s, its present never."""
+    world = World(fails_on("B"))
+    for at_s in (0.0, 5.0):
+        world.at(at_s, lambda: world.measure("gx", "A", "B"))
+    world.run_until(9.0)
+    alone = [(sent.kind, sent.number) for sent in world.sent if sent.serials == ("B",)]
+    assert alone == [(Kind.LIVE, 1), (Kind.LIVE, 2)]
 
 
 def test_a_culprit_is_found_though_the_backend_fails_by_chance_too() -> None:

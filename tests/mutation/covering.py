@@ -21,10 +21,13 @@ _RELAY: Final = (
     " core/test_charger_log.py core/test_recordings_golden.py core/test_cases.py"
 )
 _OUTBOX: Final = (
-    "adapters/outbox/test_outbox.py adapters/outbox/test_sending.py adapters/outbox/test_clock.py"
+    "adapters/outbox/test_index.py adapters/outbox/test_records.py adapters/outbox/test_room.py"
+    " adapters/outbox/test_outbox.py adapters/outbox/test_sending.py adapters/outbox/test_clock.py"
+    " adapters/outbox/test_made_up_lines.py adapters/outbox/test_unreadable_segments.py"
     " adapters/outbox/test_disk_that_refuses.py adapters/outbox/test_bounds.py"
     " adapters/outbox/test_damage.py adapters/outbox/test_inspection.py"
-    " adapters/outbox/test_faults.py adapters/outbox/test_power.py adapters/outbox/test_kill.py"
+    " adapters/outbox/test_disk_faults.py adapters/outbox/test_faults.py"
+    " adapters/outbox/test_power.py adapters/outbox/test_kill.py"
 )
 _BACKEND: Final = (
     "core/test_verdict.py core/test_stored_text.py core/test_body.py app/test_every_answer.py"

@@ -82,6 +82,13 @@ def test_every_module_has_tests() -> None:
         assert f"def {name}(" in texts, name
 
 
+def test_all_tests_of_the_outbox_cover_it() -> None:
+    """None is left out that would have noticed a fault."""
+    module = "adapters/outbox/index"
+    found = {path.name for path in (CHECKOUT / "tests/adapters/outbox").glob("test_*.py")}
+    assert {name.split("/")[-1] for name in own_tests(module) + other_tests(module)} == found
+
+
 def test_what_is_explained_is_a_mutant() -> None:
     """Each line names one that there is, and has a reason."""
     lines = EXPLAINED.read_text(encoding="utf-8").splitlines()

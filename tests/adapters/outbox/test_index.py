@@ -4,7 +4,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mqtt_http_bridge.adapters.outbox import records
-from mqtt_http_bridge.adapters.outbox.index import UNIT_BYTES, Index, segment_of, slot_of
+from mqtt_http_bridge.adapters.outbox.index import (
+    UNIT_BYTES,
+    Index,
+    bytes_in,
+    number_of,
+    segment_of,
+    slot_of,
+)
 from mqtt_http_bridge.adapters.outbox.records import Entry, Fields
 
 LINES = st.lists(
@@ -71,6 +78,17 @@ def test_sizes_are_rounded_up() -> None:
     for number in (1, 2, 3):
         index.apply(records.fields_of(records.done(number, "gx")), 2, 30)
     assert index.live_bytes() == 0
+
+
+def test_a_measurement_that_is_cut_counts_as_long_as_it_was() -> None:
+    """The hours that the room lasts are told from what the last measurement of a GX took."""
+    index = Index()
+    for kind, number, size in (("put", 1, 320), ("put", 2, 640), ("narrow", 2, 64), ("put", 3, 96)):
+        index.apply(records.fields_of(line_of(kind, number, "gx", 1)), 1, size)
+        newest = index.portals[b"gx"].newest_put
+        assert bytes_in(newest) == {1: 320, 2: 640, 3: 96}[number]
+    index.apply(records.fields_of(records.done(3, "gx")), 1, 30)
+    assert number_of(index.portals[b"gx"].newest_put) == 3
 
 
 @given(st.integers(1, 1 << 40), st.integers(0, 65_533))

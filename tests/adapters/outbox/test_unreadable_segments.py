@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from mqtt_http_bridge.adapters.outbox import segments
+from mqtt_http_bridge.adapters.outbox.files import LogFiles
+from mqtt_http_bridge.adapters.outbox.reading import read_log
 from tests.adapters.outbox.damaging import (
     SEGMENT,
     SMALL,
@@ -151,3 +153,14 @@ def test_a_disk_that_gives_nothing_is_waited_for(
             settled(outbox)
         assert minutes(outbox) == []
     assert owed_in(sound) == {1, 2, 3, 4}
+
+
+def test_a_segment_that_is_cleaned_away_while_somebody_looks(sound: Path) -> None:
+    """It owes nothing any more; those after it are read all the same."""
+    with opened(sound, max_bytes=SMALL) as outbox:
+        roll(outbox)
+        in_others = numbers_in(sound)[-2:]
+    with unreadable(1, errno.ENOENT):
+        found = read_log(LogFiles(sound))
+    assert [number for number, _ in found.index.entries()] == in_others == [6, 7]
+    assert found.unreadable == []
