@@ -17,6 +17,7 @@ from mqtt_http_bridge.core.status.state_file import (
     Process,
     State,
     is_worth_writing,
+    longest_gap_s,
     state_of,
 )
 from mqtt_http_bridge.core.status.state_json import to_json
@@ -44,7 +45,7 @@ def this_process(settings: Settings, started: Moment) -> Process:
 
 
 class StateReporter:
-    """Writes the state file when there is news, and at least once an interval. For one thread.
+    """Writes the state file when there is news, and about once an interval. For one thread.
 
     A disk error is logged once; the relay goes on.
     """
@@ -74,7 +75,7 @@ class StateReporter:
         """Returns when the file would be too old if nothing happened."""
         if self._written is None:
             return self.due_s
-        old_s = self._written.written_s + max(self._process.interval_s, LEAST_SPACING_S)
+        old_s = self._written.written_s + longest_gap_s(self._process.interval_s)
         return max(old_s, self.due_s)
 
     def tell(self, now: Moment, relay: RelayView) -> list[Log]:

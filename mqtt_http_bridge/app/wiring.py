@@ -5,6 +5,7 @@ signals --------+-> inbox -> relay -> Subscribe, Publish -> broker
 dying threads --+                 \\-> Store -> outbox -------------> outbox -> POST -> verdict
 """
 
+import gc
 import logging
 import time
 from collections.abc import Callable, Iterator
@@ -90,6 +91,8 @@ def relay(
             systemd.notify(systemd.READY)
             trust = trusting(inbox, clock.now, storing, outbox)
             senders.start(ClockCheck(clock.now, is_synchronised, trust))
+            gc.freeze()  # What has been loaded stays: nobody has to look through it.
+            gc.enable()
             try:
                 run_loop(
                     core,

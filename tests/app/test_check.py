@@ -46,7 +46,7 @@ TELLS_AT_ONCE = (
     "from mqtt_http_bridge.core.status import state_file as b;"
     "a.LEAST_SPACING_S = b.LEAST_SPACING_S = 0.05"
 )
-"""Has a service write down at once how it goes: each test would wait 5 s for that."""
+"""Has a service write down at once how it goes: each test would wait 10 s for that."""
 
 
 @pytest.fixture

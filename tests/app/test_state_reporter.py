@@ -58,31 +58,31 @@ def written(file: StateFile) -> State:
 def test_it_is_written_at_once_and_then_with_the_interval(
     reporter: StateReporter, file: StateFile
 ) -> None:
-    """Nothing happens: it is as fresh as its reader wants, and wakes nobody more often."""
+    """Nothing happens: it waits a while for an occasion, and wakes nobody before."""
     assert reporter.due_s <= 0.0
     assert reporter.tell(moment(1.0), CONNECTED) == []
-    assert (reporter.due_s, reporter.deadline_s) == (1.0 + LEAST_SPACING_S, 31.0)
+    assert (reporter.due_s, reporter.deadline_s) == (11.0, 36.0)
     reporter.tell(moment(30.9), CONNECTED)
     assert written(file).written_s == 1.0
     reporter.tell(moment(31.0), CONNECTED)
     assert written(file).written_s == 31.0
-    assert reporter.deadline_s == 61.0
+    assert reporter.deadline_s == 66.0
 
 
 def test_a_change_is_written_at_the_next_look(reporter: StateReporter, file: StateFile) -> None:
-    """And that comes no sooner than five seconds after the last."""
+    """And that comes no sooner than ten seconds after the last."""
     reporter.tell(moment(1.0), CONNECTED)
     assert written(file).problems == ()
-    reporter.tell(moment(6.0), CUT_OFF)
+    reporter.tell(moment(11.0), CUT_OFF)
     assert [problem.kind for problem in written(file).problems] == [Kind.NO_CONNECTION]
-    assert reporter.due_s == 6.0 + LEAST_SPACING_S
+    assert reporter.due_s == 11.0 + LEAST_SPACING_S
 
 
 def test_nobody_is_woken_before_there_is_a_look(reporter: StateReporter) -> None:
     """Or the main thread would go round in circles until then."""
     reporter.tell(moment(1.0), CONNECTED)
-    reporter.tell(moment(29.0), CONNECTED)
-    assert reporter.deadline_s == reporter.due_s == 29.0 + LEAST_SPACING_S
+    reporter.tell(moment(30.0), CONNECTED)
+    assert reporter.deadline_s == reporter.due_s == 30.0 + LEAST_SPACING_S
 
 
 def test_with_many_gx_devices_it_looks_less_often(reporter: StateReporter) -> None:
@@ -123,7 +123,7 @@ def test_a_disk_that_refuses_is_told_once(
         assert line.level == "WARNING"
         assert ": Read-only file system: mount it writable" in line.text
         assert reporter.tell(moment(30.0), CONNECTED) == []
-        assert reporter.deadline_s == 60.0
+        assert reporter.deadline_s == 65.0
         reporter.tell_the_end(moment(31.0), CONNECTED)
     assert reporter.tell(moment(61.0), CONNECTED) == [Log.info(WRITTEN)]
     assert written(file).written_s == 61.0

@@ -327,7 +327,7 @@ def test_what_always_moves_is_no_change() -> None:
 
 
 def test_short_intervals_do_not_write_more_often() -> None:
-    """Measured every second, it is written every five."""
+    """Measured every second, it is written every ten."""
     quick = replace(STATE, process=replace(PROCESS, interval_s=1.0))
     soon = replace(quick, written_s=quick.written_s + LEAST_SPACING_S - 0.1)
     assert not is_worth_writing(soon, quick)

@@ -7,6 +7,7 @@ it. That is a few searches every few seconds, and each ends at the first message
 """
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Final
 
 from mqtt_http_bridge.core.events import NEVER
@@ -14,6 +15,8 @@ from mqtt_http_bridge.core.venus.superseded import Received
 from mqtt_http_bridge.core.venus.topics import above
 
 MOST_SPEAKERS: Final = 4096
+MOST_TOPICS: Final = 8192
+"""Topics of which it is remembered who speaks there: with many more, it is found out again."""
 SMALL_BYTES: Final = 4096
 """Data up to this size is always searched: it is what a GX publishes in some seconds."""
 EVERY_S: Final = 1.0
@@ -32,7 +35,7 @@ class SignsOfLife:
 
         Both are without `prefix`, which all topics have in the data.
         """
-        self._speaker_of = speaker_of
+        self._speaker_of = lru_cache(MOST_TOPICS)(speaker_of)
         self._prefix = prefix
         self._speakers: dict[str, bytes] = {}
         """The topic of each speaker as text, and as bytes with the prefix."""

@@ -19,7 +19,7 @@ from mqtt_http_bridge.core.delivery.refusal import Refusal, Scope
 from mqtt_http_bridge.core.delivery.verdict import BackendCondition, Fate, Verdict
 from mqtt_http_bridge.core.status.findings import Finding, Mark, ok, unproven, wrong
 from mqtt_http_bridge.core.status.problem import Kind
-from mqtt_http_bridge.core.status.state_file import LEAST_SPACING_S, State
+from mqtt_http_bridge.core.status.state_file import State, longest_gap_s
 from mqtt_http_bridge.core.views import DeviceResult
 from mqtt_http_bridge.core.words import span_words
 
@@ -60,7 +60,7 @@ def said_of(verdict: Verdict) -> dict[str, Said]:
 def is_old(ago_s: float, interval_s: float) -> bool:
     """Tells whether something newer should have been stored by now."""
     limit_s = max(_OLD_INTERVALS * interval_s, _LEAST_OLD_S)
-    return ago_s > limit_s + max(interval_s, LEAST_SPACING_S)
+    return ago_s > limit_s + longest_gap_s(interval_s)
 
 
 # --- one POST ----------------------------------------------------------------------------------

@@ -1,10 +1,10 @@
 """Defines the state file: the state of a running service, as a document for other processes.
 
-The service writes it when something has changed, but at most once in `LEAST_SPACING_S`, and at
-least once an interval, so that a reader can distinguish a service that hangs from one with no news.
-A reader believes it as long as the outbox is locked, the file was written since the machine
-started, and it is younger than `longest_age_s`. Otherwise it only shows when the service ended:
-"not running since".
+The service writes it when something has changed, but at most once in `LEAST_SPACING_S`, and about
+once an interval, so that a reader can distinguish a service that hangs from one with no news. A
+reader believes it as long as the outbox is locked, the file was written since the machine started,
+and it is younger than `longest_age_s`. Otherwise it only shows when the service ended: "not running
+since".
 
 Times are Unix seconds, except `written_s`, which is on the monotonic clock: steps of the wall clock
 do not affect it, and together with the boot id it says how old the document is.
@@ -28,7 +28,11 @@ from mqtt_http_bridge.core.views import (
     StatusView,
 )
 
-LEAST_SPACING_S: Final = 5.0
+LEAST_SPACING_S: Final = 10.0
+"""A look costs as much CPU time as what a charger says in ten seconds."""
+PUT_OFF_S: Final = 5.0
+"""Seconds that a write waits for the next message, if nothing has changed for an interval: waking
+up for nothing else costs more."""
 LEAST_PATIENCE_S: Final = 60.0
 MOST_GX: Final = 5000
 """The most GX devices to list one by one."""
@@ -230,6 +234,11 @@ def _unix_s(moment: Moment) -> float:
 
 def _unix_s_at(now: Moment, monotonic_s: float) -> float | None:
     return None if monotonic_s == -float("inf") else _unix_s(now.at(monotonic_s))
+
+
+def longest_gap_s(interval_s: float) -> float:
+    """Returns the seconds after which it is written again, whatever happens."""
+    return max(interval_s, LEAST_SPACING_S) + PUT_OFF_S
 
 
 def is_worth_writing(state: State, written: State | None) -> bool:
