@@ -14,9 +14,7 @@ from typing import Any, Final, Self
 
 from mqtt_http_bridge.adapters.small_files import read_bytes
 
-_CERTIFICATE: Final = re.compile(
-    "-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", re.DOTALL
-)
+_CERTIFICATE: Final = "(?s)-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----"
 
 
 class NotPinned(ssl.SSLCertVerificationError):
@@ -59,7 +57,7 @@ def certificates_in(path: str | Path) -> list[bytes]:
     """Returns all certificates in a PEM file, whatever else is in it; none if it cannot be read."""
     try:
         text = read_bytes(Path(path)).decode(errors="replace")
-        return [ssl.PEM_cert_to_DER_cert(found) for found in _CERTIFICATE.findall(text)]
+        return [ssl.PEM_cert_to_DER_cert(found) for found in re.findall(_CERTIFICATE, text)]
     except (OSError, ValueError):
         return []
 

@@ -74,9 +74,9 @@ def run_loop(
     every LONGEST_WAIT_S, unless something in here hangs. Raises ThreadFailed when a thread has
     died.
     """
-    latest_s = earliest_s
+    latest_s, due_s = earliest_s, _due_s(relay, observer)
     while True:
-        item = _next(inbox, now, _due_s(relay, observer), turn)
+        item = _next(inbox, now, due_s, turn)
         if isinstance(item, Stop):
             return
         if isinstance(item, ThreadDied):
@@ -91,7 +91,8 @@ def run_loop(
         if observer is not None:
             commands += observer.see(event, commands)
         # Before they are carried out, because a disk may be slow.
-        read_by(_due_s(relay, observer))
+        due_s = _due_s(relay, observer)
+        read_by(due_s)
         for command in commands:
             carry_out(command)
 

@@ -226,14 +226,14 @@ def read_services(value: Any) -> tuple[str, ...]:
     return tuple(value)
 
 
-_PLACE: Final = re.compile(rf"(([^/+#\s]+/)?({'|'.join(SERVICES)})/)?(0|[1-9][0-9]{{0,8}})")
+_PLACE: Final = rf"(([^/+#\s]+/)?({'|'.join(SERVICES)})/)?(0|[1-9][0-9]{{0,8}})"
 """A device instance, alone or with its service and its GX."""
 
 
 def read_place(value: Any) -> str:
     """Reads a device instance, alone or with its service and its GX."""
     place = str(value) if type(value) is int else read_text(value)
-    if not _PLACE.fullmatch(place):
+    if not re.fullmatch(_PLACE, place):
         raise ValueError
     return place
 

@@ -12,7 +12,7 @@ from typing import Final
 from mqtt_http_bridge.core.shard import AutoShard, Shard
 
 AUTO = "auto"
-_WITH_PORT: Final = re.compile(r"(\[[^\]]+\]|[^:]+):([0-9]{1,5})")
+_WITH_PORT: Final = r"(\[[^\]]+\]|[^:]+):([0-9]{1,5})"
 
 
 class Secret:
@@ -115,7 +115,7 @@ class MqttSettings:
         return tuple(map(self._at, self.hosts))
 
     def _at(self, text: str) -> "MqttSettings":
-        if own := _WITH_PORT.fullmatch(text):
+        if ":" in text and (own := re.fullmatch(_WITH_PORT, text)):
             return replace(self, hosts=(own[1].strip("[]"),), port=int(own[2]))
         return replace(self, hosts=(text,))
 

@@ -39,7 +39,7 @@ MOST_KEYS: Final = 100
 """The most API keys for which a client keeps a request ready."""
 _Prepared = tuple[requests.PreparedRequest, Any]
 """A request without its body, and the settings from the environment that go with it."""
-_KEPT_FOR: Final = re.compile(r"(?ai)\btimeout\s*=\s*\"?(\d{1,9})")
+_KEPT_FOR: Final = r"(?ai)\btimeout\s*=\s*\"?(\d{1,9})"
 _OUR_HEADERS: Final = {
     "Accept-Encoding": "identity",
     "User-Agent": f"mqtt-http-bridge/{__version__}",
@@ -246,7 +246,8 @@ def _retry_after_s(response: requests.Response) -> float | None:
 
 def _keep_alive_s(response: requests.Response) -> float | None:
     """Returns how many seconds the server keeps an idle connection, if it says so."""
-    found = _KEPT_FOR.search(response.headers.get("Keep-Alive", ""))
+    said = response.headers.get("Keep-Alive", "")
+    found = re.search(_KEPT_FOR, said) if said else None
     return float(found[1]) if found else None
 
 

@@ -52,7 +52,7 @@ class Trouble:
 
 _IS_IT_UP: Final = "is the backend up, and backend.url its address?"
 _PROXY: Final = "correct HTTP_PROXY and HTTPS_PROXY, or name the backend in NO_PROXY"
-_TUNNEL_REFUSED: Final = re.compile(r"Tunnel connection failed: (\d{3})\b")
+_TUNNEL_REFUSED: Final = r"Tunnel connection failed: (\d{3})\b"
 _ALERT: Final = "\x15\x03"
 """The first bytes with which a TLS server answers a request without TLS."""
 
@@ -98,7 +98,7 @@ def _garbage(error: Exception) -> str | None:
 def _proxy_trouble(error: Exception) -> Trouble:
     """Distinguishes a proxy that is not there from one that refuses to connect."""
     for cause in _causes(error):
-        if found := _TUNNEL_REFUSED.search(str(cause)):
+        if found := re.search(_TUNNEL_REFUSED, str(cause)):
             # Only its code: the text is the proxy's own, and may repeat what it was sent.
             if found[1] == "407":
                 return Trouble(

@@ -70,7 +70,8 @@ UNSPECIFIED: Final = 0x80
 differs."""
 NOT_MQTT: Final = (struct.error, IndexError, KeyError, ValueError)
 """Raised by paho's parser for an invalid packet; paho checks only some of them."""
-_KEEPALIVE_TOPIC: Final = re.compile(re.escape(keepalive_topic("@")).replace("@", "[^/+#]+"))
+_KEEPALIVE_TOPIC: Final = keepalive_topic("[^/+#]+")
+"""The topic of any GX, as a pattern."""
 
 
 class Broker:
@@ -189,7 +190,7 @@ class Broker:
 
     def publish(self, topic: str, payload: bytes) -> None:
         """Publishes a keepalive with QoS 0. Raises ValueError for anything else."""
-        if not _KEEPALIVE_TOPIC.fullmatch(topic):
+        if not re.fullmatch(_KEEPALIVE_TOPIC, topic):
             raise ValueError(f"expected a keepalive topic, found {topic!r}")
         log.debug("keepalive to %s: %s", topic, payload.decode(errors="replace"))
         self._client.publish(above(self._prefix, topic), payload, qos=0, retain=False)

@@ -56,7 +56,7 @@ The directory may then be a different one (a stick was swapped). In that case th
 are new to the log that was found, and get new numbers there (`_begin_with`).
 """
 
-import secrets
+import os
 from collections.abc import Callable
 from contextlib import suppress
 
@@ -264,7 +264,7 @@ class Log:
         held = [(entry, self.body(entry)) for entry in self.held()]
         in_flight, self.in_flight, self.waiting = self.in_flight, {}, {}
         self.look(found)
-        self._log_id = found.log_id or secrets.token_hex(8)
+        self._log_id = found.log_id or os.urandom(8).hex()
         for entry, body in held:
             taken = in_flight.pop(entry.number, None)
             if taken is not None:

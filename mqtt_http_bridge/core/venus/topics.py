@@ -86,7 +86,7 @@ def above(prefix: str, topic: str) -> str:
 MOST_PREFIX_LEVELS: Final = 3
 _SIGNS: Final = (PORTAL_ID, HEARTBEAT)
 """Signs of a GX: the first is retained, the other comes every 3 s."""
-_SIGN: Final = re.compile(rf"(?:(.+)/)?N/([^/]+)/(?:{'|'.join(_SIGNS)})")
+_SIGN: Final = rf"(?:(.+)/)?N/([^/]+)/(?:{'|'.join(_SIGNS)})"
 
 PREFIX_SEARCH: Final = tuple(
     "+/" * levels + f"N/+/{sign}" for levels in range(MOST_PREFIX_LEVELS + 1) for sign in _SIGNS
@@ -96,7 +96,7 @@ PREFIX_SEARCH: Final = tuple(
 
 def sign_of_gx(topic: str) -> tuple[str, str] | None:
     """The prefix and the portal id, if `topic` is one of those that PREFIX_SEARCH looks for."""
-    found = _SIGN.fullmatch(topic)
+    found = re.fullmatch(_SIGN, topic)
     return (found[1] or "", found[2]) if found and is_portal_id(found[2]) else None
 
 
