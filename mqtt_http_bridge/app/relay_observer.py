@@ -28,7 +28,7 @@ NOTHING: Final = History(SHORTEST_SPAN_S)
 
 
 class Teller(Protocol):
-    """Reports the state at intervals."""
+    """Reports the state at intervals. Only `tell` changes its two times."""
 
     @property
     def due_s(self) -> float:
@@ -60,10 +60,17 @@ class RelayObserver:
         self._measurements = 0
         self._has_news = False
         self._tellers = tellers
+        self._due_s = self._deadline_s = NEVER
+        """The earliest of all tellers: to ask each of them at each event would cost more than the event."""
+        self._note_when()
+
+    def _note_when(self) -> None:
+        self._due_s = min((teller.due_s for teller in self._tellers), default=NEVER)
+        self._deadline_s = min((teller.deadline_s for teller in self._tellers), default=NEVER)
 
     def next_deadline_s(self) -> float:
         """Returns when to call `see` although nothing has happened; infinity for never."""
-        return min((teller.deadline_s for teller in self._tellers), default=NEVER)
+        return self._deadline_s
 
     def see(self, event: Event, commands: Sequence[Command]) -> list[Log]:
         """Looks at the result of an event; returns what to log about it."""
@@ -72,11 +79,14 @@ class RelayObserver:
                 self._take_in(command.measurement)
         if isinstance(event, Connected | Disconnected):
             self._has_news = True
-        now = event.moment
+        return self._tell(event.moment) if event.moment.monotonic_s >= self._due_s else []
+
+    def _tell(self, now: Moment) -> list[Log]:
+        self.look(now)
         due = [teller for teller in self._tellers if now.monotonic_s >= teller.due_s]
-        if due:
-            self.look(now)
-        return [line for teller in due for line in teller.tell(now, self.latest)]
+        told = [line for teller in due for line in teller.tell(now, self.latest)]
+        self._note_when()
+        return told
 
     def _take_in(self, measurement: Measurement) -> None:
         self._measurements += 1
