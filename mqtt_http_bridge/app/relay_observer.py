@@ -61,7 +61,7 @@ class RelayObserver:
         self._has_news = False
         self._tellers = tellers
         self._due_s = self._deadline_s = NEVER
-        """The earliest of all tellers: to ask each of them at each event would cost more than the event."""
+        """The earliest of all tellers: asking each at each event would cost more than the event."""
         self._note_when()
 
     def _note_when(self) -> None:

@@ -26,7 +26,7 @@ TAKES_NOTHING = Problem(Kind.BACKEND_TAKES_NOTHING, "the backend takes nothing: 
     [
         (STATE, Mark.OK, "the newest was stored 5 s ago"),
         (replace(STATE, stored=NOW - 156.0), Mark.WRONG, "stored 3 min ago"),
-        (replace(STATE, stored=NOW - 154.0), Mark.OK, "stored 2 min ago"),
+        (replace(STATE, stored=NOW - 154.0), Mark.OK, "stored 3 min ago"),
         (replace(STATE, stored=NOW - 999.0, gx=()), Mark.OK, "stored 17 min ago"),
         (replace(STATE, stored=None), Mark.WRONG, "nothing since its start, 17 min ago"),
         (replace(STATE, stored=None, gx=()), Mark.UNKNOWN, "nothing since its start"),
