@@ -10,7 +10,7 @@ the same for a thousand GX devices as for one.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from mqtt_http_bridge.core.log import Log
 from mqtt_http_bridge.core.relay.charger import Charger
@@ -23,8 +23,7 @@ PATIENCE_S: Final = 600.0
 """
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Place:
+class Place(NamedTuple):
     """The place where a charger speaks: portal, service and instance."""
 
     portal_id: str

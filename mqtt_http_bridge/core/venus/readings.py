@@ -1,7 +1,7 @@
 """Readings: the meaning of one message from a GX, by its topic and payload."""
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from mqtt_http_bridge.core.errors import MalformedMessage
 from mqtt_http_bridge.core.venus import topics
@@ -10,8 +10,7 @@ from mqtt_http_bridge.core.venus.payloads import Said, Value, members, parse
 from mqtt_http_bridge.core.venus.topic_cache import TopicCache
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class ChargerKey:
+class ChargerKey(NamedTuple):
     """The service and instance of a charger, unique on one GX. Instance 0 is valid."""
 
     service: str
