@@ -68,7 +68,7 @@ def test_the_oldest_make_room(directory: Path) -> None:
 
 
 def test_nothing_goes_while_tidying_up_makes_room(directory: Path) -> None:
-    """What was sent out of turn leaves gaps: they are closed before anything is given up."""
+    """Gaps that were left by what was sent out of turn are closed before anything is given up."""
     limit = 16 * 16_384
     with opened(directory, max_bytes=limit) as outbox:
         for minute in range(1, 1000):
@@ -80,6 +80,17 @@ def test_nothing_goes_while_tidying_up_makes_room(directory: Path) -> None:
             if outbox.view().losses:
                 break
         assert len(minutes(outbox)) * 2000 > 0.7 * limit
+
+
+def test_the_next_segment_is_made_ahead(directory: Path) -> None:
+    """A measurement finds room in one: it need not wait until another is on the disk."""
+    with opened(directory, max_bytes=16 * 16_384) as outbox:
+        log = LogFiles(directory)
+        for minute in range(1, 40):
+            store(outbox, minute, size=500)
+            settled(outbox)
+            newest, size = list(log.segments().items())[-1]
+            assert size - len(log.read(newest).rstrip(b"\n")) > size / 16 - 1
 
 
 def test_what_is_sent_leaves_the_disk(directory: Path) -> None:
