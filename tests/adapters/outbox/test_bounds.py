@@ -67,6 +67,44 @@ def test_the_oldest_make_room(directory: Path) -> None:
         assert outbox.view().losses == gone
 
 
+def test_nothing_goes_while_tidying_up_makes_room(directory: Path) -> None:
+    """Gaps that were left by what was sent out of turn are closed before anything is given up."""
+    limit = 16 * 16_384
+    with opened(directory, max_bytes=limit) as outbox:
+        for minute in range(1, 1000):
+            store(outbox, minute, size=2000)
+            if minute % 3 == 0:
+                owed = numbers(outbox)
+                outbox.settle(take(outbox, owed[len(owed) // 2]), None)
+            settled(outbox)
+            if outbox.view().losses:
+                break
+        assert len(minutes(outbox)) * 2000 > 0.7 * limit
+
+
+def test_the_next_segment_is_made_ahead(directory: Path) -> None:
+    """A measurement finds room in one: it need not wait until another is on the disk."""
+    with opened(directory, max_bytes=16 * 16_384) as outbox:
+        log = LogFiles(directory)
+        for minute in range(1, 40):
+            store(outbox, minute, size=500)
+            settled(outbox)
+            newest, size = list(log.segments().items())[-1]
+            assert size - len(log.read(newest).rstrip(b"\n")) > size / 16 - 1
+
+
+def test_what_is_sent_leaves_the_disk(directory: Path) -> None:
+    """All files take twice what is owed at most, and the segments it takes to tidy them up."""
+    with opened(directory, max_bytes=16 * 16_384) as outbox:
+        store(outbox, *range(1, 81), size=2000)
+        for number in numbers(outbox):
+            if number % 3:
+                outbox.settle(take(outbox, number), None)
+        settled(outbox)
+        assert len(minutes(outbox)) == 26
+        assert size_of(directory) <= 2 * 26 * 2000 + 3 * 16_384
+
+
 def test_the_oldest_go_whosesoever_they_are(directory: Path) -> None:
     """One GX that is never delivered does not keep the others out; the newest of all stay."""
     with opened(directory, max_bytes=LIMIT) as outbox:

@@ -75,9 +75,11 @@ def test_sizes_are_rounded_up() -> None:
         if not index.add_newest(fields, 1, size):
             index.apply(fields, 1, size)
     assert index.live_bytes(1) == index.live_bytes() == 5 * UNIT_BYTES
+    assert index.portals[b"gx"].units == 5
     for number in (1, 2, 3):
         index.apply(records.fields_of(records.done(number, "gx")), 2, 30)
     assert index.live_bytes() == 0
+    assert index.portals[b"gx"].units == 0
 
 
 def test_a_measurement_that_is_cut_counts_as_long_as_it_was() -> None:

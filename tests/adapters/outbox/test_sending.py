@@ -2,6 +2,7 @@
 
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -152,3 +153,21 @@ def test_a_drain_without_new_entries_is_flushed(directory: Path) -> None:
         for number in numbers(outbox):
             outbox.settle(take(outbox, number), None)
         until(lambda: pending(outbox) < 600)
+
+
+def test_a_closed_outbox_has_no_file_open(directory: Path) -> None:
+    """Whoever opens it again and again, as its directory was moved, does not run out of them."""
+    for _ in range(2):
+        with opened(directory, max_bytes=16 * 16_384) as outbox:
+            store(outbox, *range(1, 4), size=12_000)
+            assert any("/log/" in name for name in open_files(directory))
+        assert open_files(directory) == []
+
+
+def open_files(directory: Path) -> list[str]:
+    """Names the open files of this process that lie in a directory."""
+    names = list[str]()
+    for descriptor in Path("/proc/self/fd").iterdir():
+        with suppress(OSError):  # That of the look itself.
+            names.append(str(descriptor.readlink()))
+    return [name for name in names if name.startswith(str(directory))]
