@@ -4,6 +4,7 @@ import faulthandler
 import json
 import logging
 import os
+import signal
 from collections.abc import Iterator
 from contextlib import suppress
 
@@ -20,6 +21,15 @@ settings.load_profile("ours")
 
 END_WITHIN_S = 60.0
 STDERR = 2
+
+
+def pytest_configure() -> None:
+    """Hears Ctrl+C: what a shell starts in the background ignores it, and so do its children.
+
+    Only a Ctrl+C that is not ignored here is heard by a child.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

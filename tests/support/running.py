@@ -38,7 +38,6 @@ class Running:
     """One child process and all that it writes, stdout and stderr in one, line by line."""
 
     def __init__(self, command: Sequence[str], directory: Path) -> None:
-        take_back_ctrl_c()
         self.started_s = time.monotonic()
         self._changed = threading.Condition()
         self._lines: list[str] = []
@@ -311,12 +310,3 @@ def full_pipe() -> Iterator[int]:
     finally:
         os.close(out)
         os.close(into)
-
-
-def take_back_ctrl_c() -> None:
-    """Undoes what a shell does to commands in the background: they, and their children, ignore it.
-
-    Only a signal that is not ignored here is heard by a child.
-    """
-    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-        signal.signal(signal.SIGINT, signal.default_int_handler)

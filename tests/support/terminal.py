@@ -11,8 +11,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
-from tests.support.running import take_back_ctrl_c
-
 TIMEOUT_S = 40.0
 
 
@@ -26,7 +24,6 @@ class Terminal:
         environment: Mapping[str, str] | None = None,
     ) -> None:
         """Starts it in `directory`; it has our environment, if it is given none."""
-        take_back_ctrl_c()
         self.started_s = time.monotonic()
         self.seen = ""
         """All that was on the screen."""
