@@ -63,9 +63,11 @@ class Kind(Enum):
 
 @dataclass(frozen=True)
 class Record:
-    """Describes an object. Every field is required and not null; further ones are ignored."""
+    """Describes an object. No field may be null; those that are not described are ignored."""
 
     fields: "dict[str, Shape]"
+    optional: frozenset[str] = frozenset()
+    """The names of the fields that may be missing; every other one is required."""
 
 
 @dataclass(frozen=True)
@@ -180,7 +182,7 @@ def _mismatches(shape: Shape, location: Location, value: object) -> Iterator[Fau
             yield Fault(location, "Input should be a valid list")
     elif isinstance(value, dict):
         for name in shape.fields:
-            if name not in value:
+            if name not in value and name not in shape.optional:
                 yield Fault((*location, name), "Field required")
     else:
         yield Fault(location, "Input should be a valid dictionary or object")

@@ -21,8 +21,8 @@ from mqtt_http_bridge.demo.server import Arrival
 from tests.demo.test_contract import (
     DEVICE,
     DEVICE_PATH,
-    FIELDS,
     MEASUREMENT,
+    REQUIRED,
     measurement_of,
     measurement_with,
     measurement_without,
@@ -260,7 +260,7 @@ def test_missing_key_from_a_browser(lenient: StandInBackend) -> None:
     assert (reply.status, reply.headers["Location"]) == (302, "/login")
 
 
-@pytest.mark.parametrize("path", FIELDS, ids=name_of)
+@pytest.mark.parametrize("path", REQUIRED, ids=name_of)
 def test_missing_field(lenient: StandInBackend, path: Location) -> None:
     """422, and where."""
     reply = post(lenient, measurement_without(path))

@@ -9,10 +9,13 @@ from typing import Any
 
 import pytest
 
+from mqtt_http_bridge.demo import contract
 from mqtt_http_bridge.demo.contract import (
     Fault,
+    Kind,
     Location,
     NotJson,
+    Record,
     UnreadableBody,
     breakages,
     decode,
@@ -70,6 +73,9 @@ FIELDS: dict[Location, str] = {
     (*TRACKER_PATH, "voltage"): "measured",
     (*TRACKER_PATH, "power"): "measured",
 }
+OPTIONAL: set[Location] = set()
+"""The fields that may be missing."""
+REQUIRED = [path for path in FIELDS if path not in OPTIONAL]
 
 
 def name_of(path: Location) -> str:
@@ -142,10 +148,21 @@ def test_the_table_of_fields_is_complete() -> None:
     assert set(field_paths(MEASUREMENT)) == set(FIELDS)
 
 
-@pytest.mark.parametrize("path", FIELDS, ids=name_of)
-def test_every_field_is_required(path: Location) -> None:
+@pytest.mark.parametrize("path", REQUIRED, ids=name_of)
+def test_every_other_field_is_required(path: Location) -> None:
     """A missing field is one fault, at the place where it should be."""
     assert faults(measurement_without(path)) == [Fault(("body", *path), "Field required")]
+
+
+def test_an_optional_field_may_be_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Null and a wrong type are still faults, and the other fields are still required."""
+    shape = Record({"serial": Kind.TEXT, "mode": Kind.WHOLE}, optional=frozenset({"mode"}))
+    monkeypatch.setattr(contract, "MEASUREMENT", shape)
+    assert faults({"serial": "HQ2208AXN7V"}) == []
+    assert faults({"serial": "HQ2208AXN7V", "mode": 2}) == []
+    assert locations(faults({"serial": "HQ2208AXN7V", "mode": None})) == [("mode",)]
+    assert locations(faults({"serial": "HQ2208AXN7V", "mode": "2"})) == [("mode",)]
+    assert locations(faults({"mode": 2})) == [("serial",)]
 
 
 @pytest.mark.parametrize(("path", "value"), wrong_values())

@@ -1,6 +1,5 @@
 """Tests the manifests of a fleet: they start a relay for each shard, with its own outbox."""
 
-import configparser
 import os
 import re
 from pathlib import Path
@@ -115,6 +114,8 @@ def test_the_compose_file_has_each_shard_once() -> None:
     assert {each.partition(":")[0] for each in outboxes} == set(fleet["volumes"])
     assert len(set(outboxes)) == count
     assert all(each.endswith(":/data") for each in outboxes)
+    ports = [service["ports"] for service in services]
+    assert ports == [[f"127.0.0.1:{8480 + ordinal}:8480"] for ordinal in range(count)]
     one = yaml.safe_load((ROOT / "docs" / "compose.yaml").read_text(encoding="utf-8"))
     (alone,) = one["services"].values()
     for service in services:
@@ -123,15 +124,34 @@ def test_the_compose_file_has_each_shard_once() -> None:
             assert service[key] == alone[key]
 
 
-def test_the_unit_of_an_instance_has_its_shard() -> None:
-    """The instances that the page starts are the shards of the drop-in, and no others."""
-    drop_in = configparser.ConfigParser(interpolation=None)
-    drop_in.read_string((FOLDER / "shards.conf").read_text(encoding="utf-8"))
-    name, _, value = drop_in["Service"]["Environment"].partition("=")
-    instance, _, count = value.partition("/")
-    assert (name, instance) == (VARIABLE, "%i")
+def test_each_instance_of_the_unit_has_its_shard(tmp_path: Path) -> None:
+    """The instances that the page installs are all shards; their outboxes and ports differ."""
     text = page("docs/fleet.md").text
-    (instances,) = re.findall(r"for n in ([0-9 ]+); do sudo ./install.sh .*--instance \$n", text)
-    assert instances.split() == [str(ordinal) for ordinal in range(int(count))]
-    assert (ROOT / "service" / "mqtt-http-bridge@.service").exists()
-    assert "mqtt-http-bridge@.service.d/shards.conf" in text
+    ((instances, loop),) = re.findall(
+        r"for n in ([0-9 ]+); do\n((?:(?! *done).*\n)*.*install\.sh --config .*\n)", text
+    )
+    assert 'sed "s/NUMBER/$n/g" fleet.yaml >$n.yaml' in loop
+    template = (FOLDER / "shard.yaml").read_text(encoding="utf-8")
+    unit = (ROOT / "service" / "mqtt-http-bridge@.service").read_text(encoding="utf-8")
+    assert "StateDirectory=mqtt-http-bridge/%i\n" in unit
+    numbers = [int(n) for n in instances.split()]
+    ports = set()
+    for n in numbers:
+        for secret in ("api_key.txt", "gx_password.txt"):
+            assert f"/etc/mqtt-http-bridge/$n.{secret}" in loop
+            (tmp_path / f"{n}.{secret}").write_text("secret\n", encoding="utf-8")
+        config = tmp_path / f"{n}.yaml"
+        config.write_text(template.replace("NUMBER", str(n)), encoding="utf-8")
+        settings = load(config, {})
+        assert settings.mqtt.password
+        assert settings.mqtt.shard == Shard(n, len(numbers))
+        assert str(settings.outbox.directory) == f"/var/lib/mqtt-http-bridge/{n}/outbox"
+        ports.add(settings.status.listen)
+    assert len(ports) == len(numbers)
+
+
+def test_the_page_changes_the_shard_of_an_instance() -> None:
+    """Its `sed` meets the one line of the config that it means, and only that."""
+    (pattern,) = re.findall(r"s\|(\^  shard: \.\*)\|", page("docs/fleet.md").text)
+    template = (FOLDER / "shard.yaml").read_text(encoding="utf-8")
+    assert re.findall(pattern, template, re.MULTILINE) == ["  shard: NUMBER/4"]

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 import mqtt_http_bridge
+from mqtt_http_bridge.adapters.backend import reasons
+from mqtt_http_bridge.core.broker_failure import BrokerFailure, Cause
 from tests.documentation.pages import GAP, code, rows
 
 PACKAGE = Path(mqtt_http_bridge.__file__).parent
@@ -64,6 +66,31 @@ def all_texts() -> str:
     return "\n".join(text_of(n) or "" for n in nodes if isinstance(n, ast.Constant | ast.JoinedStr))
 
 
+def reasons_of_posts() -> set[str]:
+    """The reasons why a POST fails: the first argument of each Trouble, and what is put into it."""
+    tree = ast.parse(Path(reasons.__file__).read_text(encoding="utf-8"))
+    found: set[str | None] = set()
+    for node in ast.walk(tree):
+        match node:
+            case ast.Call(func=ast.Name(id="Trouble"), args=[reason, *_]):
+                found.add(text_of(reason))
+            case ast.Assign(targets=[ast.Name(id="text" | "reason")], value=reason):
+                found.add(text_of(reason))
+    return {text for text in found if text}
+
+
+def first_words(reason: str) -> str:
+    """The part of a reason by which a person would look it up; empty if all of it is filled in."""
+    parts = re.split(rf"{GAP}| \(|: ", reason)
+    return next((part.strip() for part in parts if re.search(r"[a-z]{3}", part)), "")
+
+
+REASONS = {
+    first_words(reason)
+    for reason in reasons_of_posts() | {str(BrokerFailure(cause, detail=GAP)) for cause in Cause}
+} - {""}
+
+
 def pieces(text: str) -> list[str]:
     """The words of a documented line between its dots."""
     return [piece.strip(" :") for piece in text.split("...") if piece.strip(" :")]
@@ -83,10 +110,19 @@ def test_every_line_that_asks_for_action_is_documented(line: str) -> None:
     ), f"docs/troubleshooting.md: expected a row for {line!r}"
 
 
+@pytest.mark.parametrize("reason", sorted(REASONS))
+def test_every_reason_is_documented(reason: str) -> None:
+    """A line that says why there is no connection, or no answer, has a row for that reason."""
+    documented = [text for first, *_ in rows("the log says") for text in code(first)]
+    assert any(reason in text for text in documented), (
+        f"docs/troubleshooting.md: expected a row for {reason!r}"
+    )
+
+
 @pytest.mark.parametrize("documented", DOCUMENTED)
 def test_every_documented_line_can_come(documented: str) -> None:
     """Every part of a documented line stands somewhere in the code, or comes from the system."""
-    system = {"Connection refused"}
+    system = {"Connection refused", "No route to host", "Name or service not known"}
     texts = all_texts()
     for piece in pieces(documented):
         parts = [part.strip() for part in re.split(r": |: ?$", piece)]
@@ -101,3 +137,5 @@ def test_loud_lines_are_found() -> None:
     assert any(line.startswith("not well") for line in lines)
     assert any("nothing heard for" in line for line in lines)
     assert len(lines) > 8
+    assert {"no answer within", "that port uses TLS", "the certificate is not trusted"} <= REASONS
+    assert "the broker sent something that is not MQTT" in REASONS

@@ -3,6 +3,7 @@
 import os
 import re
 import shlex
+import shutil
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -116,6 +117,32 @@ def test_one_instance_for_each_gx(host: LookAlike, place: str) -> None:
         assert f"/var/lib/mqtt-http-bridge/{name}/outbox" in config
         assert (host / WANTS / f"mqtt-http-bridge@{name}.service").is_symlink()
     assert f"kept /{ETC}/roof.yaml" in install(host, place, "--instance roof")
+
+
+def test_the_shards_of_a_fleet(host: LookAlike, place: str) -> None:
+    """The commands of docs/fleet.md give each instance its shard, and secrets that it can read."""
+    folder = host.path / place.lstrip("/")
+    shutil.copy(ROOT / "docs/fleet/shard.yaml", folder / "fleet.yaml")
+    for name in ("key.txt", "password.txt"):
+        (folder / name).write_text("secret\n", encoding="utf-8")
+    page = (ROOT / "docs/fleet.md").read_text(encoding="utf-8")
+    loop, change = re.findall(r"(?s) for n in .*?done\n", page)
+    # The look-alike has no install.
+    tool = 'install() { mkdir -p "${5%/*}" && cp "$4" "$5" && chmod "$3" "$5"; }'
+    said = host.run(f"cd {place}\n{tool}\n" + loop.replace("sudo ", ""))
+    assert said.returncode == 0, said.stdout
+    _, group = ids(host)
+    for n in range(4):
+        config = host / ETC / f"{n}.yaml"
+        assert f"shard: {n}/4\n" in config.read_text(encoding="utf-8")
+        assert (host / WANTS / f"mqtt-http-bridge@{n}.service").is_symlink()
+        for file in (config, host / ETC / f"{n}.api_key.txt", host / ETC / f"{n}.gx_password.txt"):
+            assert (file.stat().st_mode & 0o777, file.stat().st_gid) == (0o640, group), file
+    said = host.run("systemctl() { :; }\n" + change.replace("sudo ", ""))
+    assert said.returncode == 0, said.stdout
+    state = (host / ETC / "3.yaml").stat()
+    assert "shard: 3/5\n" in host.read(f"{ETC}/3.yaml")
+    assert (state.st_mode & 0o777, state.st_gid) == (0o640, group)
 
 
 def test_one_instance_can_be_removed(host: LookAlike, place: str) -> None:
