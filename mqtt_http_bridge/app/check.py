@@ -139,7 +139,7 @@ def _load(path: Path, environment: Mapping[str, str]) -> tuple[Settings | None, 
     except ConfigError as error:
         fix = "correct this key, or the file; config.yaml.example shows what each key takes"
         if not os.access(path, os.R_OK):
-            fix = "then run check again"
+            fix = "fix this, then run check again"
         finding = wrong("config", str(error), fix)
     try:
         return config.load(path, environment, needs_backend=False), finding
