@@ -351,7 +351,7 @@ def test_a_real_measurement_that_is_refused(
     finding = wrong(steps, "serial")
     assert finding.text == f"{SERIAL}: {text}"
     assert "outbox retry" not in finding.fix
-    assert "of 1 chargers 0 are stored" in one(steps, "backend POST", Mark.OK).text
+    assert "0 of 1 charger stored" in one(steps, "backend POST", Mark.OK).text
     one(steps, "API key", key)
 
 

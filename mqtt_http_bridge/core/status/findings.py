@@ -17,7 +17,7 @@ from mqtt_http_bridge.core.status.problems import REMARK_FIX
 from mqtt_http_bridge.core.status.state_file import Liveness, State
 from mqtt_http_bridge.core.venus.topics import above
 from mqtt_http_bridge.core.views import ChargerView
-from mqtt_http_bridge.core.words import MENU_PORTAL, state_words, visible
+from mqtt_http_bridge.core.words import MENU_PORTAL, counted, state_words, visible
 
 OLD_GX: Final = (
     "Venus OS before 3.20: it answers to empty keepalives alone, has no heartbeat, and is relayed"
@@ -133,8 +133,8 @@ def gx_login(settings: MqttSettings, failure: BrokerFailure | None, fix: str = "
 def shard(mqtt: MqttSettings, seen: Sequence[str]) -> Finding:
     """Says how many of the GX devices that the broker announces are in our shard."""
     ours = sum(map(mqtt.relays, seen))
-    text = f"{mqtt.shard}: {ours} of the {len(seen)} GX devices that the broker announces are ours"
-    return ok("shard", text)
+    devices, verb = counted(len(seen), "GX device"), "is" if ours == 1 else "are"
+    return ok("shard", f"{mqtt.shard}: {ours} of {devices} that the broker announces {verb} ours")
 
 
 def portal_ids(
