@@ -107,7 +107,9 @@ def _tell_who_can_read(settings: Settings) -> None:
 
     for name in readable_by_others(settings):
         log.warning(
-            "%s: holds a secret, and every user of this machine can read it: chmod o-r", name
+            "%s: holds a secret, and every user of this machine can read it: run: chmod o-r %s",
+            name,
+            name,
         )
 
 

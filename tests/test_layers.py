@@ -45,7 +45,12 @@ ROWS: tuple[tuple[str, ...], ...] = (
     ("core.status",),
     ("core.setup",),
     # What several of those below need.
-    ("adapters.directories", "adapters.private_files", "adapters.small_files"),
+    (
+        "adapters.directories",
+        "adapters.machine",
+        "adapters.private_files",
+        "adapters.small_files",
+    ),
     ("adapters.tls",),
     ("adapters.connection_error",),
     # One outside thing each.
@@ -59,7 +64,6 @@ ROWS: tuple[tuple[str, ...], ...] = (
         "adapters.installation",
         "adapters.log_stream",
         "adapters.kernel_clock",
-        "adapters.machine",
         "adapters.network",
         "adapters.outbox",
         "adapters.pairing",

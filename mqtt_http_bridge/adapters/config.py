@@ -124,7 +124,7 @@ def _parse(path: Path) -> object:
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         is_tab = r"'\t'" in (error.problem or "")
-        todo = "use blanks" if is_tab else "put a text with special characters in quotes"
+        todo = "use spaces" if is_tab else "put a text with special characters in quotes"
         raise ConfigError(
             f"line {line}: expected YAML, found this: {_without_text(error.problem)}: {todo}"
         ) from error

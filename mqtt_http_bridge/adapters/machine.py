@@ -50,6 +50,11 @@ def host_names() -> list[str]:
     return [*names, GX_NAME] if UNIQUE_ID.exists() else names
 
 
+def is_no_gx(host: str) -> bool:
+    """Tells whether `host` is this machine, and this machine is no GX."""
+    return _is_loopback(host) and not UNIQUE_ID.exists()
+
+
 def on_its_own_gx(settings: Settings) -> Settings:
     """Returns `settings` with this machine's portal id, if it is a GX that uses its own broker.
 

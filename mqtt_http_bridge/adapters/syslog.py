@@ -7,6 +7,8 @@ gone loses lines, and gets their number once it is back.
 import socket
 from typing import Final
 
+from mqtt_http_bridge.core.words import counted
+
 SOCKET: Final = "/dev/log"
 NAME: Final = "mqtt-http-bridge"
 _DAEMON: Final = 3 << 3
@@ -26,7 +28,8 @@ class SystemLog:
 
     def send(self, level: int, line: str) -> None:
         """Sends a line, or drops it. Never waits, and raises nothing."""
-        if self._lost and self._is_sent(30, f"WARNING {self._lost} lines were lost here"):
+        lost = counted(self._lost, "line was", "lines were")
+        if self._lost and self._is_sent(30, f"WARNING {lost} lost here"):
             self._lost = 0
         if not self._is_sent(level, line):
             self._lost += 1

@@ -29,7 +29,7 @@ from mqtt_http_bridge.core.errors import ConfigError, LocalFault
 from mqtt_http_bridge.core.settings import OutboxSettings, Settings
 from mqtt_http_bridge.core.status import findings
 from mqtt_http_bridge.core.status.findings import Finding, Mark, ok, unknown, wrong
-from mqtt_http_bridge.core.words import visible
+from mqtt_http_bridge.core.words import counted, visible
 
 MARKS: Final = {
     Mark.OK: ("ok  ", "32"),
@@ -139,7 +139,7 @@ def _load(path: Path, environment: Mapping[str, str]) -> tuple[Settings | None, 
     except ConfigError as error:
         fix = "correct this key, or the file; config.yaml.example shows what each key takes"
         if not os.access(path, os.R_OK):
-            fix = "then run check again"
+            fix = "fix this, then run check again"
         finding = wrong("config", str(error), fix)
     try:
         return config.load(path, environment, needs_backend=False), finding
@@ -169,7 +169,10 @@ def _outbox(outbox: OutboxSettings, interval_s: float) -> Iterator[Finding]:
 
 
 def _room(hours: float, waiting: int) -> Finding:
-    text = f"{waiting} measurements wait, there is room for {hours:.0f} more hours"
+    wait = (
+        counted(waiting, "measurement waits", "measurements wait") if waiting else "nothing waits"
+    )
+    text = f"{wait}, there is room for {counted(round(hours), 'more hour')}"
     if hours >= 1:
         return ok("room", text)
     return wrong("room", text, "make room on the disk, or raise outbox.max_bytes")

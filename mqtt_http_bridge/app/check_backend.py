@@ -122,7 +122,7 @@ class BackendCheck:
     def _names(self, proxy: str | None) -> Iterator[Finding]:
         host, _ = self._address
         if proxy is None:
-            fix = "set backend.url to the backend's address; is there a DNS?"
+            fix = "set backend.url to the backend's address; does DNS work on this machine?"
             yield name("backend name", host, fix)
             return
         fix = "correct HTTP_PROXY and HTTPS_PROXY, or name the backend in NO_PROXY"
@@ -313,7 +313,7 @@ def look_at_backend(settings: Settings, heard: Heard, posting: Posting) -> Itera
 def name(step: str, host: str, fix: str) -> Finding:
     """Says what a name stands for."""
     try:
-        return ok(step, f"{host} is {', '.join(network.addresses(host))}")
+        return findings.name(step, host, network.addresses(host))
     except (OSError, UnicodeError) as error:
         return wrong(step, f"{host}: {network.words(error)}", fix)
 

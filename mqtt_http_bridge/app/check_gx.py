@@ -57,7 +57,7 @@ def _way(mqtt: MqttSettings) -> Iterator[Finding]:
         yield findings.gx_port(mqtt.place, failure)
         yield unknown("GX port", "the name comes first")
         return
-    yield ok("GX name", f"{mqtt.host} is {', '.join(network.addresses(mqtt.host))}")
+    yield findings.name("GX name", mqtt.host, network.addresses(mqtt.host))
     failure = network.port_failure(mqtt)
     yield findings.gx_port(mqtt.place, failure, port_fix(mqtt, failure))
     if failure:
@@ -73,7 +73,8 @@ def port_fix(mqtt: MqttSettings, failure: BrokerFailure | None) -> str:
     if failure is None or failure.cause is not Cause.PORT_CLOSED:
         return ""
     others = [port for port in advice.GX_PORTS if port != mqtt.port]
-    return advice.closed_port(mqtt, network.open_ports(mqtt.host, others))
+    found = network.open_ports(mqtt.host, others)
+    return "" if failure.is_no_gx and not found else advice.closed_port(mqtt, found)
 
 
 def login_fix(mqtt: MqttSettings, failure: BrokerFailure | None) -> str:
@@ -121,8 +122,10 @@ def _site(settings: Settings, heard: Heard) -> Iterator[Finding]:
         return
     if heard.refused_topics:
         yield wrong("subscription", refusal_text(heard.refused_topics), REFUSAL_REMEDY)
-    yield findings.portal_ids(mqtt.own_portal_ids, heard.seen, prefix_fix(mqtt, heard))
-    if mqtt.shard is not None:
+    is_sharded = mqtt.shard is not None
+    fix = prefix_fix(mqtt, heard)
+    yield findings.portal_ids(mqtt.own_portal_ids, heard.seen, fix, is_sharded=is_sharded)
+    if is_sharded:
         yield findings.shard(mqtt, heard.seen)
     if not heard.gxs and not heard.seen:
         yield unknown("keepalive", "the portal id comes first")

@@ -44,15 +44,21 @@ class DeliveryLog:
         elif exchange.last.outcome is Outcome.KEY_REFUSED:
             self._note_key_refused(portal_id, exchange.last)
         elif not exchange.is_answered:
-            self.note_unheard(exchange.last)
+            self._note_unheard(exchange.last)
         elif exchange.last.condition is BackendCondition.ANSWERING:
             for serial in sorted(exchange.owed & exchange.not_stored):
                 self._warn(f"not stored {serial}", exchange.last)
 
-    def note_unheard(self, verdict: Verdict) -> None:
+    def note_unreached(self, verdict: Verdict, *, is_waiting: bool) -> None:
+        """Logs that the backend cannot be asked for its time; `is_waiting` if anything is kept."""
+        if is_waiting:
+            self._note_unheard(verdict)
+        else:
+            self._warn(f"unreached {_kind_of(verdict)}", verdict, is_waiting=False)
+
+    def _note_unheard(self, verdict: Verdict) -> None:
         """Logs an answer that says nothing about any device, or the lack of an answer."""
-        kind = f"{verdict.outcome.name} {verdict.cause.code if verdict.cause else ''}"
-        self._warn(kind, verdict)
+        self._warn(_kind_of(verdict), verdict)
 
     def _note_key_refused(self, portal_id: str, verdict: Verdict) -> None:
         """Logs it for this GX only: others may have a key that works."""
@@ -74,17 +80,19 @@ class DeliveryLog:
         self._troubles.clear()
         self._has_stored = True
 
-    def _warn(self, kind: str, verdict: Verdict) -> None:
-        if kind not in self._troubles:
-            self._troubles.add(kind)
-            remedy = f": {verdict.remedy}" if verdict.remedy else ""
-            self._write(
-                Log.warning(
-                    f"not delivered, kept in the outbox: {verdict.reason}{remedy}",
-                    kind=f"not delivered: {kind}",
-                    about=_BACKEND,
-                )
+    def _warn(self, kind: str, verdict: Verdict, *, is_waiting: bool = True) -> None:
+        if kind in self._troubles:
+            return
+        self._troubles.add(kind)
+        name = f"not delivered: {kind}"
+        said = f"{verdict.reason}: {verdict.remedy}" if verdict.remedy else verdict.reason
+        if is_waiting:
+            line = Log.warning(
+                f"not delivered, kept in the outbox: {said}", kind=name, about=_BACKEND
             )
+        else:
+            line = Log.warning(f"cannot reach the backend: {said}", kind=name, about=_BACKEND)
+        self._write(line)
 
     def note_refused(self, portal_id: str, refused: Mapping[str, Refusal]) -> None:
         """Logs devices for which nothing is stored until somebody fixes something."""
@@ -111,3 +119,7 @@ class DeliveryLog:
     def _write(self, line: Log) -> None:
         level = logging.getLevelNamesMapping()[line.level]
         log.log(level, "%s", line.text, extra={"line": line})
+
+
+def _kind_of(verdict: Verdict) -> str:
+    return f"{verdict.outcome.name} {verdict.cause.code if verdict.cause else ''}"

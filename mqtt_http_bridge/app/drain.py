@@ -20,6 +20,7 @@ from mqtt_http_bridge.core.delivery.answers import Answer
 from mqtt_http_bridge.core.errors import LocalFault
 from mqtt_http_bridge.core.settings import BackendSettings, Settings
 from mqtt_http_bridge.core.views import ParkedView
+from mqtt_http_bridge.core.words import counted
 
 LONGEST_FLUSH_S: Final = 60.0
 
@@ -86,6 +87,6 @@ def _wait_for_the_clock(
 
 
 def _tell(before: int, left: int, parked: Sequence[ParkedView]) -> None:
-    say(f"{before - left} of {before} measurements are stored, and {left} are left")
+    say(f"{counted(before, 'measurement')} waited: {before - left} stored, {left} left")
     for each in parked:
         say(f"parked: {each.count} of {each.serial}: {each.reason}: {each.remedy}")

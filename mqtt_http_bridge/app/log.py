@@ -17,6 +17,7 @@ from mqtt_http_bridge.core.log import Log
 from mqtt_http_bridge.core.log_limit import LogLimit
 from mqtt_http_bridge.core.log_line import log_lines
 from mqtt_http_bridge.core.redaction import Redaction
+from mqtt_http_bridge.core.words import counted
 
 if TYPE_CHECKING:
     from mqtt_http_bridge.adapters.syslog import SystemLog
@@ -128,10 +129,9 @@ class _Handler(logging.Handler):
         return time.strftime("%H:%M:%S ", time.localtime(created_s)) if self._is_watched else ""
 
     def _gap(self, count: int) -> str:
-        return (
-            f"{self._stamp(time.time())}WARNING {count} lines of the log were dropped here:"
-            " nobody read them"
-        )
+        one = "line of the log was dropped here: nobody read it"
+        several = "lines of the log were dropped here: nobody read them"
+        return f"{self._stamp(time.time())}WARNING {counted(count, one, several)}"
 
 
 def _line(record: logging.LogRecord) -> Log:

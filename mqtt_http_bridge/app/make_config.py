@@ -98,7 +98,7 @@ def _number(text: str) -> float | str:
 
 
 def first_line(path: Path) -> str:
-    """Returns the API key in a file, without blanks around it. Raises ConfigError."""
+    """Returns the API key in a file, without spaces around it. Raises ConfigError."""
     try:
         lines = read_text(path).splitlines()
     except (OSError, TooLarge, UnicodeDecodeError) as error:

@@ -11,6 +11,7 @@ from mqtt_http_bridge.app.outbox_observer import count_waiting, parked_views, ro
 from mqtt_http_bridge.app.service_state import service_state
 from mqtt_http_bridge.core.errors import LocalFault, MalformedMeasurement
 from mqtt_http_bridge.core.settings import Settings
+from mqtt_http_bridge.core.words import counted
 
 
 def print_status(settings: Settings, *, as_json: bool) -> None:
@@ -59,7 +60,7 @@ def _status_text(status: OutboxStatus, hours: float, in_memory: int) -> str:
     lines = [
         f"outbox    {status.directory}",
         f"waiting   {waiting}" + (f", the oldest of {status.oldest}" * bool(status.oldest)),
-        f"size      {status.bytes / 1000:.1f} kB, room for {hours:.0f} more hours",
+        f"size      {status.bytes / 1000:.1f} kB, room for {counted(round(hours), 'more hour')}",
     ]
     if in_memory:
         lines.append(f"memory    {in_memory} more, which the disk refuses: fix the disk")
@@ -70,7 +71,7 @@ def _status_text(status: OutboxStatus, hours: float, in_memory: int) -> str:
     lines += [f"lost      {loss}" for loss in status.lost]
     if status.damaged:
         kept = f"what can be kept is in {status.directory}/damaged: check the disk, then remove it"
-        lines.append(f"damaged   {status.damaged} places: {kept}")
+        lines.append(f"damaged   {counted(status.damaged, 'place')}: {kept}")
     lines += [f"unread    {text}" for text in status.unreadable]
     return "\n".join(lines)
 

@@ -26,6 +26,7 @@ from mqtt_http_bridge.core.events import Event, Message
 from mqtt_http_bridge.core.relay.relay import Relay
 from mqtt_http_bridge.core.settings import Settings
 from mqtt_http_bridge.core.venus import topics
+from mqtt_http_bridge.core.words import counted
 
 STOP_BROKER_S: Final = 1.0
 COUNT_EVERY: Final = 50
@@ -67,7 +68,7 @@ def record(settings: Settings, path: Path, *, is_anonymous: bool, duration_s: fl
             f"{path}: expected messages from {settings.mqtt.place}, found none: not recorded:"
             " run check"
         )
-    say(f"{path}: {scribe.messages} messages")
+    say(f"{path}: {counted(scribe.messages, 'message')}")
 
 
 @contextmanager
@@ -116,7 +117,10 @@ class _Scribe:
     def _show_count(self) -> None:
         if self._is_watched and self.messages % COUNT_EVERY == 1:
             print(
-                f"\r{self.messages} messages, Ctrl+C to end ", end="", file=sys.stderr, flush=True
+                f"\r{counted(self.messages, 'message')}, Ctrl+C to end ",
+                end="",
+                file=sys.stderr,
+                flush=True,
             )
 
 

@@ -22,6 +22,7 @@ from mqtt_http_bridge.core.delivery.exchange import Exchange
 from mqtt_http_bridge.core.delivery.plan import Job
 from mqtt_http_bridge.core.delivery.verdict import Verdict
 from mqtt_http_bridge.core.watchdog import Progress
+from mqtt_http_bridge.core.words import counted
 
 log = logging.getLogger(__name__)
 
@@ -99,7 +100,8 @@ class Senders:
         """Starts the first thread; if the clock is checked, nothing is sent before that."""
         waiting = sum(portal.count for portal in self._outbox.view().portals)
         if waiting:
-            log.info("%d measurements wait from before", waiting)
+            wait = counted(waiting, "measurement waits", "measurements wait")
+            log.info("%s from before", wait)
         self._start_thread(clock_check)
 
     def _start_thread(self, clock_check: ClockCheck | None = None) -> None:

@@ -9,7 +9,7 @@ from mqtt_http_bridge.app.service_state import service_state
 from mqtt_http_bridge.core.settings import OutboxSettings
 from mqtt_http_bridge.core.status.findings import end_words, run_words, utc_words
 from mqtt_http_bridge.core.status.state_file import GxState, Liveness, State
-from mqtt_http_bridge.core.words import span_words, visible
+from mqtt_http_bridge.core.words import counted, span_words, visible
 
 
 def show_status(outbox: OutboxSettings, *, as_json: bool, as_lines: bool) -> bool:
@@ -83,7 +83,8 @@ def texts(found: Liveness, now_s: float) -> list[str]:
     told += [f"well      {'yes' if state.is_well else 'no'}"]
     told += [f"GX        {_gx_words(gx, now_s)}" for gx in state.gx]
     told += [f"stored    the newest {_ago(state.stored, now_s)}"]
-    told += [f"owed      {owed.measurements} measurements, {owed.parked} reports parked"]
+    waiting, parked = counted(owed.measurements, "measurement"), counted(owed.parked, "report")
+    told += [f"owed      {waiting}, {parked} parked"]
     told += [f"          the oldest of {oldest}"] if oldest else []
     told += [f"          {owed.in_memory} of them in memory only"] if owed.in_memory else []
     for name, problems in (("not well", state.problems), ("note", state.notes)):
@@ -94,11 +95,11 @@ def texts(found: Liveness, now_s: float) -> list[str]:
 
 def _gx_words(gx: GxState, now_s: float) -> str:
     marks = {True: "well", False: "not well", None: "not counted"}
-    stored = f"stored {_ago(gx.stored, now_s)}, {gx.waiting} wait, {gx.parked} parked"
+    stored = f"stored {_ago(gx.stored, now_s)}, {gx.waiting} waiting, {gx.parked} parked"
     remark = f", {gx.remark}" if gx.remark else ""
     return (
         f"{gx.name}: {marks[gx.is_well]}: heard {_ago(gx.heard, now_s)},"
-        f" measured {_ago(gx.measured, now_s)}, {gx.chargers} chargers{remark}, {stored}"
+        f" measured {_ago(gx.measured, now_s)}, {counted(gx.chargers, 'charger')}{remark}, {stored}"
     )
 
 

@@ -42,6 +42,7 @@ from mqtt_http_bridge.core.status.state_file import heard_before
 from mqtt_http_bridge.core.status.state_json import read_all
 from mqtt_http_bridge.core.views import RelayView, StatusView
 from mqtt_http_bridge.core.watchdog import Progress
+from mqtt_http_bridge.core.words import counted
 
 if TYPE_CHECKING:
     from mqtt_http_bridge.app.change_log import ChangeLog
@@ -119,13 +120,13 @@ def relay(
 def _tell_end(outbox: Outbox) -> None:
     """Logs the end; the outbox itself logs what the disk refuses after that."""
     found = outbox.view()
-    waiting = count_waiting(found.portals)
-    text = "stopped: %d measurements wait in %s"
+    count, where = count_waiting(found.portals), outbox.directory
+    waiting = counted(count, f"measurement waits in {where}", f"measurements wait in {where}")
     if not found.in_memory:
-        log.info(text, waiting, outbox.directory)
+        log.info("stopped: %s", waiting if count else "nothing waits")
         return
-    text += ", %d of them in memory only: the disk has refused them: %s"
-    log.warning(text, waiting, outbox.directory, found.in_memory, found.fault or "no answer yet")
+    text = "stopped: %s, %d of them in memory only: the disk has refused them: %s"
+    log.warning(text, waiting, found.in_memory, found.fault or "no answer yet")
 
 
 def _senders(

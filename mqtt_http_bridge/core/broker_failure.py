@@ -62,6 +62,8 @@ class BrokerFailure:
     has_tls: bool = False
     has_token: bool = False
     """The login was a token from pairing, not a password typed by a person."""
+    is_no_gx: bool = False
+    """The host is this machine, which is no GX."""
 
     def __str__(self) -> str:
         text = _TEXTS[self.cause]
@@ -85,6 +87,8 @@ class BrokerFailure:
         """The remedy, as an instruction without a final full stop; never empty."""
         if self.cause is Cause.LOGIN_REFUSED:
             return self._login_remedy.format(host=self.host)
+        if self.cause is Cause.PORT_CLOSED and self.is_no_gx:
+            return _NO_GX
         if self.cause is Cause.PORT_CLOSED and self.has_tls:
             return _TLS_PORT_CLOSED
         if self.cause is Cause.HUNG_UP and not self.has_tls:
@@ -182,6 +186,9 @@ _PAIR_AGAIN: Final = (
     "the GX does not know this token, or no longer does: pair again: mqtt-http-bridge pair {host}"
 )
 _OR_PAIR: Final = "A GX that takes paired devices only wants a token: mqtt-http-bridge pair {host}"
+_NO_GX: Final = (
+    "this machine is no GX: set mqtt.host to the GX's address, or run: mqtt-http-bridge setup"
+)
 _TLS_PORT_CLOSED: Final = f"if it lasts, check that MQTT access is on, {MENU_MQTT}"
 _TLS_WANTED: Final = (
     "check that mqtt.port is that of an MQTT broker. If it is one with TLS, run: mqtt-http-bridge"

@@ -58,7 +58,7 @@ class Key:
 KEYS: Final[Mapping[str, Key]] = {
     "backend.url": Key("an http or https address such as https://solar.example.org", read_url),
     "backend.api_key": Key(
-        "the API key, printable ASCII without blanks around it", read_secret, True
+        "the API key, printable ASCII without spaces around it", read_secret, True
     ),
     "backend.api_key_file": Key("the name of a file that holds the API key", read_text),
     "backend.api_keys": Key(

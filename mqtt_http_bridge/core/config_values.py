@@ -45,7 +45,7 @@ def _no_number(value: Any) -> None:
 
 
 def read_secret(value: Any) -> Secret:
-    """Reads a key: printable ASCII without blanks around it."""
+    """Reads a key: printable ASCII without spaces around it."""
     _no_number(value)
     text = read_text(value)
     if text != text.strip() or not text.isascii():

@@ -25,6 +25,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final, Literal
 
 from mqtt_http_bridge.core.log import Log
+from mqtt_http_bridge.core.words import counted
 
 DAY_S: Final = 86_400.0
 TIMES: Final = 3
@@ -143,7 +144,8 @@ class LogLimit:
         if not left_out:
             return counts
         count, most = sum(left_out.values()), max(left_out, key=lambda name: left_out[name])
-        text = f"{count} lines were left out of the log in a day, {left_out[most]} like: {most}"
+        lines = counted(count, "line was", "lines were")
+        text = f"{lines} left out of the log in a day, {left_out[most]} like: {most}"
         return [*counts, Log("INFO", text)]
 
     def _begin(self, line: Log, now_s: float) -> list[Log]:
@@ -186,4 +188,5 @@ def _told(line: Log, kind: _Kind) -> Log:
     more, kind.left_out = kind.left_out, 0
     if not more:
         return line
-    return replace(line, text=f"{line.text} ({more} lines like this one were left out before)")
+    lines = counted(more, "line like this one was", "lines like this one were")
+    return replace(line, text=f"{line.text} ({lines} left out before)")

@@ -84,6 +84,11 @@ def state_words(code: int | None) -> str:
     return STATES.get(code, f"state {code}")
 
 
+def counted(count: int, one: str, several: str = "") -> str:
+    """Counts things, such as `1 measurement` or `2 measurements`; `several` if it is not `one`s."""
+    return f"{count} {one if count == 1 else several or f'{one}s'}"
+
+
 def span_words(seconds: float) -> str:
     """A span of time in the largest unit that fits, such as `12 s`, `5 min` or `3 h`."""
     for size, unit in ((172_800, "days"), (7200, "h"), (120, "min")):

@@ -48,6 +48,7 @@ from mqtt_http_bridge.core.settings import (
 )
 from mqtt_http_bridge.core.status.history import History, HistoryView
 from mqtt_http_bridge.core.views import StatusView
+from mqtt_http_bridge.core.words import counted
 from mqtt_http_bridge.demo.backend import StandInBackend
 from mqtt_http_bridge.demo.next_steps import next_step
 from mqtt_http_bridge.demo.server import Arrival
@@ -251,8 +252,9 @@ class Screen:
         violations = len(stand_in.contract_violations)
         self._line("")
         self._line(
-            f"{posts} measurements posted, {len(stand_in.stored)} device reports stored,"
-            f" {violations} breaches of the contract,"
+            f"{counted(posts, 'measurement')} posted,"
+            f" {counted(len(stand_in.stored), 'device report')} stored,"
+            f" {counted(violations, 'breach', 'breaches')} of the contract,"
             f" {'nothing' if is_all_sent else 'something'} left in the outbox."
         )
         self._line("Next, with your own GX, URL and key:")

@@ -123,7 +123,7 @@ def test_an_empty_file_is_a_config_without_a_backend(path: Path, text: str) -> N
             "backend:\n\turl: x\n",
             (
                 "line 2: expected YAML, found this: found character '\\t' that cannot start any"
-                " token: use blanks"
+                " token: use spaces"
             ),
         ),
         (b"\xff\xfe\xfd", "expected YAML, found something else: is it a text file?"),
@@ -302,14 +302,14 @@ def test_a_secret_that_stands_twice_in_the_config_is_refused(path: Path) -> None
             b"",
             (
                 "backend.api_key_file: in {}: backend.api_key: expected the API key, printable"
-                " ASCII without blanks around it, found something else (not shown here)"
+                " ASCII without spaces around it, found something else (not shown here)"
             ),
         ),
         (
             CANARY.encode() + b" \n",
             (
                 "backend.api_key_file: in {}: backend.api_key: expected the API key, printable"
-                " ASCII without blanks around it, found something else (not shown here)"
+                " ASCII without spaces around it, found something else (not shown here)"
             ),
         ),
         (

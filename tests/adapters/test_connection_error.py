@@ -3,9 +3,11 @@
 import errno
 import socket
 import ssl
+from pathlib import Path
 
 import pytest
 
+from mqtt_http_bridge.adapters import machine
 from mqtt_http_bridge.adapters.connection_error import failure_of
 from mqtt_http_bridge.adapters.tls import NotPinned
 from mqtt_http_bridge.core.broker_failure import Cause
@@ -53,4 +55,17 @@ def test_each_error_has_its_cause(error: OSError, settings: MqttSettings, cause:
     failure = failure_of(error, settings, 10.0)
     assert failure.cause is cause
     assert (failure.host, failure.port) == (settings.host, settings.port)
+    assert not failure.is_no_gx
     assert failure.detail in ("", "10 s", "as OpenSSL says", error.strerror)
+
+
+@pytest.mark.parametrize(("is_gx", "is_no_gx"), [(True, False), (False, True)])
+def test_a_closed_port_of_this_machine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_gx: bool, is_no_gx: bool
+) -> None:
+    """The remedy depends on whether it is a GX."""
+    monkeypatch.setattr(machine, "UNIQUE_ID", tmp_path / "unique-id")
+    if is_gx:
+        machine.UNIQUE_ID.touch()
+    failure = failure_of(REFUSED, MqttSettings(hosts=("127.0.0.1",)), 10.0)
+    assert failure.is_no_gx == is_no_gx

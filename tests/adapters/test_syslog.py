@@ -43,7 +43,7 @@ def test_a_system_log_that_restarts_is_found_again(place: Path) -> None:
     system_log.send(INFO, "before there was one")
     with listen(place) as listener:
         system_log.send(INFO, "INFO found")
-        assert listener.recv(1000).endswith(b"WARNING 1 lines were lost here")
+        assert listener.recv(1000).endswith(b"WARNING 1 line was lost here")
         assert listener.recv(1000).endswith(b"INFO found")
     place.unlink()
     system_log.send(INFO, "lost")

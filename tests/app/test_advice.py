@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from mqtt_http_bridge.adapters import machine
 from mqtt_http_bridge.adapters.config import load
 from mqtt_http_bridge.app import check
 from mqtt_http_bridge.cli import DONE, FAILED, main
@@ -90,9 +91,13 @@ def paired(capsys: pytest.CaptureFixture[str], broker: GxBroker, *options: str) 
 
 @on(Profile.OFF)
 def test_access_is_off(
-    tmp_path: Path, broker: GxBroker, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path,
+    broker: GxBroker,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The menu, and then `setup`; with TLS as well, of which nothing is known there."""
+    monkeypatch.setattr(machine, "is_no_gx", lambda _: False)
     menu = "switch on MQTT access, on the GX: Settings -> Integrations -> MQTT Access"
     for mqtt in ({}, {"tls": True}):
         fix = advised(tmp_path, broker, "GX port", **mqtt)

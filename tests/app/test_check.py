@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from mqtt_http_bridge import __version__
-from mqtt_http_bridge.adapters import clock
+from mqtt_http_bridge.adapters import clock, machine, network
 from mqtt_http_bridge.adapters.outbox import Boot, Outbox
 from mqtt_http_bridge.adapters.outbox.files import LogFiles
 from mqtt_http_bridge.adapters.state_file import StateFile
@@ -36,6 +36,7 @@ from tests.support.outboxes import store, take_oldest
 from tests.support.patience import wait_until
 from tests.support.peer import SERVER_UNAVAILABLE, Peer
 from tests.support.running import World
+from tests.support.virtual import OTHER_PORTAL
 
 pytestmark = pytest.mark.long
 
@@ -146,7 +147,7 @@ def test_no_config(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith("FAIL  config")
     assert "run mqtt-http-bridge setup" in lines[0]
-    assert lines[1].strip() == "-> then run check again"
+    assert lines[1].strip() == "-> fix this, then run check again"
     assert all("the config comes first" in line for line in lines[2:])
 
 
@@ -176,12 +177,56 @@ def test_unknown_name(world: World) -> None:
     assert steps["backend POST"][0].mark is Mark.OK
 
 
-def test_closed_port(world: World) -> None:
-    """MQTT access is off: the menu of the GX is named."""
+@pytest.mark.parametrize(
+    ("host", "text"),
+    [
+        ("127.0.0.1", "127.0.0.1 is an address: there is no name to look up"),
+        ("localhost", "localhost is 127.0.0.1"),
+    ],
+)
+def test_a_name_and_an_address(
+    world: World, monkeypatch: pytest.MonkeyPatch, host: str, text: str
+) -> None:
+    """Only a name is looked up, that of the backend as well."""
+    monkeypatch.setattr(network, "addresses", lambda _: ["127.0.0.1"])
+    steps = found(world, {"mqtt.host": host})
+    assert steps["GX name"] == [ok("GX name", text)]
+    address = "127.0.0.1 is an address: there is no name to look up"
+    assert steps["backend name"] == [ok("backend name", address)]
+
+
+@pytest.mark.parametrize(
+    ("is_gx", "fix"),
+    [
+        (True, "switch on MQTT access"),
+        (False, "this machine is no GX: set mqtt.host to the GX's address, or run: mqtt-http"),
+    ],
+    ids=["on a GX", "elsewhere"],
+)
+def test_closed_port(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_gx: bool, fix: str
+) -> None:
+    """MQTT access is off: the menu of the GX is named, unless this machine is no GX."""
     world.broker.stop()
+    unique_id = tmp_path / "unique-id"
+    if is_gx:
+        unique_id.touch()
+    monkeypatch.setattr(machine, "UNIQUE_ID", unique_id)
     finding = wrong(found(world), "GX port")
     assert "Connection refused" in finding.text
-    assert "MQTT Access" in finding.fix
+    assert finding.fix.startswith(fix)
+
+
+def test_a_shard(world: World, gx: StandInGx) -> None:
+    """Of several GX devices, others relay those that are not ours: nothing else is said."""
+    world.add_gx(portal_id=OTHER_PORTAL)
+    for settings, text in (
+        (dict[str, object](), "announced by the broker: each GX is relayed"),
+        ({"mqtt.shard": "0/2"}, "announced by the broker"),
+    ):
+        steps = found(world, settings)
+        assert steps["portal id"][0].text.endswith(text)
+        assert ("shard" in steps) == bool(settings)
 
 
 @pytest.fixture
@@ -388,7 +433,7 @@ def answer_an_empty_keepalive(gx: StandInGx, is_old: bool) -> None:
 def test_no_charger(world: World) -> None:
     """A GX without a charger."""
     world.add_gx(heartbeat_s=0.2)
-    assert "none on the GX" in wrong(found(world), "charger").text
+    assert wrong(found(world), "charger").text == "no chargers found there"
 
 
 def test_pv_only_under_multi(world: World) -> None:

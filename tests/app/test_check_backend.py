@@ -200,13 +200,15 @@ def test_no_reason_is_empty(world: World, gx: StandInGx, answer: Forced) -> None
 
 
 def test_a_redirect_is_told_with_its_target(world: World, gx: StandInGx) -> None:
-    """It is the address to set, as a rule."""
+    """Without the path of the API it is the address to set, unless a login page answers."""
     world.backend.answer_next(
         Forced(301, headers={"Location": "https://solar.example.org/api/victron/measurements"})
     )
     finding = wrong(found(world), "backend POST")
     assert finding.text.endswith("a redirect to https://solar.example.org/api/victron/measurements")
-    assert finding.fix == "set backend.url to the address it leads to"
+    assert finding.fix == (
+        "set backend.url to where it leads, without /api/..., unless that is a login page"
+    )
 
 
 # --- what the service has seen -------------------------------------------------------------------
@@ -349,7 +351,7 @@ def test_a_real_measurement_that_is_refused(
     finding = wrong(steps, "serial")
     assert finding.text == f"{SERIAL}: {text}"
     assert "outbox retry" not in finding.fix
-    assert "of 1 chargers 0 are stored" in one(steps, "backend POST", Mark.OK).text
+    assert "0 of 1 charger stored" in one(steps, "backend POST", Mark.OK).text
     one(steps, "API key", key)
 
 

@@ -43,7 +43,7 @@ def test_what_waits_is_sent(
         fill(outbox, *range(20))
     status, said = drain(config, capsys)
     assert (status, len(backend.stored)) == (0, 20)
-    assert said.endswith("20 of 20 measurements are stored, and 0 are left\n")
+    assert said.endswith("20 measurements waited: 20 stored, 0 left\n")
     assert drain(config, capsys)[1].endswith("nothing waits\n")
 
 
@@ -53,7 +53,7 @@ def test_what_has_to_wait_is_told(config: Path, capsys: pytest.CaptureFixture[st
         store(outbox, measurement(1, "HQ1", "unknown"))
     status, said = drain(config, capsys)
     assert status == 1
-    assert "0 of 1 measurements are stored, and 1 are left" in said
+    assert "1 measurement waited: 0 stored, 1 left" in said
     assert "parked: 1 of unknown: Device unknown not found: register it at the backend" in said
 
 

@@ -200,7 +200,7 @@ def test_status_tells_what_was_lost_and_damaged(shell: Shell) -> None:
     said = shell.outbox("status")
     lost = f"lost      2 from {STAMP.format(1)} to {STAMP.format(3)} (dropped by a person)"
     kept = f"what can be kept is in {shell.directory}/damaged: check the disk, then remove it"
-    assert said.lines[-2:] == [lost, f"damaged   1 places: {kept}"]
+    assert said.lines[-2:] == [lost, f"damaged   1 place: {kept}"]
     status = shell.outbox("status", "--json").json
     assert status["damaged"] == 1
     assert status["lost"][0]["count"] == 2

@@ -261,7 +261,8 @@ def test_run_tells_once_that_others_can_read_the_key(open_directory: Path) -> No
     config.write_text(text, encoding="utf-8")
     config.chmod(0o644)
     told = (
-        f"WARNING {config}: holds a secret, and every user of this machine can read it: chmod o-r"
+        f"WARNING {config}: holds a secret, and every user of this machine can read it:"
+        f" run: chmod o-r {config}"
     )
     for count in (1, 0):
         with child("run", "-c", str(config)) as running:

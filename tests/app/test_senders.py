@@ -252,6 +252,29 @@ def test_nothing_is_sent_before_the_clock_is_trusted(outbox: Outbox) -> None:
     assert told[0] == NotSent("no connection")
 
 
+@pytest.mark.parametrize(
+    ("is_waiting", "told"),
+    [
+        (False, ["cannot reach the backend: no connection"]),
+        (True, ["not delivered, kept in the outbox: no connection"]),
+    ],
+    ids=["nothing was measured", "one waits"],
+)
+def test_a_backend_that_cannot_be_asked(
+    outbox: Outbox, caplog: pytest.LogCaptureFixture, is_waiting: bool, told: list[str]
+) -> None:
+    """It is logged once; nothing is kept that was never measured."""
+    backend = Scripted(taken)
+    backend.ask_time = lambda: NotSent("no connection")  # type: ignore[method-assign]
+    if is_waiting:
+        store(outbox, measurement("A"))
+        outbox.flush(TIMEOUT_S)
+    dispatcher = senders_of(outbox, backend)._dispatcher
+    for _ in range(3):
+        dispatcher.note_unheard(backend.ask_time())
+    assert [r.getMessage() for r in caplog.records if r.levelname == "WARNING"] == told
+
+
 def test_a_synchronised_machine_waits_for_nothing(outbox: Outbox) -> None:
     """The backend is not even asked for its time."""
     backend = Scripted(taken)

@@ -90,14 +90,14 @@ def test_for_people() -> None:
         *(
             f"GX        {line}"
             for line in (
-                f"barn: not well: {BARN}, stored 9 s ago, 1 wait, 3 parked",
-                f"roof: not counted: {ROOF}, stored never yet, 0 wait, 0 parked",
-                f"shed: not well: {SHED}, stored never yet, 0 wait, 0 parked",
-                f"hut: well: {HUT}, stored never yet, 0 wait, 0 parked",
+                f"barn: not well: {BARN}, stored 9 s ago, 1 waiting, 3 parked",
+                f"roof: not counted: {ROOF}, stored never yet, 0 waiting, 0 parked",
+                f"shed: not well: {SHED}, stored never yet, 0 waiting, 0 parked",
+                f"hut: well: {HUT}, stored never yet, 0 waiting, 0 parked",
             )
         ),
         "stored    the newest 9 s ago",
-        "owed      1 measurements, 3 reports parked",
+        "owed      1 measurement, 3 reports parked",
         "          the oldest of 2026-06-01T12:01:00+00:00",
         "          2 of them in memory only",
         "not well  3 reports\\nof X",
@@ -155,7 +155,7 @@ def test_from_start_to_end(world: World, told: Callable[..., str]) -> None:
     assert document["is_running"] is True
     (gx,) = document["state"]["gx"]
     assert gx["heard"] >= gx["measured"] >= document["state"]["process"]["started"]
-    assert "1 chargers" in told()
+    assert "1 charger," in told()
 
     before_s = SystemClock().now().monotonic_s
     end(process)

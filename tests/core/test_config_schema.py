@@ -549,7 +549,7 @@ def test_any_document_gives_settings_or_a_config_error(found: object) -> None:
         (
             "backend.api_key",
             (
-                "backend.api_key: expected the API key, printable ASCII without blanks around it,"
+                "backend.api_key: expected the API key, printable ASCII without spaces around it,"
                 " found nothing: set it, or backend.api_key_file, or MQTT_HTTP_BRIDGE_API_KEY"
             ),
         ),

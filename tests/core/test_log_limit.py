@@ -65,6 +65,14 @@ def test_what_was_left_out_is_counted() -> None:
     assert told(limit, LINE, now_s=DAY_S) == [LINE.text]
 
 
+def test_one_that_was_left_out_is_told_as_one() -> None:
+    """After the three that pass, one does not."""
+    limit = LogLimit()
+    told(limit, *[LINE] * 4)
+    (line,) = limit.due(DAY_S)
+    assert line.text.startswith("1 line was left out of the log in a day, 1 like: ")
+
+
 @pytest.mark.parametrize("times", [1, 3, 4, 100])
 def test_an_end_is_told_if_and_only_if_its_trouble_was(times: int) -> None:
     """Nobody wonders whether it is over, or what is."""

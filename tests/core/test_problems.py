@@ -1,6 +1,7 @@
 """Tests which problems and notes people are told about."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 
@@ -12,12 +13,22 @@ from mqtt_http_bridge.core.venus.readings import ChargerKey
 from mqtt_http_bridge.core.views import (
     BackendView,
     ChargerView,
+    Loss,
     OutboxView,
     RelayView,
     SiteView,
     StatusView,
 )
 from tests.support.virtual import moment
+
+STATUS = StatusView(
+    version="1",
+    started=moment(0.0),
+    now=moment(100.0),
+    relay=RelayView(moment(100.0), is_connected=False, sites=()),
+    backend=BackendView(),
+    outbox=OutboxView(),
+)
 
 
 @pytest.mark.parametrize(
@@ -29,6 +40,32 @@ def test_a_gx_is_heard_as_long_as_it_is_measured(silent_s: float, expected: bool
     """The page and the measurements agree on when a GX has fallen silent."""
     site = SiteView("c0619ab35133", "barn", heard_s=1000.0 - silent_s, chargers=())
     assert is_heard(site, 1000.0) is expected
+
+
+def of_outbox(count: int) -> list[str]:
+    """Returns what is noted of an outbox with so many troubles of each kind."""
+    outbox = OutboxView(
+        in_memory=count,
+        fault="full",
+        lost=(Loss(count, "", "2026-06-21T11:02:00Z", "no room"),),
+        damaged=count,
+    )
+    view = replace(STATUS, outbox=outbox)
+    return [note.text for note in notes(view, well(view))]
+
+
+def test_one_of_something_in_the_outbox_is_told_as_one() -> None:
+    """In the plural there is an s, and another verb."""
+    assert of_outbox(1) == [
+        "1 measurement is in memory only: full",
+        "1 measurement was given up, the last of 2026-06-21 11:02 UTC: no room",
+        "1 damaged place was found in the outbox",
+    ]
+    assert of_outbox(2) == [
+        "2 measurements are in memory only: full",
+        "2 measurements were given up, the last of 2026-06-21 11:02 UTC: no room",
+        "2 damaged places were found in the outbox",
+    ]
 
 
 def texts(omission: Omission | None, remarks: Sequence[Remark] = ()) -> list[str]:
@@ -45,14 +82,8 @@ def texts(omission: Omission | None, remarks: Sequence[Remark] = ()) -> list[str
         remarks=tuple(remarks),
     )
     site = SiteView("c0619ab35133", "barn", heard_s=100.0, chargers=(charger,))
-    status = StatusView(
-        version="1",
-        started=moment(0.0),
-        now=moment(100.0),
-        relay=RelayView(moment(100.0), is_connected=True, sites=(site,)),
-        backend=BackendView(),
-        outbox=OutboxView(),
-    )
+    relay = RelayView(moment(100.0), is_connected=True, sites=(site,))
+    status = replace(STATUS, relay=relay)
     return [note.text for note in notes(status, well(status))]
 
 

@@ -146,6 +146,20 @@ def test_what_waits(interval_s: float, age_s: float, expected: list[Kind]) -> No
     assert kinds(status(owed=owed, interval_s=interval_s)) == expected
 
 
+@pytest.mark.parametrize(
+    ("count", "text"),
+    [
+        (1, "barn: 1 measurement has waited for 3 min"),
+        (2, "barn: 2 measurements wait, the oldest for 3 min"),
+    ],
+)
+def test_one_that_waits_is_told_as_one(count: int, text: str) -> None:
+    """It is the oldest of itself."""
+    owed = GxOwed(waiting=count, newest=8, since_s=10_000.0 - 181.0)
+    (problem,) = well(status(owed=owed)).problems
+    assert problem.text == text
+
+
 @pytest.mark.parametrize(("age_s", "expected"), [(120.0, []), (120.1, [Kind.PARKED])])
 def test_what_is_set_aside(age_s: float, expected: list[Kind]) -> None:
     """The same for what a person has to fix: one odd report of a device that is stored."""
@@ -159,7 +173,7 @@ def test_what_is_refused_is_told_at_once() -> None:
     delivery = replace(STORED, unstored={"A": why})
     parked = ParkedView("A", 1, "Device A not found", "register it", since_s=9_999.0)
     (problem,) = well(status(delivery=delivery, owed=GxOwed(parked=(parked,)))).problems
-    assert problem.text == "barn: 1 reports of A are parked: Device A not found"
+    assert problem.text == "barn: 1 report of A is parked: Device A not found"
     assert problem.fix == "register it, then run: outbox retry"
     # Something else is owed in the same entry: so it is not parked yet.
     (problem,) = well(status(delivery=delivery, owed=GxOwed(1, 8, 9_999.0))).problems

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mqtt_http_bridge.core.words import time_words, times_in, timestamp_words, visible
+from mqtt_http_bridge.core.words import counted, time_words, times_in, timestamp_words, visible
 
 
 @pytest.mark.parametrize(
@@ -54,3 +54,13 @@ def test_what_only_looks_like_a_time_is_none() -> None:
     assert (
         times_in(["2026-13-45 12:30 UTC", "12026-06-21 12:30 UTC", "2026-06-21 12:30 UTCX"]) == {}
     )
+
+
+@pytest.mark.parametrize(
+    ("count", "regular", "other"),
+    [(0, "0 lines", "0 lines were"), (1, "1 line", "1 line was"), (2, "2 lines", "2 lines were")],
+)
+def test_one_is_told_as_one(count: int, regular: str, other: str) -> None:
+    """The verb goes with the noun where there is one."""
+    assert counted(count, "line") == regular
+    assert counted(count, "line was", "lines were") == other

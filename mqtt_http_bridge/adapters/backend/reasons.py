@@ -123,7 +123,6 @@ def _tls_trouble(error: Exception) -> Trouble:
 
 _NO_TLS: Final = ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "record layer failure")
 """OpenSSL's names, in several versions, for an answer that is not TLS."""
-_EXPIRED: Final = 10
 _WRONG_NAMES: Final = (62, 64)
 """OpenSSL's numbers for a certificate that is not for this name, or not for this address."""
 
@@ -135,7 +134,7 @@ def _distrust(error: ssl.SSLCertVerificationError) -> tuple[str, str]:
         text = "the clock of this machine is wrong: it is before the release of this program"
         return f"{text} ({why})", "waiting for it to be set"
     reason = f"the certificate is not trusted: {why}"
-    if code in (_EXPIRED, NOT_YET_VALID):
+    if code in (EXPIRED, NOT_YET_VALID):
         return reason, "have its owner renew it, unless the clock of this machine is wrong"
     if code in _WRONG_NAMES:
         return reason, "set backend.url to a name that the certificate is for"
@@ -149,7 +148,7 @@ def _is_clock_behind() -> bool:
 def _late_trouble(error: Exception, read_s: float) -> Trouble:
     if any(_is_unheard(cause) for cause in _causes(error)):
         return Trouble("the connection is dead: nothing was confirmed", _NO_WAY)
-    return Trouble(f"no answer within {read_s:.0f} s", _IS_IT_UP)
+    return Trouble(f"no answer within {read_s:.0f} s", TOO_SLOW)
 
 
 def _is_unheard(cause: BaseException) -> bool:

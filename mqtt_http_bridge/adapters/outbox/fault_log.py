@@ -14,6 +14,7 @@ from mqtt_http_bridge.adapters.outbox.reading import Found
 from mqtt_http_bridge.core.disk_remedy import disk_remedy
 from mqtt_http_bridge.core.log import Log
 from mqtt_http_bridge.core.views import DROPPED, Loss
+from mqtt_http_bridge.core.words import counted
 
 log = logging.getLogger(__name__)
 
@@ -102,10 +103,11 @@ class FaultLog:
         if found.damage:
             size = sum(bad.end - bad.offset for bad in found.damage)
             text = (
-                "the outbox is damaged in %d places, %d bytes: the damaged parts are in %s/damaged;"
+                "the outbox is damaged in %s, %s: the damaged parts are in %s/damaged;"
                 " measurements may be missing: check the disk"
             )
-            log.warning(text, len(found.damage), size, self._directory)
+            places = counted(len(found.damage), "place")
+            log.warning(text, places, counted(size, "byte"), self._directory)
         for bad in found.unreadable:
             self.unreadable(bad.segment, bad.error)
 
@@ -126,8 +128,8 @@ class FaultLog:
         elif count > self._told_losses and time.monotonic() >= self._losses_due_s:
             self._losses_due_s = time.monotonic() + LOSSES_EVERY_S
             new, self._told_losses = count - self._told_losses, count
-            text = "the outbox had to give up %d measurements, the last: %s: %s"
-            log.error(text, new, ranges[-1], _LOSS_REMEDY)
+            text = "the outbox had to give up %s, the last: %s: %s"
+            log.error(text, counted(new, "measurement"), ranges[-1], _LOSS_REMEDY)
 
     def ended(self, rest: Sequence[Loss]) -> None:
         """Logs what was in memory only at the end: how many, and from when."""

@@ -24,7 +24,9 @@ REFUSALS: Final = (NOT_REGISTERED, OTHER_ACCOUNT, INVALID, OTHER)
 
 WRONG_KEY: Final = Cause("wrong key", "correct backend.api_key or its file")
 PROXY_LOGIN: Final = Cause("proxy login", PROXY_LOGIN_REMEDY)
-REDIRECT: Final = Cause("redirect", "set backend.url to the address it leads to")
+REDIRECT: Final = Cause(
+    "redirect", "set backend.url to where it leads, without /api/..., unless that is a login page"
+)
 NOT_THE_API: Final = Cause("not the API", "correct backend.url")
 WRONG_PLACE: Final = Cause("wrong place", "correct backend.url, or the proxy in between")
 

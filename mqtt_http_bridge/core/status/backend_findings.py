@@ -21,7 +21,7 @@ from mqtt_http_bridge.core.status.findings import Finding, Mark, ok, unproven, w
 from mqtt_http_bridge.core.status.problem import Kind
 from mqtt_http_bridge.core.status.state_file import State, longest_gap_s
 from mqtt_http_bridge.core.views import DeviceResult
-from mqtt_http_bridge.core.words import span_words
+from mqtt_http_bridge.core.words import counted, span_words
 
 PASSES: Final = "it passes, or whoever runs the backend has to fix it; measurements wait meanwhile"
 POST_IT: Final = "start the service and run check again, or run: check --post"
@@ -96,7 +96,8 @@ def probe(answer: Answer, verdict: Verdict, serial: str) -> Finding:
 def posted(saids: Mapping[str, Said]) -> Finding:
     """Judges the answer to real measurements that the backend has judged by device."""
     stored = sum(said.result is DeviceResult.STORED for said in saids.values())
-    return ok("backend POST", f"the backend answers: of {len(saids)} chargers {stored} are stored")
+    text = f"the backend answers: {stored} of {counted(len(saids), 'charger')} stored"
+    return ok("backend POST", text)
 
 
 # --- what the service has seen -------------------------------------------------------------------

@@ -4,6 +4,7 @@ from mqtt_http_bridge.core.events import NEVER
 from mqtt_http_bridge.core.log import Log
 from mqtt_http_bridge.core.status.well import limit_s
 from mqtt_http_bridge.core.views import StatusView
+from mqtt_http_bridge.core.words import counted
 
 
 class Backlog:
@@ -23,5 +24,5 @@ class Backlog:
         most, self._most = self._most, 0
         if not most:
             return []
-        text = f"all that waited is delivered: {most} measurements at the most"
+        text = f"all that waited is delivered: {counted(most, 'measurement')} at the most"
         return [Log.info(text, kind="all is delivered", about="backlog", is_end=True)]

@@ -17,7 +17,7 @@ from mqtt_http_bridge.core.status.problems import REMARK_FIX
 from mqtt_http_bridge.core.status.state_file import Liveness, State
 from mqtt_http_bridge.core.venus.topics import above
 from mqtt_http_bridge.core.views import ChargerView
-from mqtt_http_bridge.core.words import MENU_PORTAL, state_words, visible
+from mqtt_http_bridge.core.words import MENU_PORTAL, counted, state_words, visible
 
 OLD_GX: Final = (
     "Venus OS before 3.20: it answers to empty keepalives alone, has no heartbeat, and is relayed"
@@ -92,6 +92,13 @@ def damage(directory: str, places: int, unreadable: Sequence[str]) -> Iterator[F
         yield Finding("outbox", Mark.WARNING, f"damaged places: {places}", fix)
 
 
+def name(step: str, host: str, addresses: Sequence[str]) -> Finding:
+    """Says what a host name stands for."""
+    if list(addresses) == [host]:
+        return ok(step, f"{host} is an address: there is no name to look up")
+    return ok(step, f"{host} is {', '.join(addresses)}")
+
+
 # --- the GX ------------------------------------------------------------------------------------
 
 
@@ -126,21 +133,27 @@ def gx_login(settings: MqttSettings, failure: BrokerFailure | None, fix: str = "
 def shard(mqtt: MqttSettings, seen: Sequence[str]) -> Finding:
     """Says how many of the GX devices that the broker announces are in our shard."""
     ours = sum(map(mqtt.relays, seen))
-    text = f"{mqtt.shard}: {ours} of the {len(seen)} GX devices that the broker announces are ours"
-    return ok("shard", text)
+    devices, verb = counted(len(seen), "GX device"), "is" if ours == 1 else "are"
+    return ok("shard", f"{mqtt.shard}: {ours} of {devices} that the broker announces {verb} ours")
 
 
-def portal_ids(configured: Sequence[str], seen: Sequence[str], prefix_fix: str = "") -> Finding:
+def portal_ids(
+    configured: Sequence[str],
+    seen: Sequence[str],
+    prefix_fix: str = "",
+    *,
+    is_sharded: bool = False,
+) -> Finding:
     """Compares the configured portal ids with those that the broker announces.
 
-    `prefix_fix`: it announces one below another prefix.
+    `prefix_fix`: it announces one below another prefix. If `is_sharded`, others relay some of them.
     """
     found = _listed(seen) or "none"
     if prefix_fix:
         return wrong("portal id", "the broker announces none below this prefix", prefix_fix)
     if not configured:
         if seen:
-            each = ": each GX is relayed" * (len(seen) > 1)
+            each = ": each GX is relayed" * (len(seen) > 1 and not is_sharded)
             return ok("portal id", f"{found}, announced by the broker{each}")
         fix = "wait if the GX is starting up; else set mqtt.host to a GX, or mqtt.portal_id"
         return wrong("portal id", "the broker announces none", fix)
@@ -206,7 +219,7 @@ def chargers(found: Sequence[ChargerView], services: Sequence[str]) -> list[Find
     """Returns one line for each charger, or one if there is none."""
     if not found:
         fix = "does the GX list it under Devices? If not, look at its cable and its power"
-        return [wrong("charger", "none on the GX", fix)]
+        return [wrong("charger", "no chargers found there", fix)]
     return [_charger(charger, services) for charger in found]
 
 

@@ -9,6 +9,7 @@ from mqtt_http_bridge.core.status.problem import Kind, Problem
 from mqtt_http_bridge.core.status.problems import notes
 from mqtt_http_bridge.core.status.well import NO_CHARGER, well
 from mqtt_http_bridge.core.views import RelayView, StatusView
+from mqtt_http_bridge.core.words import counted
 
 HOUR_S: Final = 3600.0
 HOURS_A_DAY: Final = 24
@@ -65,7 +66,7 @@ class PeriodicLog:
         named = [f"{r.name} {r.yield_total_kwh:.1f} kWh" for r in reports[:MOST_CHARGERS]]
         if len(reports) > MOST_CHARGERS:
             named.append(f"and {len(reports) - MOST_CHARGERS} more")
-        done = f"{made} measurements since the last such line, {_settled(status)}"
+        done = f"{counted(made, 'measurement')} since the last such line, {_settled(status)}"
         text = f"{done}: {', '.join(named) or NO_CHARGER}"
         if known:
             return Log.warning(

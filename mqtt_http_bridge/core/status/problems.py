@@ -14,7 +14,7 @@ from mqtt_http_bridge.core.status.well import (
     was_heard,
 )
 from mqtt_http_bridge.core.views import DROPPED, ChargerView, OutboxView, StatusView
-from mqtt_http_bridge.core.words import timestamp_words
+from mqtt_http_bridge.core.words import counted, timestamp_words
 
 REMARK_FIX: Final = "look at the charger, its driver and device.serials: run check"
 
@@ -83,7 +83,7 @@ def _of_outbox(outbox: OutboxView) -> Iterator[Problem]:
     if outbox.fault:
         yield Problem(
             Kind.DISK,
-            f"{outbox.in_memory} measurements are in memory only: {outbox.fault}",
+            f"{_in_memory(outbox.in_memory)}: {outbox.fault}",
             "fix the disk of outbox.directory: full, read-only, broken or not ours; what only"
             " memory has is lost if the service ends before that",
         )
@@ -92,14 +92,25 @@ def _of_outbox(outbox: OutboxView) -> Iterator[Problem]:
         lost, last = sum(loss.count for loss in given_up), given_up[-1]
         yield Problem(
             Kind.LOST,
-            f"{lost} measurements were given up, the last of {timestamp_words(last.until)}:"
-            f" {last.reason}",
+            f"{_given_up(lost)}, the last of {timestamp_words(last.until)}: {last.reason}",
             "give the outbox more room (outbox.max_bytes), or find out why the backend did not"
             " store them",
         )
     if outbox.damaged:
         yield Problem(
             Kind.DAMAGED,
-            f"{outbox.damaged} damaged places were found in the outbox",
+            f"{_damaged(outbox.damaged)} found in the outbox",
             "look at them in the folder damaged of outbox.directory, then remove them",
         )
+
+
+def _in_memory(count: int) -> str:
+    return counted(count, "measurement is in memory only", "measurements are in memory only")
+
+
+def _given_up(count: int) -> str:
+    return counted(count, "measurement was given up", "measurements were given up")
+
+
+def _damaged(count: int) -> str:
+    return counted(count, "damaged place was", "damaged places were")

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from mqtt_http_bridge.core.status.problem import Kind, Problem
-from mqtt_http_bridge.core.words import span_words
+from mqtt_http_bridge.core.words import counted, span_words
 
 MOST_NAMED: Final = 3
 
@@ -87,7 +87,7 @@ def _parked(reason: Reason) -> str:
 
 def parked_words(count: int, serial: str) -> str:
     """Says how much is parked."""
-    return f"{count} reports of {serial} are parked"
+    return counted(count, f"report of {serial} is parked", f"reports of {serial} are parked")
 
 
 def _newest(reason: Reason) -> str:
@@ -96,7 +96,9 @@ def _newest(reason: Reason) -> str:
 
 
 def _waiting(reason: Reason) -> str:
-    return f"{reason.count} measurements wait, the oldest for {span_words(reason.age_s)}"
+    span = span_words(reason.age_s)
+    several = f"measurements wait, the oldest for {span}"
+    return counted(reason.count, f"measurement has waited for {span}", several)
 
 
 _TEXTS: Final[dict[Kind, Callable[[Reason], str]]] = {

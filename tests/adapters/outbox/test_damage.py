@@ -42,7 +42,7 @@ def test_a_cut_at_every_byte(sound: Path, caplog: pytest.LogCaptureFixture) -> N
         caplog.clear()
         assert owed_in(directory) == whole, cut
         assert damaged(directory) == ([data[:cut].rpartition(b"\n")[2]] if is_partial else [])
-        assert ("damaged in 1 places" in caplog.text) == is_partial, cut
+        assert ("damaged in 1 place," in caplog.text) == is_partial, cut
 
 
 def test_a_flip_of_every_byte(sound: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -57,7 +57,7 @@ def test_a_flip_of_every_byte(sound: Path, caplog: pytest.LogCaptureFixture) -> 
         found = owed_in(directory)
         assert found <= {1, 2, 3, 4}
         assert len(found) >= 2, place
-        assert "damaged in 1 places" in caplog.text, place
+        assert "damaged in 1 place," in caplog.text, place
         if found != {1, 2, 3, 4}:
             assert any(b'"timestamp"' in kept or b"put" in kept for kept in damaged(directory))
 
