@@ -101,6 +101,27 @@ def test_a_segment_that_can_never_be_read_again(
     assert numbers_in(sound) == [6, 7]
 
 
+def test_a_segment_that_is_given_up_is_not_read_for_each_of_its_entries(
+    sound: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A bad disk takes seconds to say no, and everybody else waits for it meanwhile."""
+    pass_some_seconds(monkeypatch)
+    with opened(sound, max_bytes=SMALL) as outbox:
+        roll(outbox)
+        with unreadable(1), monkeypatch.context() as patch:
+            refused, reads = LogFiles.read, list[int]()
+
+            def read(log_files: LogFiles, segment: int) -> bytes:
+                reads.append(segment)
+                return refused(log_files, segment)
+
+            patch.setattr(LogFiles, "read", read)
+            assert [outbox.take(PORTAL, 1) for _ in range(3)] == [None] * 3
+            settled(outbox)
+        assert reads.count(1) == 3
+        assert minutes(outbox) == [91, 92]
+
+
 def test_what_was_settled_in_a_segment_that_is_lost_stays_settled(
     sound: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
