@@ -122,6 +122,22 @@ def test_a_segment_that_is_given_up_is_not_read_for_each_of_its_entries(
         assert minutes(outbox) == [91, 92]
 
 
+def test_a_segment_that_cannot_be_read_now_is_tidied_up_later(sound: Path) -> None:
+    """The writer does not try again and again meanwhile, but goes on with what comes."""
+    with opened(sound, max_bytes=SMALL) as outbox:
+        roll(outbox)
+        outbox.settle(take(outbox, 5), None)
+        with unreadable(1):
+            for number in (6, 7):
+                outbox.settle(take(outbox, number), None)
+            store(outbox, 93)
+            settled(outbox)
+            assert segment_of(sound).exists()
+        settled(outbox)
+        assert not segment_of(sound).exists()
+        assert minutes(outbox) == [1, 2, 4, 93]
+
+
 def test_what_was_settled_in_a_segment_that_is_lost_stays_settled(
     sound: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
