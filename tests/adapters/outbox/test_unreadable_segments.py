@@ -201,3 +201,12 @@ def test_a_segment_that_is_cleaned_away_while_somebody_looks(sound: Path) -> Non
         found = read_log(LogFiles(sound))
     assert [number for number, _ in found.index.entries()] == in_others == [6, 7]
     assert found.unreadable == []
+
+
+def test_only_what_may_lie_in_a_segment_that_cannot_be_read_counts_as_lost(sound: Path) -> None:
+    """The segments before it and after it tell which numbers that is."""
+    with opened(sound, max_bytes=SMALL) as outbox:
+        roll(outbox)
+    with unreadable(2):
+        (bad,) = read_log(LogFiles(sound)).unreadable
+    assert list(bad.numbers) == [6]
