@@ -77,6 +77,7 @@ def crafted(rest: bytes) -> bytes:
         b"log",
         b"log x y z",
         b"log 1 y 99999999999999999999",
+        b"log 1 \xff 5",
         b"clock 0 -",
         b"clock 0 - []",
         b'clock 0 - {"boot":{"boot_id":"b","distance_s":1e999},"first":1,"steps":[]}',
