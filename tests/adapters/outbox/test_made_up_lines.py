@@ -3,6 +3,7 @@
 import errno
 import os
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from zlib import crc32
 
@@ -15,6 +16,7 @@ from mqtt_http_bridge.adapters.outbox.clock import Boot, ClockNotes, Step, clock
 from mqtt_http_bridge.adapters.outbox.files import LogFiles
 from mqtt_http_bridge.adapters.outbox.losses import read_losses
 from mqtt_http_bridge.adapters.outbox.reading import read_log
+from mqtt_http_bridge.adapters.outbox.records import Entry
 from tests.adapters.outbox.damaging import (
     SMALL,
     content_end,
@@ -75,6 +77,7 @@ def crafted(rest: bytes) -> bytes:
         b"log",
         b"log x y z",
         b"log 1 y 99999999999999999999",
+        b"log 1 \xff 5",
         b"clock 0 -",
         b"clock 0 - []",
         b'clock 0 - {"boot":{"boot_id":"b","distance_s":1e999},"first":1,"steps":[]}',
@@ -159,3 +162,15 @@ def test_a_text_that_looks_like_lines(sound: Path) -> None:
         outbox.store(body, portal_id=PORTAL, is_clock_trusted=True)
     with opened(sound, max_bytes=SMALL) as outbox:
         assert bodies(outbox) == [body_of(1), body_of(2), body_of(4), body]
+
+
+@pytest.mark.parametrize("write", [records.put, records.replaced])
+def test_a_line_of_any_length_takes_what_it_is_long(
+    tmp_path: Path, write: Callable[[Entry], bytes]
+) -> None:
+    """In units of 32 bytes, its line feed too: from that is told how much room is left."""
+    lines = [write(Entry(n, PORTAL, b"x" * n, is_final=True)) for n in range(1, 65)]
+    (tmp_path / "log").mkdir()
+    segment_of(tmp_path).write_bytes(records.head("0badf00d", 1) + b"".join(lines))
+    found = read_log(LogFiles(tmp_path))
+    assert found.index.live_bytes() == sum(-(-len(line) // 32) * 32 for line in lines)

@@ -101,6 +101,43 @@ def test_a_segment_that_can_never_be_read_again(
     assert numbers_in(sound) == [6, 7]
 
 
+def test_a_segment_that_is_given_up_is_not_read_for_each_of_its_entries(
+    sound: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A bad disk takes seconds to say no, and everybody else waits for it meanwhile."""
+    pass_some_seconds(monkeypatch)
+    with opened(sound, max_bytes=SMALL) as outbox:
+        roll(outbox)
+        with unreadable(1), monkeypatch.context() as patch:
+            refused, reads = LogFiles.read, list[int]()
+
+            def read(log_files: LogFiles, segment: int) -> bytes:
+                reads.append(segment)
+                return refused(log_files, segment)
+
+            patch.setattr(LogFiles, "read", read)
+            assert [outbox.take(PORTAL, 1) for _ in range(3)] == [None] * 3
+            settled(outbox)
+        assert reads.count(1) == 3
+        assert minutes(outbox) == [91, 92]
+
+
+def test_a_segment_that_cannot_be_read_now_is_tidied_up_later(sound: Path) -> None:
+    """The writer does not try again and again meanwhile, but goes on with what comes."""
+    with opened(sound, max_bytes=SMALL) as outbox:
+        roll(outbox)
+        outbox.settle(take(outbox, 5), None)
+        with unreadable(1):
+            for number in (6, 7):
+                outbox.settle(take(outbox, number), None)
+            store(outbox, 93)
+            settled(outbox)
+            assert segment_of(sound).exists()
+        settled(outbox)
+        assert not segment_of(sound).exists()
+        assert minutes(outbox) == [1, 2, 4, 93]
+
+
 def test_what_was_settled_in_a_segment_that_is_lost_stays_settled(
     sound: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -164,3 +201,12 @@ def test_a_segment_that_is_cleaned_away_while_somebody_looks(sound: Path) -> Non
         found = read_log(LogFiles(sound))
     assert [number for number, _ in found.index.entries()] == in_others == [6, 7]
     assert found.unreadable == []
+
+
+def test_only_what_may_lie_in_a_segment_that_cannot_be_read_counts_as_lost(sound: Path) -> None:
+    """The segments before it and after it tell which numbers that is."""
+    with opened(sound, max_bytes=SMALL) as outbox:
+        roll(outbox)
+    with unreadable(2):
+        (bad,) = read_log(LogFiles(sound)).unreadable
+    assert list(bad.numbers) == [6]
