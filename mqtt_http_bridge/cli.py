@@ -5,7 +5,6 @@ supervisors pick it up. Exit status: 0 done, 1 failed, 2 the command or the conf
 """
 
 import errno
-import gc
 import logging
 import os
 import sys
@@ -90,7 +89,6 @@ def _status_of(words: Sequence[str], arguments: Arguments) -> int:
 
 
 def _run(arguments: Arguments) -> int:
-    gc.disable()  # Until all is loaded, or the search for garbage takes a tenth of the start.
     from mqtt_http_bridge.app.run import run
 
     settings = _settings(arguments, needs_backend=True)

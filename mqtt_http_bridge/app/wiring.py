@@ -5,7 +5,6 @@ signals --------+-> inbox -> relay -> Subscribe, Publish -> broker
 dying threads --+                 \\-> Store -> outbox -------------> outbox -> POST -> verdict
 """
 
-import gc
 import logging
 import time
 from collections.abc import Callable, Iterator
@@ -92,8 +91,6 @@ def relay(
             systemd.notify(systemd.READY)
             trust = trusting(inbox, clock.now, storing, outbox)
             senders.start(ClockCheck(clock.now, is_synchronised, trust))
-            gc.freeze()  # What has been loaded stays: nobody has to look through it.
-            gc.enable()
             try:
                 run_loop(
                     core,
