@@ -26,8 +26,8 @@ from mqtt_http_bridge.core.words import counted
 
 log = logging.getLogger(__name__)
 
-MOST_CONNECTIONS: Final = 8
-"""The limit unless `backend.connections` says otherwise."""
+AUTO_CONNECTIONS: Final = 8
+"""The most connections if `backend.connections` is auto."""
 START_S: Final = 60.0
 """The seconds that a thread may take to begin, on a busy machine."""
 
@@ -71,7 +71,7 @@ class Senders:
         """
         self._outbox = outbox
         self._make_backend = make_backend
-        self._most = connections or MOST_CONNECTIONS
+        self._most = connections or AUTO_CONNECTIONS
         self._watch = watch
         self._longest_post_s = longest_post_s
         self._dispatcher = Dispatcher(

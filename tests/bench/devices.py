@@ -3,8 +3,11 @@
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
 
 from tests.bench.consumers import AUTO, directory, relay
+from tests.bench.ext4 import ext4, written_kib
 from tests.bench.gx import BenchGx
 from tests.bench.loads import Load
 from tests.bench.plan import Plan
@@ -16,7 +19,6 @@ from tests.bench.traffic import Wire, portal_ids, publish_frame, said_by
 from tests.bench.waiting import wait_for
 from tests.support.mosquitto import Mosquitto
 
-COUNTS = (1, 10, 100, 1000, 5000)
 INTERVAL_S = 30.0
 CHANGING = ("Yield/Power", "Pv/V", "Dc/0/Voltage", "Dc/0/Current")
 """Paths that a charger says each second."""
@@ -29,70 +31,97 @@ FOUND = "until each was measured, s"
 CPU = "CPU percent of a core"
 RSS = "RSS, MiB"
 P50, P99, WORST = (f"from the moment to the backend, {which}, s" for which in ("p50", "p99", "max"))
-WRITTEN = "KiB written for a measurement"
+WRITTEN = "KiB written to the disk for a measurement"
 BY_GX = "CPU percent of a core for each GX"
 MEASURED = "measurements for each GX and interval"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """A number of GX devices, and a backend that takes so long for a POST."""
+
+    count: int
+    post_s: float = 0.1
+    connections: int | None = None
+    """Those to the backend; None: as many as the relay chooses."""
+
+    @property
+    def name(self) -> str:
+        """Names it in the report."""
+        plural = "s" if self.count > 1 else ""
+        name = f"{self.count} GX device{plural}, {self.post_s * 1000:g} ms"
+        return name if self.connections is None else f"{name}, {self.connections} connections"
 
 
 def devices(plan: Plan) -> Results:
     """All of a relay's work, from the broker to a backend that takes 100 or 200 ms for a POST."""
     results = Results({"load": "4 messages a second for each charger, heartbeats, full publishes"})
-    for count in plan.pick(COUNTS, (10, 100)):
-        _measure(plan, count, 0.1, results)
-    if not plan.is_quick:
-        _measure(plan, 1000, 0.2, results)
+    for case in plan.pick(CASES, QUICK_CASES):
+        _measure(plan, case, results)
     return results
 
 
-def name(count: int, post_s: float = 0.1) -> str:
-    """Names a case."""
-    return f"{count} GX device{'s' if count > 1 else ''}, {post_s * 1000:g} ms"
+ONE_OF_5000 = Case(count=5000, connections=32)
+"""With 0.1 s for a POST they need 17 connections, and there are some to spare."""
+ONE_OF_1000 = Case(count=1000)
+ONE_OF_100 = Case(count=100)
+QUICK_CASES = (Case(count=10), ONE_OF_100)
+CASES = (
+    *(Case(count=1), *QUICK_CASES, ONE_OF_1000, Case(count=1000, post_s=0.2)),
+    *(Case(count=5000), ONE_OF_5000),
+)
 
 
-def _measure(plan: Plan, count: int, post_s: float, results: Results) -> None:
-    case = name(count, post_s)
+def _measure(plan: Plan, case: Case, results: Results) -> None:
     window_s = plan.pick(2, 1) * INTERVAL_S
-    with backend(post_s) as taker, _at_work(count, taker, case, results) as process:
+    with (
+        backend(case.post_s) as taker,
+        directory() as above,
+        ext4(above) as place,
+        _at_work(case, taker, place, results) as process,
+    ):
         taker.take_delays_s()
-        cpu_s, written, began_s = process.cpu_s, process.written_bytes, time.monotonic()
+        cpu_s, kib, began_s = process.cpu_s, written_kib(place), time.monotonic()
         time.sleep(window_s)
         took_s = time.monotonic() - began_s
         percent = (process.cpu_s - cpu_s) / took_s * 100
         delays_s = sorted(taker.take_delays_s())
         found = {
             CPU: percent,
-            BY_GX: percent / count,
+            BY_GX: percent / case.count,
             RSS: process.memory_mib["RSS"],
             P50: delays_s[len(delays_s) // 2],
             P99: delays_s[len(delays_s) * 99 // 100],
             WORST: delays_s[-1],
-            WRITTEN: (process.written_bytes - written) / 1024 / len(delays_s),
-            MEASURED: len(delays_s) / count / (took_s / INTERVAL_S),
+            WRITTEN: (written_kib(place) - kib) / len(delays_s),
+            MEASURED: len(delays_s) / case.count / (took_s / INTERVAL_S),
         }
         for what, value in found.items():
-            results.add(f"{case}: {what}", "relay", value)
+            results.add(f"{case.name}: {what}", "relay", value)
 
 
 @contextmanager
-def _at_work(count: int, taker: Taker, case: str, results: Results) -> Iterator[Measured]:
+def _at_work(case: Case, taker: Taker, place: Path, results: Results) -> Iterator[Measured]:
     """A relay that has found so many GX devices by itself, and measures each of them."""
-    ids = portal_ids(count)
+    ids = portal_ids(case.count)
     with ExitStack() as stack:
         broker = stack.enter_context(Mosquitto())
         gx = stack.enter_context(BenchGx(broker.inside_port, ids, 1))
         wire = stack.enter_context(closing(Wire(broker.inside_port, "bench-load")))
         stack.enter_context(playing(wire, _daylight(ids)))
-        place = stack.enter_context(directory())
         began_s = time.monotonic()
-        consumer = relay(taker.url, AUTO, outbox={"max_rate": 1000})
+        connections = case.connections or "auto"
+        consumer = relay(
+            taker.url, AUTO, backend={"connections": connections}, outbox={"max_rate": 1000}
+        )
         process = stack.enter_context(consumer.start(broker.port, place))
         wait_for(
-            f"{count} GX devices to be measured",
-            lambda: taker.serials >= count,
+            f"{case.count} GX devices to be measured",
+            lambda: taker.serials >= case.count,
             within_s=FOUND_WITHIN_S,
             every_s=0.5,
         )
-        results.add(f"{case}: {FOUND}", "relay", time.monotonic() - began_s)
+        results.add(f"{case.name}: {FOUND}", "relay", time.monotonic() - began_s)
         time.sleep(INTERVAL_S)
         yield process
         gx.check()

@@ -5,9 +5,9 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -17,9 +17,9 @@ from mqtt_http_bridge.adapters.outbox.records import Entry
 from mqtt_http_bridge.adapters.outbox.room import SEGMENT_BYTES
 from tests.adapters.outbox.support import PORTAL, body_of, numbers, opened, outbox_in, store, take
 from tests.bench.consumers import directory
+from tests.bench.ext4 import ext4, written_kib
 from tests.bench.plan import Plan
 from tests.bench.results import RELAY, Results
-from tests.bench.waiting import Failed
 
 EACH = 750
 """A measurement of two chargers, in bytes."""
@@ -165,7 +165,7 @@ def flash(plan: Plan) -> Results:
         places = {}
         for name in (RELAY, BARE):
             (above / name).mkdir()
-            places[name] = stack.enter_context(_ext4(above / name))
+            places[name] = stack.enter_context(ext4(above / name))
         with ThreadPoolExecutor() as pool:
             count = plan.pick(20, 4)
             relay = pool.submit(_flash_kib, places[RELAY], count=count)
@@ -174,25 +174,6 @@ def flash(plan: Plan) -> Results:
             results.add(FLASH, BARE, bare.result())
         results.add(FLASH_DAY, RELAY, relay.result() * 2880 * 1024 / 1e6)
     return results
-
-
-@contextmanager
-def _ext4(above: Path) -> Iterator[Path]:
-    """Mounts a new file system of 256 MiB, within which nothing else is written."""
-    image, place = above / "image", above / "mounted"
-    place.mkdir()
-    with image.open("wb") as file:
-        file.truncate(256 << 20)
-    make = ["mkfs.ext4", "-q", "-b", "4096", "-E", "lazy_itable_init=0", str(image)]
-    try:
-        subprocess.run(make, check=True)
-        subprocess.run(["mount", "-o", "loop,noatime", str(image), str(place)], check=True)
-    except (OSError, subprocess.CalledProcessError) as error:
-        raise Failed(f"expected a loop device and mkfs.ext4, found: {error}") from error
-    try:
-        yield place
-    finally:
-        subprocess.run(["umount", str(place)], check=True)
 
 
 def _flash_kib(place: Path, *, count: int) -> float:
@@ -230,21 +211,14 @@ def _kib_each(
     place: Path, put: Callable[[int], object], settle: Callable[[], object], count: int
 ) -> float:
     """KiB that a file system writes for a measurement each 30 s, which is settled after one."""
-    device = place.stat().st_dev
-    statistic = Path(f"/sys/dev/block/{os.major(device)}:{os.minor(device)}/stat")
     os.sync()
     time.sleep(INTERVAL_S)
-    before, began_s = _sectors(statistic), time.monotonic()
+    before_kib, began_s = written_kib(place), time.monotonic()
     for number in range(1, count + 1):
         put(number)
         time.sleep(1.0)
         settle()
         time.sleep(max(0.0, began_s + number * INTERVAL_S - time.monotonic()))
-    written_kib = (_sectors(statistic) - before) / 2 / count
+    each_kib = (written_kib(place) - before_kib) / count
     # The next segment, and its names, for as many measurements as it holds.
-    return written_kib + (SEGMENT_BYTES + 20 * 4096) / 1024 * (EACH + 110) / SEGMENT_BYTES
-
-
-def _sectors(statistic: Path) -> int:
-    """Counts how many sectors of 512 bytes were written."""
-    return int(statistic.read_text(encoding="ascii").split()[6])
+    return each_kib + (SEGMENT_BYTES + 20 * 4096) / 1024 * (EACH + 110) / SEGMENT_BYTES

@@ -87,13 +87,6 @@ class Measured:
         return sum(int(line.split()[1]) for line in lines)
 
     @property
-    def written_bytes(self) -> int:
-        """Counts the bytes that it has had written to disks so far, in whole pages."""
-        self.check()
-        text = Path(f"/proc/{self._process.pid}/io").read_text(encoding="ascii")
-        return int(text.split("\nwrite_bytes: ")[1].split()[0])
-
-    @property
     def memory_mib(self) -> dict[str, float]:
         """RSS and PSS."""
         self.check()

@@ -130,7 +130,9 @@ def _one_of_1000_portals(section: str, unit: str, base: int) -> Value:
 _BUILD_64, _BUILD_1 = inside.BUILD.format(64), inside.BUILD.format(1)
 
 _CPU_OF_A_GX = tuple(
-    word for count in (5000, 100) for word in (f"{devices.name(count)}: {devices.BY_GX}", RELAY)
+    word
+    for case in (devices.ONE_OF_5000, devices.ONE_OF_100)
+    for word in (f"{case.name}: {devices.BY_GX}", RELAY)
 )
 
 TARGETS = (
@@ -189,8 +191,8 @@ TARGETS = (
     Target(fleet.P99, most_of("fleet", fleet.P99, "value"), 5.0),
     Target(fleet.GROWTH, most_of("fleet", fleet.GROWTH, "value"), 0.0),
     *(
-        Target(f"{case}: {what}", most_of("GX devices", f"{case}: {what}"), limit)
-        for case in (devices.name(1000),)
+        Target(f"{case.name}: {what}", most_of("GX devices", f"{case.name}: {what}"), limit)
+        for case in (devices.ONE_OF_1000,)
         for what, limit in ((devices.CPU, 60.0), (devices.RSS, 190.0), (devices.P99, 5.0))
     ),
     Target(
