@@ -83,7 +83,8 @@ usb() {
     mv "$unpacked" "$incoming"
     python=$(find_python)
     make_config "$incoming/config.yaml" run_from "$incoming"
-    run_from "$incoming" config test -c "$incoming/config.yaml" || exit 1
+    run_from "$incoming" config test -c "$incoming/config.yaml" ||
+        die "venus-data.tar.gz was not made${config:+ with $config}: fix the error above"
     { cat "$incoming/BUILD" && cksum <"$incoming/config.yaml"; } >"$incoming/ID"
     # Nobody can be asked at boot, and with both bridges everything would be posted twice.
     echo "${old:-take-over}" >"$incoming/OLD"
