@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from mqtt_http_bridge.adapters.config import load
 from mqtt_http_bridge.adapters.small_files import TooLarge, read_text
+from mqtt_http_bridge.app.config_test import check_url
 from mqtt_http_bridge.core.errors import ConfigError, LocalFault
 from mqtt_http_bridge.core.setup.answers import read_answer
 
@@ -107,6 +108,7 @@ def check_options(options: Mapping[str, str | None]) -> dict[str, str]:
     given = {key: text for key, text in options.items() if text is not None}
     for key, text in given.items():
         read_answer(key, text, OPTIONS[key])
+    check_url(given.get("backend.url", ""), OPTIONS["backend.url"])
     return given
 
 

@@ -67,6 +67,11 @@ def test_a_config_of_url_and_key(tmp_path: Path, key_file: Path) -> None:
             "\n",
             "/key: expected the API key, printable ASCII without spaces around it, found",
         ),
+        (
+            "https://a.example/api/victron/measurements/",
+            "k\n",
+            "--url: expected the address without /api/victron/measurements, found it with that",
+        ),
         ("https://a.example", None, "expected a text file with the API key, found none"),
     ],
 )
