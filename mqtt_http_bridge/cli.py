@@ -180,15 +180,11 @@ def _through(verb: Callable[[Arguments], None]) -> Callable[[Arguments], int]:
 
 
 def _config_make(arguments: Arguments) -> int:
-    from mqtt_http_bridge.app.make_config import make_config, old_values
+    from mqtt_http_bridge.app.make_config import check_options, make_config, old_values
     from mqtt_http_bridge.app.own_outbox import own_outbox, taken_words
 
     values, left = old_values(arguments.old_config) if arguments.old_config else ({}, [])
-    given = {
-        "backend.url": arguments.url,
-        "mqtt.host": arguments.gx,
-    }
-    values |= {name: value for name, value in given.items() if value is not None}
+    values |= check_options({"backend.url": arguments.url, "mqtt.host": arguments.gx})
     wished = str(arguments.outbox) if arguments.outbox else None
     outbox = own_outbox(arguments.output, wished)
     if outbox != wished:

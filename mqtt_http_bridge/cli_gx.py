@@ -17,12 +17,12 @@ def setup(arguments: Arguments) -> tuple[bool, bool]:
     """Returns whether all is well, and whether to start; the config is then that of `run`."""
     from mqtt_http_bridge.adapters import machine, terminal
     from mqtt_http_bridge.app import setup as app
-    from mqtt_http_bridge.app.make_config import first_line
+    from mqtt_http_bridge.app.make_config import api_key_in
     from mqtt_http_bridge.core.setup.steps import Given, Ports
 
     api_key = os.environ.get("MQTT_HTTP_BRIDGE_API_KEY")
     if not api_key and arguments.api_key_file:
-        api_key = first_line(arguments.api_key_file)
+        api_key = api_key_in(arguments.api_key_file)
     ports = Ports()
     given = Given(
         is_interactive=terminal.has_person(),

@@ -75,7 +75,7 @@ def key_of(config: dict[Any, Any], directory: Path) -> str | None:
 def key_in(path: Path) -> str | None:
     """Returns the first line of a file."""
     try:
-        return path.read_text(encoding="utf-8").splitlines()[0].strip()
+        return path.read_text(encoding="utf-8-sig").splitlines()[0].strip()
     except (OSError, UnicodeDecodeError, IndexError):
         return None
 

@@ -95,7 +95,7 @@ make_first_config() { # file, command
     rm -f "$draft"
     made_draft=$draft
     make_config "$draft" "$2"
-    "$2" config test -c "$draft" || die "no config was made: fix the error above"
+    "$2" config test -c "$draft" || die "no config was made${config:+ of $config}: fix the error above"
     mv "$draft" "$1" || die "$1: cannot write it: is the disk full or read-only?"
     made_draft='' made_config=$1
 }

@@ -83,7 +83,8 @@ usb() {
     mv "$unpacked" "$incoming"
     python=$(find_python)
     make_config "$incoming/config.yaml" run_from "$incoming"
-    run_from "$incoming" config test -c "$incoming/config.yaml" || exit 1
+    run_from "$incoming" config test -c "$incoming/config.yaml" ||
+        die "venus-data.tar.gz was not made${config:+ with $config}: fix the error above"
     { cat "$incoming/BUILD" && cksum <"$incoming/config.yaml"; } >"$incoming/ID"
     # Nobody can be asked at boot, and with both bridges everything would be posted twice.
     echo "${old:-take-over}" >"$incoming/OLD"
@@ -91,9 +92,10 @@ usb() {
     chmod 755 "$scratch/usb/rc/post-hook.sh"
     (umask 077 && COPYFILE_DISABLE=1 tar -cf - -C "$scratch/usb" mqtt-http-bridge-usb rc | gzip -n \
         >venus-data.tar.gz)
-    say "made venus-data.tar.gz; your API key is in it. Copy it to a USB stick or SD card, not into a"
-    say "folder. Put that into the GX, restart the GX, then take it out: the GX unpacks it at every"
-    say "boot. The GX logs what it did in /data/mqtt-http-bridge/usb.log."
+    say "made venus-data.tar.gz. Copy it to a USB stick or SD card, not into a folder."
+    say "Put it into the GX and restart the GX. Your backend should have the first value a few"
+    say "minutes later. Then take the stick out: your API key is on it."
+    say "If nothing arrives: docs/troubleshooting.md, \"Installed by stick\"."
 }
 
 run_from() { # directory of an archive, arguments of the command

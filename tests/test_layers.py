@@ -108,6 +108,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
     ),
     (
         "app.check_posts",
+        "app.config_test",
         "app.drain",
         "app.health",
         "app.outbox_verbs",
@@ -117,7 +118,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
         "app.wiring",
     ),
     ("app.check_backend", "app.check_gx", "app.first_look", "app.run"),
-    ("app.check", "app.config_test", "app.make_config", "app.pin"),
+    ("app.check", "app.make_config", "app.pin"),
     ("app.discover", "app.pair"),
     ("app.setup",),
     # A stand-in backend, its contract and a recording: only the verb `demo` asks for it.

@@ -58,7 +58,7 @@ def _read(path: str) -> Secret:
     """Reads a key file as the config does. Raises ConfigError."""
     try:
         with Path(path).open("rb") as file:
-            lines = file.read(LONGEST).decode().splitlines()
+            lines = file.read(LONGEST).decode("utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(
             f"backend.api_keys: expected a file with an API key, found none to read at {path}"

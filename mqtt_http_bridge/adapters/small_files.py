@@ -21,5 +21,8 @@ def read_bytes(path: Path) -> bytes:
 
 
 def read_text(path: Path) -> str:
-    """Reads a whole text file. Raises OSError, TooLarge and UnicodeDecodeError."""
-    return read_bytes(path).decode()
+    """Reads a whole text file. Raises OSError, TooLarge and UnicodeDecodeError.
+
+    Windows puts a mark, the BOM, before UTF-8 text; it is no part of a key or a password.
+    """
+    return read_bytes(path).decode("utf-8-sig")

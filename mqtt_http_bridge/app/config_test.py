@@ -14,7 +14,7 @@ def check_config(settings: Settings) -> list[str]:
     """Returns what is odd but may be right. Raises ConfigError for what cannot be right."""
     try:
         _check_outbox(Path(settings.outbox.directory))
-        _check_url(settings.backend.url if settings.backend else "")
+        check_url(settings.backend.url if settings.backend else "")
     except ConfigError as error:
         raise ConfigError(f"{settings.source}: {error}") from error
     return list(_oddities(settings))
@@ -32,11 +32,12 @@ def _check_outbox(directory: Path) -> None:
         )
 
 
-def _check_url(url: str) -> None:
-    if url.endswith(DIALECT.path):
+def check_url(url: str, name: str = "backend.url") -> None:
+    """Refuses the address of the API itself. Raises ConfigError, which calls it by `name`."""
+    if url.rstrip("/").endswith(DIALECT.path):
         raise ConfigError(
-            f"backend.url: expected the address without {DIALECT.path}, found it with that:"
-            f" leave that out, it is added ({url.removesuffix(DIALECT.path)})"
+            f"{name}: expected the address without {DIALECT.path}, found it with that:"
+            f" leave that out, it is added ({url.rstrip('/').removesuffix(DIALECT.path)})"
         )
 
 

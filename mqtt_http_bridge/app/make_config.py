@@ -13,11 +13,14 @@ from typing import Any, Final
 
 from mqtt_http_bridge.adapters.config import load
 from mqtt_http_bridge.adapters.small_files import TooLarge, read_text
+from mqtt_http_bridge.app.config_test import check_url
 from mqtt_http_bridge.core.errors import ConfigError, LocalFault
+from mqtt_http_bridge.core.setup.answers import read_answer
 
 OLD_TEXTS: Final = ("backend.url", "backend.api_key", "device.cerbo_serial", "logging.level")
 OLD_NUMBERS: Final = ("backend.timeout", "device.update_interval")
 """The keys that mean the same in the D-Bus bridge's config.ini."""
+OPTIONS: Final = {"backend.url": "--url", "mqtt.host": "--gx"}
 
 
 def make_config(
@@ -32,7 +35,7 @@ def make_config(
     if path.exists():
         raise ConfigError(f"{path}: expected no file yet, found one: remove it, or edit it")
     if api_key_file:
-        values = {**values, "backend.api_key": first_line(api_key_file)}
+        values = {**values, "backend.api_key": api_key_in(api_key_file)}
     draft = path.with_name(f".{path.name}.new")
     try:
         draft.unlink(missing_ok=True)
@@ -97,10 +100,24 @@ def _number(text: str) -> float | str:
         return text
 
 
-def first_line(path: Path) -> str:
+def check_options(options: Mapping[str, str | None]) -> dict[str, str]:
+    """Returns those that are given, by the keys that they set. Raises ConfigError, which names one.
+
+    An error of the resulting config would name a file that its caller may not have chosen.
+    """
+    given = {key: text for key, text in options.items() if text is not None}
+    for key, text in given.items():
+        read_answer(key, text, OPTIONS[key])
+    check_url(given.get("backend.url", ""), OPTIONS["backend.url"])
+    return given
+
+
+def api_key_in(path: Path) -> str:
     """Returns the API key in a file, without spaces around it. Raises ConfigError."""
     try:
         lines = read_text(path).splitlines()
     except (OSError, TooLarge, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: expected a text file with the API key, found none") from error
-    return lines[0].strip() if lines else ""
+    key = lines[0].strip() if lines else ""
+    read_answer("backend.api_key", key, f"--api-key-file {path}")
+    return key

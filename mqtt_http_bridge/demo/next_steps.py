@@ -17,10 +17,12 @@ def next_step() -> str:
 
 def own_command() -> str:
     """Returns the command that starts this program, from the directory of this process."""
-    # An installation by install.sh has a script of its own.
-    script = Path(__file__).parents[3] / "service" / NAME
-    typed = Path(sys.argv[0])
+    root, typed = Path(__file__).parents[3], Path(sys.argv[0])
+    # An installation by install.sh has a script of its own; --local has a link to it.
+    script, link = root / "service" / NAME, root / "bin" / NAME
     started = script if os.access(script, os.X_OK) else typed
+    if started is script and link.exists() and link.samefile(script):
+        started = link
     if started.name != NAME:
         return f"{shlex.quote(sys.executable)} -m mqtt_http_bridge"
     found = shutil.which(NAME)

@@ -92,8 +92,13 @@ def run_demo(out: TextIO = sys.stdout, *, holds: bool = False) -> bool:
         )
         with _Stage(settings, backend) as stage:
             screen.open(stand_in.url, directory, stage.page_url)
-            is_all_sent = stage.play(recording, screen)
-            screen.sum_up(stand_in, is_all_sent=is_all_sent)
+            try:
+                is_all_sent = stage.play(recording, screen)
+            except KeyboardInterrupt:
+                screen.sum_up(stand_in, "ended before all of it was played")
+                raise
+            left = "nothing" if is_all_sent else "something"
+            screen.sum_up(stand_in, f"{left} left in the outbox")
             screen.stay(stage.page_url, holds=holds)
         return is_all_sent and not stand_in.contract_violations
 
@@ -246,8 +251,8 @@ class Screen:
         """Waits a moment until all of it is written."""
         self._lines.close(WRITE_S)
 
-    def sum_up(self, stand_in: StandInBackend, *, is_all_sent: bool) -> None:
-        """Writes a summary."""
+    def sum_up(self, stand_in: StandInBackend, end: str) -> None:
+        """Writes a summary, with how it ended."""
         posts = len(stand_in.received)
         violations = len(stand_in.contract_violations)
         self._line("")
@@ -255,7 +260,7 @@ class Screen:
             f"{counted(posts, 'measurement')} posted,"
             f" {counted(len(stand_in.stored), 'device report')} stored,"
             f" {counted(violations, 'breach', 'breaches')} of the contract,"
-            f" {'nothing' if is_all_sent else 'something'} left in the outbox."
+            f" {end}."
         )
         self._line("Next, with your own GX, URL and key:")
         self._line(f"    {next_step()}")

@@ -70,6 +70,14 @@ def test_the_file_of_the_config_is_read_again(tmp_path: Path) -> None:
     assert keys.key("gx") == Secret("new")
 
 
+def test_a_mark_of_windows_is_no_part_of_a_key(tmp_path: Path) -> None:
+    """Notepad puts one before the text."""
+    file = tmp_path / "key.txt"
+    file.write_bytes(b"\xef\xbb\xbfsecret\r\n")
+    keys = ApiKeys(BackendSettings("http://a", Secret("x"), api_key_files={"gx": str(file)}))
+    assert keys.key("gx") == Secret("secret")
+
+
 def test_a_missing_file_is_an_error_of_the_config(tmp_path: Path) -> None:
     """Said at the start, with the key and the path."""
     settings = BackendSettings("http://a", Secret("x"), api_key_files={"gx": str(tmp_path / "no")})

@@ -491,7 +491,7 @@ def test_each_post_is_told_once_with_its_verdict(backend: Registry, tmp_path: Pa
         (Forced(403), "403: correct backend.api_key or its file", 7),
         (
             Forced(302, headers={"Location": "/login"}),
-            "/login: set backend.url to the address it",
+            "/login: set backend.url to where it leads",
             49,
         ),
         (Forced(404, b'{"detail":"Not Found"}'), "404: correct backend.url", 49),

@@ -61,8 +61,17 @@ def test_a_config_of_url_and_key(tmp_path: Path, key_file: Path) -> None:
 @pytest.mark.parametrize(
     ("url", "key", "expected"),
     [
-        ("ftp://a.example", "k\n", "backend.url: expected an http or https address"),
-        ("https://a.example", "\n", "backend.api_key: expected the API key"),
+        ("ftp://a.example", "k\n", "mqtt-http-bridge: --url: expected an http or https address"),
+        (
+            "https://a.example",
+            "\n",
+            "/key: expected the API key, printable ASCII without spaces around it, found",
+        ),
+        (
+            "https://a.example/api/victron/measurements/",
+            "k\n",
+            "--url: expected the address without /api/victron/measurements, found it with that",
+        ),
         ("https://a.example", None, "expected a text file with the API key, found none"),
     ],
 )
@@ -77,6 +86,47 @@ def test_a_wrong_one_is_not_made(
     assert main([*made, "--api-key-file", str(key_file)]) == 2
     assert expected in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir() if path != key_file] == []
+
+
+def test_a_wrong_address_is_named_by_its_option(
+    tmp_path: Path, key_file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The config is not named: it is the option that somebody typed."""
+    made = ["config", "make", "-o", str(tmp_path / "config.yaml"), "--url", "https://a.example"]
+    assert main([*made, "--api-key-file", str(key_file), "--gx", "a b"]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("mqtt-http-bridge: --gx: expected a host name or an IP address")
+    assert "config.yaml" not in said
+
+
+@pytest.mark.parametrize(
+    "content", [b"\xef\xbb\xbfsecret-key\r\n", b"secret-key\r\n"], ids=["with a BOM", "without"]
+)
+def test_a_key_file_made_on_windows(tmp_path: Path, content: bytes) -> None:
+    """Notepad puts a mark before the text, which is no part of the key."""
+    key_file, config = tmp_path / "key.txt", tmp_path / "config.yaml"
+    key_file.write_bytes(content)
+    made = ["config", "make", "-o", str(config), "--url", "https://a.example"]
+    assert main([*made, "--api-key-file", str(key_file)]) == 0
+    settings = load(config, {})
+    assert settings.backend is not None
+    assert settings.backend.api_key == Secret("secret-key")
+
+
+@pytest.mark.parametrize("content", ["\xe4\n", "", "a\tb\n"])
+def test_a_key_file_with_something_else_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], content: str
+) -> None:
+    """It is named as it was given, by `setup` as well, and what is in it is not shown."""
+    key_file, config = tmp_path / "key.txt", tmp_path / "config.yaml"
+    key_file.write_text(content, encoding="utf-8")
+    options = ["--url", "https://a.example", "--api-key-file", str(key_file)]
+    assert main(["config", "make", "-o", str(config), *options]) == 2
+    assert main(["setup", "-c", str(config), "--host", "127.0.0.1", *options]) == 2
+    lines = capsys.readouterr().err.splitlines()
+    expected = f"mqtt-http-bridge: --api-key-file {key_file}: expected the API key, printable ASCII"
+    assert [line.startswith(expected) for line in lines] == [True, True], lines
+    assert "config.yaml" not in "".join(lines)
 
 
 def test_a_config_that_is_there_is_kept(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

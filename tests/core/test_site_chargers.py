@@ -1,6 +1,18 @@
 """Tests how a site handles chargers that are lost, return, fall silent or share a place."""
 
-from tests.support.virtual import CHARGER, PORTAL, connected, measuring, moment, settings, value
+import pytest
+
+from mqtt_http_bridge.core.views import ChargerView
+from tests.support.virtual import (
+    CHARGER,
+    PORTAL,
+    Virtual,
+    connected,
+    measuring,
+    moment,
+    settings,
+    value,
+)
 
 
 def test_a_charger_that_is_back_is_asked_for_everything() -> None:
@@ -102,3 +114,57 @@ def test_a_setting_that_fits_no_charger_is_told() -> None:
     virtual.let_beat(60.0)
     told = [line for line in virtual.log() if "fits no charger" in line]
     assert told == ["device.serials: multi/0 fits no charger seen so far"]
+
+
+def seen(virtual: Virtual) -> ChargerView:
+    """The charger as people see it now."""
+    (charger,) = virtual.relay.view(moment(virtual.now_s)).sites[0].chargers
+    return charger
+
+
+@pytest.mark.parametrize("drop_frozen_after_s", [None, 600.0], ids=["told", "left out"])
+def test_no_charger_is_stuck_while_nobody_hears_its_gx(drop_frozen_after_s: float | None) -> None:
+    """Its values may change all the time: what was known last is what can be said."""
+    virtual = measuring(settings(PORTAL, device={"drop_frozen_after_s": drop_frozen_after_s}))
+    virtual.let_beat(300.0)
+    virtual.disconnect()
+    virtual.let(3000.0)
+    assert (seen(virtual).remarks, seen(virtual).omission) == ((), None)
+
+
+@pytest.mark.parametrize("drop_frozen_after_s", [None, 600.0], ids=["told", "left out"])
+def test_a_charger_that_was_stuck_before_stays_so(drop_frozen_after_s: float | None) -> None:
+    """That its GX is not heard any more takes nothing back."""
+    virtual = measuring(settings(PORTAL, device={"drop_frozen_after_s": drop_frozen_after_s}))
+    virtual.let_beat(700.0)
+    virtual.disconnect()
+    virtual.let(3000.0)
+    found = seen(virtual)
+    assert bool(found.remarks) == (drop_frozen_after_s is None)
+    assert (found.omission is not None) == (drop_frozen_after_s is not None)
+
+
+def test_a_charger_keeps_its_name_until_it_is_heard_again() -> None:
+    """The broker is back, and the GX is silent: it has been told who it is all the same."""
+    virtual = measuring(settings(PORTAL))
+    virtual.let_beat(60.0)
+    name = seen(virtual).name
+    virtual.disconnect()
+    virtual.connect()
+    virtual.let(60.0)
+    assert name == CHARGER["CustomName"]
+    assert (seen(virtual).name, seen(virtual).serial) == (name, CHARGER["Serial"])
+    # Another unit in its place is another charger.
+    virtual.charger({**CHARGER, "Serial": "OTHER", "CustomName": "Barn"})
+    assert (seen(virtual).name, seen(virtual).serial) == ("Barn", "OTHER")
+
+
+def test_a_retained_serial_of_another_unit_has_not_its_name() -> None:
+    """Nobody knows what that one is called."""
+    virtual = measuring(settings(PORTAL))
+    virtual.let_beat(60.0)
+    virtual.disconnect()
+    virtual.connect()
+    virtual.say(f"N/{PORTAL}/solarcharger/281/Serial", value("OTHER"), retain=True)
+    assert seen(virtual).serial == "OTHER"
+    assert seen(virtual).name != CHARGER["CustomName"]

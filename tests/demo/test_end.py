@@ -1,6 +1,7 @@
 """Tests that the demo ends within seconds, and leaves nothing behind."""
 
 import os
+import re
 import signal
 import sys
 import time
@@ -38,6 +39,21 @@ def test_one_signal_is_enough() -> None:
         tidy_up_slowly(tidied)
     assert tidied == ["all of it"]
     assert (signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)) == before
+
+
+def test_whoever_ends_it_is_told_what_was_posted(tmp_path: Path) -> None:
+    """By Ctrl+C as well, with what to do next."""
+    demo = Running([sys.executable, "-m", "mqtt_http_bridge", "demo"], tmp_path)
+    demo.wait_for(" kWh")
+    assert demo.stop(signal.SIGINT) == 0
+    line = demo.wait_for(" posted, ")
+    assert re.fullmatch(
+        r"[1-9][0-9]* measurements? posted, [1-9][0-9]* device reports? stored, 0 breaches of the"
+        r" contract, ended before all of it was played\.",
+        line,
+    )
+    demo.wait_for("Next, with your own GX, URL and key:")
+    demo.close()
 
 
 def test_the_end_in_a_post_that_hangs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

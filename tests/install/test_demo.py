@@ -62,7 +62,7 @@ def test_interrupted_offline_and_twice(tmp_path: Path) -> None:
         0,
         "installed: .venv/local/bin/mqtt-http-bridge\n",
     )
-    plays(checkout)
+    plays(checkout, "./.venv/local/bin/mqtt-http-bridge")
 
     with (checkout / "mqtt_http_bridge/__init__.py").open("a") as source:
         source.write("# changed\n")
@@ -90,13 +90,17 @@ esac
 MAKING = "making a Python environment in .venv/local"
 
 
-def plays(place: Path) -> None:
-    """Runs the demo there, without a network of its own being asked for anything, and ends it."""
+def plays(place: Path, command: str) -> None:
+    """Runs the demo there, without a network of its own being asked for anything, and ends it.
+
+    `command` is what a person may type then.
+    """
     demo = Running(["env", "PIP_INDEX_URL=http://127.0.0.1:1/", "./install.sh", "--demo"], place)
     try:
         demo.wait_for("Status page: ")
         demo.wait_for(" kWh")
         assert demo.stop() == 0
+        assert demo.said(f"    {command} setup")
     finally:
         demo.close()
 
@@ -104,7 +108,7 @@ def plays(place: Path) -> None:
 def test_the_archive_plays_it_as_it_is(archive: Path, tmp_path: Path) -> None:
     """It brings all that is needed; an environment is not made in it."""
     place = unpack(archive, tmp_path)
-    plays(place)
+    plays(place, "./service/mqtt-http-bridge")
     assert not (place / ".venv").exists()
     assert install(place, "--local").returncode == 2
 

@@ -634,7 +634,7 @@ def test_a_full_or_read_only_disk_is_named(
     [
         ("", "add --url and --api-key-file"),
         ("--url https://a.example", "add --api-key-file"),
-        ("--url ftp://a.example --api-key-file /srv/key", "backend.url: expected an http or"),
+        ("--url ftp://a.example --api-key-file /srv/key", "--url: expected an http or"),
         ("--url https://a.example --api-key-file /nowhere", "expected a readable file, found none"),
     ],
 )

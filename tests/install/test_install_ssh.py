@@ -102,6 +102,7 @@ def test_a_usb_stick_installs_once(
     config = tmp_path / "mine.yaml"
     config.write_text(surroundings.config(), encoding="utf-8")
     said = install(unpacked, "--usb", "--config", str(config), cwd=tmp_path)
+    assert "Then take the stick out: your API key is on it." in said.stdout
     assert said.returncode == 0, said.stdout
     assert (tmp_path / "venus-data.tar.gz").stat().st_mode & 0o777 == 0o600
     gx.power_off()
@@ -168,4 +169,26 @@ def test_a_usb_stick_without_a_right_config_is_not_made(unpacked: Path, tmp_path
     said = install(unpacked, "--usb", "--config", "config.yaml", cwd=tmp_path)
     assert said.returncode == 1
     assert "backend.url: expected" in said.stdout
+    assert "venus-data.tar.gz was not made with config.yaml: fix the error above" in said.stdout
+    assert not (tmp_path / "venus-data.tar.gz").exists()
+
+
+@pytest.mark.parametrize(
+    ("url", "key", "expected"),
+    [
+        ("a.example", b"k\n", "--url: expected an http or https address"),
+        ("https://a.example", b"\xc3\xa4\n", "--api-key-file key.txt: expected the API key"),
+    ],
+    ids=["url", "key"],
+)
+def test_a_usb_stick_of_wrong_options_is_not_made(
+    unpacked: Path, tmp_path: Path, url: str, key: bytes, expected: str
+) -> None:
+    """The options are named, and no temporary file, which nobody knows."""
+    (tmp_path / "key.txt").write_bytes(key)
+    options = ("--usb", "--url", url, "--api-key-file", "key.txt")
+    said = install(unpacked, *options, cwd=tmp_path)
+    assert said.returncode == 1
+    assert f"mqtt-http-bridge: {expected}" in said.stdout
+    assert "config.yaml" not in said.stdout
     assert not (tmp_path / "venus-data.tar.gz").exists()

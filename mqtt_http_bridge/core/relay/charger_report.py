@@ -6,7 +6,7 @@ docs/gx.md has the same as a table.
 from math import floor
 from typing import Final
 
-from mqtt_http_bridge.core.events import Moment
+from mqtt_http_bridge.core.events import NEVER, Moment
 from mqtt_http_bridge.core.measurement import DeviceReport
 from mqtt_http_bridge.core.omission import Cause, Omission
 from mqtt_http_bridge.core.relay import device_report as reports
@@ -21,9 +21,16 @@ LEFT_OUT_S: Final = 60.0
 
 
 def report(
-    charger: Charger, now: Moment, *, drop_frozen_after_s: float | None = None
+    charger: Charger,
+    now: Moment,
+    *,
+    drop_frozen_after_s: float | None = None,
+    seen_s: float = NEVER,
 ) -> DeviceReport | Omission:
-    """Returns the report of `charger` at `now`, or why there is none."""
+    """Returns the report of `charger` at `now`, or why there is none.
+
+    `seen_s`, if it is earlier: the last time that its GX was heard.
+    """
     if charger.units.rivals:
         serials = " and ".join(sorted(charger.units.rivals))
         return Omission(Cause.TWO_UNITS, found=serials, subject=serials)
@@ -33,7 +40,8 @@ def report(
         case Presence.LOST:
             return _of_loss(charger, now)
         case Presence.ON_BUS:
-            return _frozen(charger, now, drop_frozen_after_s) or _of_presence(charger, now)
+            frozen = _frozen(charger, now, drop_frozen_after_s, seen_s)
+            return frozen or _of_presence(charger, now)
 
 
 def _of_presence(charger: Charger, now: Moment) -> DeviceReport | Omission:
@@ -94,10 +102,11 @@ def _of_loss(charger: Charger, now: Moment) -> DeviceReport | Omission:
     )
 
 
-def _frozen(charger: Charger, now: Moment, after_s: float | None) -> Omission | None:
+def _frozen(charger: Charger, now: Moment, after_s: float | None, seen_s: float) -> Omission | None:
     """Returns the reason to leave it out for standing still; None if there is none."""
-    since_s = charger.still_since_s(now.monotonic_s)
-    if since_s is None or after_s is None or now.monotonic_s < since_s + after_s:
+    seen_s = min(now.monotonic_s, seen_s)
+    since_s = charger.still_since_s(seen_s)
+    if since_s is None or after_s is None or seen_s < since_s + after_s:
         return None
     return Omission(Cause.STANDS_STILL, found=standstill_words(now, since_s))
 

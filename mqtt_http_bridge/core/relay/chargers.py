@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Final
 
-from mqtt_http_bridge.core.events import Moment
+from mqtt_http_bridge.core.events import NEVER, Moment
 from mqtt_http_bridge.core.measurement import DeviceReport
 from mqtt_http_bridge.core.omission import Cause, Omission, Remark
 from mqtt_http_bridge.core.relay import charger_report
@@ -162,10 +162,14 @@ class Chargers:
 
     # --- what is reported --------------------------------------------------------------------
 
-    def reports(self, now: Moment) -> Reports:
-        """Makes the reports of all chargers at `now`; forgets those that were lost too long ago."""
+    def reports(self, now: Moment, seen_s: float = NEVER) -> Reports:
+        """Makes the reports of all chargers at `now`; forgets those that were lost too long ago.
+
+        `seen_s`, if it is earlier: the last time that the GX was heard. While nobody hears it, no
+        charger can be said to stand still.
+        """
         self._forget(now.monotonic_s)
-        return {charger.key: self._report(charger, now) for charger in self}
+        return {charger.key: self._report(charger, now, seen_s) for charger in self}
 
     def count(self, reports: Reports) -> None:
         """Notes that a measurement is made of `reports`; counts the chargers missing from it."""
@@ -173,12 +177,12 @@ class Chargers:
             if isinstance(found, Omission):
                 self._chargers[key].left_out += 1
 
-    def _report(self, charger: Charger, now: Moment) -> DeviceReport | Omission:
+    def _report(self, charger: Charger, now: Moment, seen_s: float) -> DeviceReport | Omission:
         place = self._place(charger.key)
         if self._serials.is_ignored(place, charger):
             return Omission(Cause.IGNORED)
         found = charger_report.report(
-            charger, now, drop_frozen_after_s=self._settings.drop_frozen_after_s
+            charger, now, drop_frozen_after_s=self._settings.drop_frozen_after_s, seen_s=seen_s
         )
         if isinstance(found, DeviceReport):
             return self._unless_taken(found, place)
@@ -216,19 +220,21 @@ class Chargers:
 
     # --- for people --------------------------------------------------------------------------
 
-    def remarks(self, now: Moment, reports: Reports) -> Mapping[ChargerKey, tuple[Remark, ...]]:
-        """Returns other things that people should know about chargers."""
+    def remarks(
+        self, now: Moment, reports: Reports, seen_s: float = NEVER
+    ) -> Mapping[ChargerKey, tuple[Remark, ...]]:
+        """Returns other things that people should know about chargers; `seen_s` as above."""
         return {
-            key: tuple(self._remarks(self._chargers[key], found, now))
+            key: tuple(self._remarks(self._chargers[key], found, now, seen_s))
             for key, found in reports.items()
         }
 
     def _remarks(
-        self, charger: Charger, found: DeviceReport | Omission, now: Moment
+        self, charger: Charger, found: DeviceReport | Omission, now: Moment, seen_s: float
     ) -> Iterator[Remark]:
         if isinstance(found, Omission):
             return
-        since_s = charger.still_since_s(now.monotonic_s)
+        since_s = charger.still_since_s(min(now.monotonic_s, seen_s))
         if since_s is not None:
             yield Remark(charger_report.standstill_words(now, since_s))
         told = charger.told_serial
@@ -238,10 +244,10 @@ class Chargers:
         if why := self._serials.ambiguity(self._place(charger.key)):
             yield Remark(f"is reported by its own serial; {why}")
 
-    def views(self, now: Moment) -> tuple[ChargerView, ...]:
-        """Takes a snapshot of the chargers at `now`, for people."""
-        reports = self.reports(now)
-        remarks = self.remarks(now, reports)
+    def views(self, now: Moment, seen_s: float = NEVER) -> tuple[ChargerView, ...]:
+        """Takes a snapshot of the chargers at `now`, for people; `seen_s` as above."""
+        reports = self.reports(now, seen_s)
+        remarks = self.remarks(now, reports, seen_s)
         return tuple(
             _view(self._chargers[key], found, remarks[key]) for key, found in reports.items()
         )
@@ -254,7 +260,7 @@ def _view(
     return ChargerView(
         key=charger.key,
         serial=report.serial if report else charger.serial or charger.last_serial,
-        name=report.name if report else device.display_name(charger.sayings, charger.key.instance),
+        name=report.name if report else _name(charger),
         is_on_bus=charger.presence is not Presence.LOST or charger.is_out_of_reach,
         state=device.state(charger.sayings),
         heard_s=charger.last_heard_s,
@@ -272,3 +278,11 @@ def _total_kwh(charger: Charger) -> float | None:
     told_kwh = known(YIELD_TOTAL, charger.sayings)
     words = charger.last_words
     return words.yield_total_kwh if told_kwh is None and words is not None else told_kwh
+
+
+def _name(charger: Charger) -> str:
+    """Returns its name; before it says anything on a new connection, the one that it had."""
+    words, is_here = charger.last_words, charger.presence is Presence.ON_BUS
+    if words is not None and not is_here and charger.serial in (None, words.serial):
+        return words.name
+    return device.display_name(charger.sayings, charger.key.instance)

@@ -101,7 +101,7 @@ class Site:
             portal_id=self.portal_id,
             name=self._name,
             heard_s=self.heard_s,
-            chargers=self._chargers.views(now),
+            chargers=self._chargers.views(now, self.heard_s),
             measured_s=self._measured_s,
             has_heartbeat=self._freshness.has_heartbeat,
             is_old=self.keepalives.is_empty,

@@ -353,7 +353,7 @@ def test_losses_are_told_once_an_hour(
         caplog.clear()
         ranges = with_loss(ranges, "2026-03-14T06:10:00", "no room")
         told.lost(ranges)
-        assert (f"give up {count} measurements" in caplog.text) == bool(count)
+        assert (f"give up {count} measurement" in caplog.text) == bool(count)
 
 
 def stamp(day: int, hour: int = 0) -> str:
