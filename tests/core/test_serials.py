@@ -306,6 +306,7 @@ def test_a_place_that_had_the_serial_once_says_nothing_under_it_when_it_is_lost(
     first, second = two_gxs()
     first.say(SINGLE)
     first.say({**SINGLE, "Serial": "HQ2211BBBB2"}, 1000.0)
+    first.publish({**SINGLE, "Serial": "HQ2211BBBB2"}, 1001.0)
     second.say(SINGLE, 1010.0)
     second.leave(1020.0)
     first.say({"Yield/Power": 1.0}, 1030.0)
