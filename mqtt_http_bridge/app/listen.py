@@ -4,7 +4,9 @@ import queue
 import random
 import secrets
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Final
 
 from mqtt_http_bridge.adapters.broker import Broker
@@ -88,10 +90,15 @@ class Heard:
     """The end of listening: the moment for which the chargers are known."""
 
 
-def listen(mqtt: MqttSettings, device: DeviceSettings) -> Heard:
+def listen(
+    mqtt: MqttSettings,
+    device: DeviceSettings,
+    own_keys: Mapping[str, str] = MappingProxyType({}),
+) -> Heard:
     """Connects once, asks every GX for everything, and listens until all is said or time is up.
 
-    Raises ConfigError if a file with certificates is none.
+    `own_keys` has the names of API keys by portal id; all other GX devices share one. Raises
+    ConfigError if a file with certificates is none.
     """
     clock, events = SystemClock(), queue.SimpleQueue[Event]()
     broker = Broker(
@@ -106,7 +113,7 @@ def listen(mqtt: MqttSettings, device: DeviceSettings) -> Heard:
     )
     broker.start()
     try:
-        session = _Session(broker, mqtt, device)
+        session = _Session(broker, mqtt, Serials(device, own_keys), device)
         session.run(events)
     finally:
         broker.stop(STOP_S)
@@ -126,12 +133,14 @@ def listen(mqtt: MqttSettings, device: DeviceSettings) -> Heard:
 class _Session:
     """One connection, used by one thread."""
 
-    def __init__(self, broker: Broker, mqtt: MqttSettings, device: DeviceSettings) -> None:
+    def __init__(
+        self, broker: Broker, mqtt: MqttSettings, serials: Serials, device: DeviceSettings
+    ) -> None:
         self.heard = Heard()
         self._broker = broker
         self._mqtt = mqtt
         self._device = device
-        self._serials = Serials(device)
+        self._serials = serials
         self._echo = f"mqtt-http-bridge {secrets.token_hex(4)}"
 
     @property

@@ -1,5 +1,6 @@
 """Tests which GX devices are relayed: the listed ones, or all that are announced and heard."""
 
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -7,9 +8,11 @@ import pytest
 from mqtt_http_bridge.core.commands import Subscribe, Unsubscribe
 from mqtt_http_bridge.core.relay.portals import DAY_S, MOST_PORTALS, MOST_UNHEARD
 from mqtt_http_bridge.core.relay.wake_slots import WakeSlots
+from mqtt_http_bridge.core.settings import BackendSettings, Secret
 from mqtt_http_bridge.core.shard import Shard, owner
 from mqtt_http_bridge.core.venus.topics import DISCOVERY_TOPIC
 from tests.support.virtual import (
+    CHARGER,
     OTHER_PORTAL,
     PORTAL,
     Virtual,
@@ -304,6 +307,24 @@ def test_slots_lie_in_the_largest_gap_that_is_left() -> None:
     ]
     assert slots.next_s(108.0) == 108.0
     assert slots.next_s(115.0) == 115.0  # Its slot is over already.
+
+
+# --- accounts ----------------------------------------------------------------------------------
+
+
+def test_gx_devices_with_different_keys_may_have_the_same_serial() -> None:
+    """By the config: a file of its own is another account, the file of all others is not."""
+    for file, measured in (("b.txt", [PORTAL, OTHER_PORTAL]), ("a.txt", [PORTAL])):
+        backend = BackendSettings(
+            "http://a", Secret("a"), api_key_file="a.txt", api_key_files={OTHER_PORTAL: file}
+        )
+        virtual = connected(replace(settings(PORTAL, OTHER_PORTAL), backend=backend))
+        virtual.let_beat(20.0, PORTAL, OTHER_PORTAL)
+        for portal_id in (PORTAL, OTHER_PORTAL):
+            virtual.charger(dict(CHARGER), portal_id=portal_id)
+            virtual.complete(virtual.last_echo(portal_id), portal_id)
+        virtual.let_beat(30.0, PORTAL, OTHER_PORTAL)
+        assert sorted({*named(virtual)}) == sorted(measured)
 
 
 # --- names -----------------------------------------------------------------------------------

@@ -61,7 +61,7 @@ class Portals:
         self._settings = settings
         self._connection = connection
         self._deadlines = deadlines
-        self._serials = Serials(settings.device)
+        self._serials = Serials(settings.device, settings.own_keys)
         """Decides which charger is reported under which serial, for all GX devices at once."""
         self._slots = WakeSlots(settings.device.update_interval_s)
         self._odd_slots = WakeSlots(settings.device.update_interval_s)
