@@ -25,6 +25,7 @@ from mqtt_http_bridge.core.events import (
 )
 from mqtt_http_bridge.core.relay.charger import SETTLING_S
 from mqtt_http_bridge.core.relay.chargers import Chargers
+from mqtt_http_bridge.core.relay.portals import MOST_PORTALS
 from mqtt_http_bridge.core.relay.serials import Serials
 from mqtt_http_bridge.core.settings import DeviceSettings, MqttSettings
 from mqtt_http_bridge.core.venus import topics
@@ -220,11 +221,8 @@ class _Session:
             return
         if reading is None:
             return
-        if isinstance(reading, PortalSeen) and reading.portal_id not in self.heard.seen:
-            self.heard.seen.append(reading.portal_id)
-            is_ours = not self._mqtt.portal_ids and self._mqtt.serves(reading.portal_id)
-            if reading.portal_id not in self.heard.gxs and is_ours:
-                self._ask(reading.portal_id)
+        if isinstance(reading, PortalSeen):
+            self._note(reading.portal_id)
         gx = self.heard.gxs.get(reading.portal_id)
         if gx is not None and message.retain and isinstance(reading, ChargerReading):
             gx.is_retained = True
@@ -240,6 +238,16 @@ class _Session:
                 gx.is_completed = gx.is_completed or echo in (None, self._echo)
             case Heartbeat():
                 gx.ahead_s = _ahead_s(message.payload, message.moment)
+
+    def _note(self, portal_id: str) -> None:
+        """Notes an announced GX, if the relay would; asks it if it is one of ours."""
+        seen = self.heard.seen
+        if len(seen) >= MOST_PORTALS or portal_id in seen or not topics.is_portal_id(portal_id):
+            return
+        seen.append(portal_id)
+        is_ours = not self._mqtt.portal_ids and self._mqtt.serves(portal_id)
+        if portal_id not in self.heard.gxs and is_ours:
+            self._ask(portal_id)
 
 
 def _ahead_s(payload: bytes, now: Moment) -> float | None:
