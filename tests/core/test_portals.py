@@ -348,6 +348,58 @@ def test_the_first_gx_that_is_heard_keeps_the_one_name() -> None:
     )
 
 
+def after_a_day_of(virtual: Virtual, *portal_ids: str) -> None:
+    """Lets these GX devices speak for so long that all others are forgotten."""
+    virtual.let_beat(DAY_S + 2 * HOUR_S, *portal_ids, every_s=9.0)
+    virtual.reset()
+
+
+def test_a_gx_that_replaced_another_takes_over_the_one_name() -> None:
+    """As soon as it is known to have: no restart is needed, and none takes the name away."""
+    virtual = connected(settings(device={"cerbo_serial": "Workshop"}))
+    for portal_id in (PORTAL, OTHER_PORTAL):
+        virtual.tell_portal(portal_id)
+        virtual.let(15.0)
+        virtual.answer(portal_id)
+    assert virtual.measurements(OTHER_PORTAL)
+    after_a_day_of(virtual, OTHER_PORTAL)
+    virtual.let_beat(60.0, OTHER_PORTAL)
+    assert {*named(virtual)} == {"Workshop"}
+    virtual.tell_portal(PORTAL, retain=False)
+    virtual.heartbeat(PORTAL)
+    assert f"'Workshop' stays the name of the GX {OTHER_PORTAL}: {PORTAL} is" in virtual.log()[-1]
+
+
+def test_a_name_that_is_handed_on_is_told() -> None:
+    """With both portal ids, once; whoever reads the measurements finds another GX under it."""
+    virtual = connected(settings(device={"cerbo_serial": "Workshop"}))
+    for portal_id in (PORTAL, OTHER_PORTAL):
+        virtual.tell_portal(portal_id)
+        virtual.let(15.0)
+        virtual.answer(portal_id)
+    virtual.let_beat(DAY_S + 2 * HOUR_S, OTHER_PORTAL, every_s=9.0)
+    text = f"device.cerbo_serial: 'Workshop' is now the name of the GX {OTHER_PORTAL}"
+    assert virtual.log().count(f"{text}, which replaced {PORTAL}") == 1
+
+
+def test_the_one_name_waits_for_its_gx_while_several_others_are_there() -> None:
+    """Nobody can tell which of them replaced it: it may be none, and come back."""
+    third = "c0619ab0cccc"
+    virtual = connected(settings(device={"cerbo_serial": "Workshop"}))
+    for portal_id in (PORTAL, OTHER_PORTAL, third):
+        virtual.tell_portal(portal_id)
+        virtual.let(15.0)
+        virtual.answer(portal_id)
+    after_a_day_of(virtual, OTHER_PORTAL, third)
+    virtual.let_beat(60.0, OTHER_PORTAL, third)
+    assert {*named(virtual)} == {OTHER_PORTAL, third}
+    virtual.tell_portal(PORTAL, retain=False)
+    virtual.let_beat(15.0, OTHER_PORTAL, third)
+    virtual.answer(PORTAL)
+    virtual.let_beat(30.0, PORTAL, OTHER_PORTAL, third)
+    assert "Workshop" in named(virtual)
+
+
 def test_each_gx_may_have_its_name() -> None:
     """A mapping by portal id; who is not in it is called by its portal id."""
     virtual = connected(settings(device={"cerbo_serial": {OTHER_PORTAL: "Barn"}}))
