@@ -39,7 +39,7 @@ def look_at_gx(settings: Settings) -> Generator[Finding, None, Heard]:
     if not good:
         yield unknown("GX login", "the way to the GX comes first")
         return Heard()
-    heard = listen(replace(mqtt, hosts=tuple(good)), settings.device)
+    heard = listen(replace(mqtt, hosts=tuple(good)), settings.device, settings.own_keys)
     yield from _own_connection(settings.outbox, heard)
     yield from _site(settings, heard)
     return heard

@@ -4,7 +4,9 @@ import queue
 import random
 import secrets
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Final
 
 from mqtt_http_bridge.adapters.broker import Broker
@@ -23,6 +25,7 @@ from mqtt_http_bridge.core.events import (
 )
 from mqtt_http_bridge.core.relay.charger import SETTLING_S
 from mqtt_http_bridge.core.relay.chargers import Chargers
+from mqtt_http_bridge.core.relay.portals import MOST_PORTALS
 from mqtt_http_bridge.core.relay.serials import Serials
 from mqtt_http_bridge.core.settings import DeviceSettings, MqttSettings
 from mqtt_http_bridge.core.venus import topics
@@ -88,10 +91,15 @@ class Heard:
     """The end of listening: the moment for which the chargers are known."""
 
 
-def listen(mqtt: MqttSettings, device: DeviceSettings) -> Heard:
+def listen(
+    mqtt: MqttSettings,
+    device: DeviceSettings,
+    own_keys: Mapping[str, str] = MappingProxyType({}),
+) -> Heard:
     """Connects once, asks every GX for everything, and listens until all is said or time is up.
 
-    Raises ConfigError if a file with certificates is none.
+    `own_keys` has the names of API keys by portal id; all other GX devices share one. Raises
+    ConfigError if a file with certificates is none.
     """
     clock, events = SystemClock(), queue.SimpleQueue[Event]()
     broker = Broker(
@@ -106,7 +114,7 @@ def listen(mqtt: MqttSettings, device: DeviceSettings) -> Heard:
     )
     broker.start()
     try:
-        session = _Session(broker, mqtt, device)
+        session = _Session(broker, mqtt, Serials(device, own_keys), device)
         session.run(events)
     finally:
         broker.stop(STOP_S)
@@ -126,12 +134,14 @@ def listen(mqtt: MqttSettings, device: DeviceSettings) -> Heard:
 class _Session:
     """One connection, used by one thread."""
 
-    def __init__(self, broker: Broker, mqtt: MqttSettings, device: DeviceSettings) -> None:
+    def __init__(
+        self, broker: Broker, mqtt: MqttSettings, serials: Serials, device: DeviceSettings
+    ) -> None:
         self.heard = Heard()
         self._broker = broker
         self._mqtt = mqtt
         self._device = device
-        self._serials = Serials(device)
+        self._serials = serials
         self._echo = f"mqtt-http-bridge {secrets.token_hex(4)}"
 
     @property
@@ -211,11 +221,8 @@ class _Session:
             return
         if reading is None:
             return
-        if isinstance(reading, PortalSeen) and reading.portal_id not in self.heard.seen:
-            self.heard.seen.append(reading.portal_id)
-            is_ours = not self._mqtt.portal_ids and self._mqtt.serves(reading.portal_id)
-            if reading.portal_id not in self.heard.gxs and is_ours:
-                self._ask(reading.portal_id)
+        if isinstance(reading, PortalSeen):
+            self._note(reading.portal_id)
         gx = self.heard.gxs.get(reading.portal_id)
         if gx is not None and message.retain and isinstance(reading, ChargerReading):
             gx.is_retained = True
@@ -231,6 +238,16 @@ class _Session:
                 gx.is_completed = gx.is_completed or echo in (None, self._echo)
             case Heartbeat():
                 gx.ahead_s = _ahead_s(message.payload, message.moment)
+
+    def _note(self, portal_id: str) -> None:
+        """Notes an announced GX, if the relay would; asks it if it is one of ours."""
+        seen = self.heard.seen
+        if len(seen) >= MOST_PORTALS or portal_id in seen or not topics.is_portal_id(portal_id):
+            return
+        seen.append(portal_id)
+        is_ours = not self._mqtt.portal_ids and self._mqtt.serves(portal_id)
+        if portal_id not in self.heard.gxs and is_ours:
+            self._ask(portal_id)
 
 
 def _ahead_s(payload: bytes, now: Moment) -> float | None:

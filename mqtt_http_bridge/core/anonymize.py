@@ -7,13 +7,15 @@ replacements are numbered, not computed: a serial can be guessed from its hash.
 import json
 from typing import Final
 
+from mqtt_http_bridge.core.venus import topics
+from mqtt_http_bridge.core.venus.paths import CUSTOM_NAME, SERIAL
 from mqtt_http_bridge.core.venus.payloads import INVALID, Value, parse
 
 _PRIVATE_LEAVES: Final = {
-    "CustomName": "Name {}",
+    CUSTOM_NAME.name: "Name {}",
     "N2kUniqueNumber": "Number {}",
     "Name": "Name {}",
-    "Serial": "SERIAL{:04d}",
+    SERIAL.name: "SERIAL{:04d}",
     "SerialNumber": "SERIAL{:04d}",
     "ServiceName": "Service {}",
 }
@@ -48,7 +50,7 @@ class Anonymizer:
         return json.dumps({"value": self._replace(form, text)}, separators=(",", ":")).encode()
 
     def _form(self, topic: str) -> str | None:
-        if topic.endswith("/system/0/Serial"):
+        if topic.endswith(f"/{topics.PORTAL_ID}"):
             return _PORTAL
         return _PRIVATE_LEAVES.get(topic.rpartition("/")[2])
 

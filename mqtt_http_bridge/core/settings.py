@@ -55,6 +55,12 @@ class BackendSettings:
     connections: int | None = None
     """The most POSTs under way at a time; None: one for each GX device, up to 8."""
 
+    @property
+    def own_keys(self) -> Mapping[str, str]:
+        """The names of the keys of the GX devices that do not use the common one, by portal id."""
+        files = self.api_key_files.items()
+        return {portal_id: file for portal_id, file in files if file != self.api_key_file}
+
 
 @dataclass(frozen=True, slots=True)
 class MqttSettings:
@@ -186,3 +192,8 @@ class Settings:
     """The files that hold secrets of this config: nobody but the service should read them."""
     more_secrets: tuple[Secret, ...] = field(default=(), compare=False)
     """The keys of single GX devices, as they were when the config was read."""
+
+    @property
+    def own_keys(self) -> Mapping[str, str]:
+        """The same as that of the backend: a verb that posts nothing knows no keys."""
+        return self.backend.own_keys if self.backend is not None else {}

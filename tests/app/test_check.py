@@ -16,11 +16,13 @@ import pytest
 
 from mqtt_http_bridge import __version__
 from mqtt_http_bridge.adapters import clock, machine, network
+from mqtt_http_bridge.adapters.config import load
 from mqtt_http_bridge.adapters.outbox import Boot, Outbox
 from mqtt_http_bridge.adapters.outbox.files import LogFiles
 from mqtt_http_bridge.adapters.state_file import StateFile
 from mqtt_http_bridge.app import check, listen, prefixes
 from mqtt_http_bridge.app.dialect import DIALECT
+from mqtt_http_bridge.app.listen import Heard
 from mqtt_http_bridge.app.service_state import service_state
 from mqtt_http_bridge.cli import DONE, WRONG_USAGE, main
 from mqtt_http_bridge.core.measurement import DeviceReport, Measurement
@@ -356,6 +358,35 @@ def test_two_portal_ids(world: World, gx: StandInGx) -> None:
     steps = found(world, {"mqtt.portal_id": ["c0619ab35133", PORTAL_ID]})
     assert steps["portal id"][0].mark is Mark.OK
     assert [finding.mark for finding in steps["keepalive"]] == [Mark.OK, Mark.OK]
+
+
+@pytest.mark.usefixtures("_impatient")
+def test_what_is_no_portal_id_is_neither_asked_nor_listed(world: World, gx: StandInGx) -> None:
+    """It is left out as the relay leaves it out, however many there are."""
+    gx._client.publish("N/a b/system/0/Serial", payload_of("a b"), retain=True)
+    heard = heard_by_all(world)
+    assert heard.seen == [PORTAL_ID]
+    assert list(heard.gxs) == [PORTAL_ID]
+
+
+@pytest.mark.usefixtures("_impatient")
+def test_there_is_an_end_to_what_is_listed(
+    world: World, gx: StandInGx, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At as many as the relay keeps."""
+    monkeypatch.setattr(listen, "MOST_PORTALS", 3)
+    for number in range(9):
+        gx._client.publish(f"N/{number}/system/0/Serial", payload_of(f"{number}"), retain=True)
+    heard = heard_by_all(world)
+    assert len(heard.seen) == 3
+    assert set(heard.gxs) == set(heard.seen)
+    gx._foreign_publishes.clear()
+
+
+def heard_by_all(world: World) -> Heard:
+    """Returns what is heard of each GX that the broker announces."""
+    settings = load(world.write_config({"mqtt.portal_id": "auto"}), {}, needs_backend=False)
+    return listen.listen(settings.mqtt, settings.device)
 
 
 @pytest.mark.usefixtures("_impatient")

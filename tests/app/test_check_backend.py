@@ -280,16 +280,26 @@ def test_a_charger_that_the_service_tells_nothing_of(world: World, gx: StandInGx
     assert "the service has no answer yet" in one(steps, "serial", Mark.UNKNOWN).text
 
 
-def two_owners(world: World) -> dict[str, object]:
+def two_owners(world: World, serial: str = NEIGHBOURS_SERIAL) -> dict[str, object]:
     """Settings with a second GX of somebody else, who has a key for it."""
-    world.backend._owners = {NEIGHBOURS_SERIAL: "of the neighbour"}
+    world.backend._owners = {serial: "of the neighbour"}
     neighbour = world.add_gx(portal_id=NEIGHBOUR, heartbeat_s=0.2)
-    neighbour.add("solarcharger", 1, single_tracker(serial=NEIGHBOURS_SERIAL))
+    neighbour.add("solarcharger", 1, single_tracker(serial=serial))
     (world.directory / "neighbour.txt").write_text("of the neighbour")
     return {
         "mqtt.portal_id": [PORTAL_ID, NEIGHBOUR],
         "backend.api_keys": {NEIGHBOUR: {"file": "neighbour.txt"}},
     }
+
+
+def test_one_serial_with_two_keys_is_two_chargers(world: World, gx: StandInGx) -> None:
+    """Each belongs to another account, so `check` finds both measured, as the service does."""
+    settings = two_owners(world, SERIAL)
+    chargers = found(world, settings, Posting.NONE)["charger"]
+    assert [finding.mark for finding in chargers] == [Mark.OK, Mark.OK]
+    del settings["backend.api_keys"]
+    chargers = found(world, settings, Posting.NONE)["charger"]
+    assert {finding.mark for finding in chargers} > {Mark.OK}
 
 
 def test_the_wrong_one_of_two_keys_is_named(world: World, gx: StandInGx) -> None:

@@ -150,6 +150,7 @@ def test_an_unknown_device_is_parked_and_the_others_go_on(
     (line,) = log.messages
     assert line == (
         "parked until fixed: readings of X: Device X not found: register it at the backend"
+        " (if it is not wanted there: device.ignore and outbox drop)"
     )
 
 

@@ -20,6 +20,7 @@ from mqtt_http_bridge.core.events import Moment
 from mqtt_http_bridge.core.measurement import Measurement
 from mqtt_http_bridge.core.settings import OutboxSettings
 from mqtt_http_bridge.core.solar_backend.body import to_body
+from mqtt_http_bridge.core.solar_backend.remedies import NOT_REGISTERED
 from mqtt_http_bridge.core.status.outbox_room import MOST_SPARE_BYTES, TYPICAL_BYTES, hours_of_room
 from tests.adapters.outbox.support import minutes, parked, until
 from tests.support.measuring import only
@@ -137,7 +138,7 @@ def test_status_for_people(shell: Shell, outbox: Outbox) -> None:
     assert said.lines[2].startswith("size      ")
     assert ", room for " in said.lines[2]
     assert said.lines[3:] == [
-        "parked    1 of B: Device B not found: register it at the backend",
+        f"parked    1 of B: Device B not found: {NOT_REGISTERED.remedy}",
     ]
 
 
@@ -168,7 +169,7 @@ def test_status_for_programs(shell: Shell, outbox: Outbox) -> None:
                 "serial": "B",
                 "count": 1,
                 "reason": "Device B not found",
-                "remedy": "register it at the backend",
+                "remedy": NOT_REGISTERED.remedy,
             }
         ],
         "damaged": 0,

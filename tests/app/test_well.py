@@ -20,6 +20,7 @@ from mqtt_http_bridge.core.commands import Store
 from mqtt_http_bridge.core.delivery.answers import Answer, NoReply, Reply
 from mqtt_http_bridge.core.events import Moment
 from mqtt_http_bridge.core.log import Log
+from mqtt_http_bridge.core.solar_backend.remedies import NOT_REGISTERED
 from mqtt_http_bridge.core.status import findings
 from mqtt_http_bridge.core.status.document import document
 from mqtt_http_bridge.core.status.findings import Mark
@@ -298,7 +299,7 @@ SCENES = [
         two_chargers,
         answer=each(**{BAD.replace("-", "_"): NOT_FOUND.format(BAD)}),
         why=f"reports of {BAD} are parked: Device {BAD} not found",
-        fix="register it at the backend, then run: outbox retry",
+        fix=f"{NOT_REGISTERED.remedy}, then run: outbox retry",
     ),
     Scene(
         "a database that takes nothing of one charger",

@@ -152,6 +152,14 @@ def test_case_two_units_one_instance() -> None:
     assert len(found.requests_s) <= 3
 
 
+def test_case_two_units_both_leave() -> None:
+    """Neither is reported as lost: the last serial was one's, the last total the other's."""
+    found = outcome_of("two_units_both_leave")
+    assert found.measurements == 0
+    assert "lost" in found.log[-1][2]
+    assert found.log[-1][0] > 100.0
+
+
 def test_case_placeholder_serials() -> None:
     """A setting beats what the device tells, which is the same for both."""
     found = outcome_of("placeholder_serials")

@@ -1,5 +1,6 @@
 """Tests which GX devices are relayed: the listed ones, or all that are announced and heard."""
 
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -7,9 +8,11 @@ import pytest
 from mqtt_http_bridge.core.commands import Subscribe, Unsubscribe
 from mqtt_http_bridge.core.relay.portals import DAY_S, MOST_PORTALS, MOST_UNHEARD
 from mqtt_http_bridge.core.relay.wake_slots import WakeSlots
+from mqtt_http_bridge.core.settings import BackendSettings, Secret
 from mqtt_http_bridge.core.shard import Shard, owner
 from mqtt_http_bridge.core.venus.topics import DISCOVERY_TOPIC
 from tests.support.virtual import (
+    CHARGER,
     OTHER_PORTAL,
     PORTAL,
     Virtual,
@@ -306,6 +309,24 @@ def test_slots_lie_in_the_largest_gap_that_is_left() -> None:
     assert slots.next_s(115.0) == 115.0  # Its slot is over already.
 
 
+# --- accounts ----------------------------------------------------------------------------------
+
+
+def test_gx_devices_with_different_keys_may_have_the_same_serial() -> None:
+    """By the config: a file of its own is another account, the file of all others is not."""
+    for file, measured in (("b.txt", [PORTAL, OTHER_PORTAL]), ("a.txt", [PORTAL])):
+        backend = BackendSettings(
+            "http://a", Secret("a"), api_key_file="a.txt", api_key_files={OTHER_PORTAL: file}
+        )
+        virtual = connected(replace(settings(PORTAL, OTHER_PORTAL), backend=backend))
+        virtual.let_beat(20.0, PORTAL, OTHER_PORTAL)
+        for portal_id in (PORTAL, OTHER_PORTAL):
+            virtual.charger(dict(CHARGER), portal_id=portal_id)
+            virtual.complete(virtual.last_echo(portal_id), portal_id)
+        virtual.let_beat(30.0, PORTAL, OTHER_PORTAL)
+        assert sorted({*named(virtual)}) == sorted(measured)
+
+
 # --- names -----------------------------------------------------------------------------------
 
 
@@ -325,6 +346,58 @@ def test_the_first_gx_that_is_heard_keeps_the_one_name() -> None:
         " called by its portal id. To name both, set device.cerbo_serial:"
         f" {{{PORTAL}: Workshop, {OTHER_PORTAL}: ...}}"
     )
+
+
+def after_a_day_of(virtual: Virtual, *portal_ids: str) -> None:
+    """Lets these GX devices speak for so long that all others are forgotten."""
+    virtual.let_beat(DAY_S + 2 * HOUR_S, *portal_ids, every_s=9.0)
+    virtual.reset()
+
+
+def test_a_gx_that_replaced_another_takes_over_the_one_name() -> None:
+    """As soon as it is known to have: no restart is needed, and none takes the name away."""
+    virtual = connected(settings(device={"cerbo_serial": "Workshop"}))
+    for portal_id in (PORTAL, OTHER_PORTAL):
+        virtual.tell_portal(portal_id)
+        virtual.let(15.0)
+        virtual.answer(portal_id)
+    assert virtual.measurements(OTHER_PORTAL)
+    after_a_day_of(virtual, OTHER_PORTAL)
+    virtual.let_beat(60.0, OTHER_PORTAL)
+    assert {*named(virtual)} == {"Workshop"}
+    virtual.tell_portal(PORTAL, retain=False)
+    virtual.heartbeat(PORTAL)
+    assert f"'Workshop' stays the name of the GX {OTHER_PORTAL}: {PORTAL} is" in virtual.log()[-1]
+
+
+def test_a_name_that_is_handed_on_is_told() -> None:
+    """With both portal ids, once; whoever reads the measurements finds another GX under it."""
+    virtual = connected(settings(device={"cerbo_serial": "Workshop"}))
+    for portal_id in (PORTAL, OTHER_PORTAL):
+        virtual.tell_portal(portal_id)
+        virtual.let(15.0)
+        virtual.answer(portal_id)
+    virtual.let_beat(DAY_S + 2 * HOUR_S, OTHER_PORTAL, every_s=9.0)
+    text = f"device.cerbo_serial: 'Workshop' is now the name of the GX {OTHER_PORTAL}"
+    assert virtual.log().count(f"{text}, which replaced {PORTAL}") == 1
+
+
+def test_the_one_name_waits_for_its_gx_while_several_others_are_there() -> None:
+    """Nobody can tell which of them replaced it: it may be none, and come back."""
+    third = "c0619ab0cccc"
+    virtual = connected(settings(device={"cerbo_serial": "Workshop"}))
+    for portal_id in (PORTAL, OTHER_PORTAL, third):
+        virtual.tell_portal(portal_id)
+        virtual.let(15.0)
+        virtual.answer(portal_id)
+    after_a_day_of(virtual, OTHER_PORTAL, third)
+    virtual.let_beat(60.0, OTHER_PORTAL, third)
+    assert {*named(virtual)} == {OTHER_PORTAL, third}
+    virtual.tell_portal(PORTAL, retain=False)
+    virtual.let_beat(15.0, OTHER_PORTAL, third)
+    virtual.answer(PORTAL)
+    virtual.let_beat(30.0, PORTAL, OTHER_PORTAL, third)
+    assert "Workshop" in named(virtual)
 
 
 def test_each_gx_may_have_its_name() -> None:

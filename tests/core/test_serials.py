@@ -41,7 +41,7 @@ def two_gxs(**settings: Any) -> tuple[Bus, Bus]:
 
 @pytest.mark.parametrize("key", ["277", "solarcharger/277", f"{PORTAL_ID}/solarcharger/277"])
 @pytest.mark.parametrize("values", [NAMELESS, SINGLE], ids=["nameless", "named"])
-def test_a_key_names_the_charger_it_fits(key: str, values: dict[str, object]) -> None:
+def test_a_own_keys_the_charger_it_fits(key: str, values: dict[str, object]) -> None:
     """It does, also where the device tells another serial."""
     bus = Bus(serials={key: "SET"})
     bus.say(values)
@@ -283,6 +283,21 @@ def test_a_charger_elsewhere_that_keeps_speaking_is_not_taken_for_new() -> None:
     assert first.found(501.0) is not None
 
 
+def test_gxs_with_different_keys_may_have_the_same_serial() -> None:
+    """Each key is another account, where the serial is another charger; the common key is one."""
+    keys = {OTHER_ID: "neighbour.txt", "c0619ab0cccc": "neighbour.txt"}
+    first = Bus(own_keys=keys)
+    second, third = Bus(OTHER_ID, first), Bus("c0619ab0cccc", first)
+    for number, bus in enumerate((first, second, third)):
+        bus.say({**SINGLE, "Serial": "0000"}, float(number))
+    assert [serial(bus, 20.0) for bus in (first, second)] == ["0000", "0000"]
+    assert "c0619ab35133/solarcharger/277" in omission(third, 20.0).text
+    second.leave(30.0)
+    assert serial(third, 31.0) == "0000"
+    first.leave(40.0)
+    assert not first.report(200.0).reachable, "it is lost, whoever speaks in the other account"
+
+
 def test_two_units_on_one_instance_hold_no_serial() -> None:
     """A unit that moved from there is reported where it is."""
     bus = Bus()
@@ -306,6 +321,7 @@ def test_a_place_that_had_the_serial_once_says_nothing_under_it_when_it_is_lost(
     first, second = two_gxs()
     first.say(SINGLE)
     first.say({**SINGLE, "Serial": "HQ2211BBBB2"}, 1000.0)
+    first.publish({**SINGLE, "Serial": "HQ2211BBBB2"}, 1001.0)
     second.say(SINGLE, 1010.0)
     second.leave(1020.0)
     first.say({"Yield/Power": 1.0}, 1030.0)

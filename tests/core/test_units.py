@@ -187,6 +187,66 @@ def test_a_unit_that_was_swapped_leaves_no_ghost() -> None:
     assert cause(bus, 200.0) is Cause.LOST_AND_UNKNOWN
 
 
+def test_two_units_that_both_leave_are_not_reported_as_lost() -> None:
+    """The last serial may be one's and the last total the other's."""
+    bus = shared_bus()
+    bus.say({"Yield/System": 9999.0}, 50.0)
+    bus.leave(100.0)
+    assert cause(bus, 300.0) is Cause.LOST_AND_UNKNOWN
+
+
+@pytest.mark.parametrize("end", ["leaves", "out of reach", "missing"])
+def test_a_swap_that_nothing_has_confirmed_is_not_reported_as_lost(end: str) -> None:
+    """Values that came after the new serial may be the old unit's: they may be two."""
+    bus = Bus()
+    bus.publish({**SINGLE, "Serial": A}, 0.0)
+    bus.say({**SINGLE, "Serial": B}, 50.0)
+    bus.say({"Yield/System": 9999.0}, 65.0)
+    end_it(bus, end, 100.0)
+    assert cause(bus, 300.0) is Cause.LOST_AND_UNKNOWN
+
+
+def test_two_units_that_are_missing_after_a_gap_are_not_reported_as_lost() -> None:
+    """The gap makes one unit of neither."""
+    bus = shared_bus()
+    bus.say({"Yield/System": 9999.0}, 50.0)
+    end_it(bus, "missing", 100.0)
+    assert cause(bus, 300.0) is Cause.LOST_AND_UNKNOWN
+
+
+def test_words_from_before_a_gap_go_with_a_swap_after_it() -> None:
+    """The one that was lost sight of was seen again, and then another in its place."""
+    bus = Bus()
+    bus.publish({**SINGLE, "Serial": A}, 0.0)
+    bus.chargers.unconfirm(10.0)
+    bus.say({**SINGLE, "Serial": A}, 11.0)
+    bus.say({**SINGLE, "Serial": B}, 12.0)
+    bus.leave(20.0)
+    assert cause(bus, 220.0) is Cause.LOST_AND_UNKNOWN
+
+
+def test_one_of_two_units_that_is_left_may_be_lost_later() -> None:
+    """Once it is alone and has said everything again, it is like any other."""
+    bus = shared_bus()
+    for at_s in (300.0, 360.0):
+        bus.publish({**SINGLE, "Serial": B}, at_s)
+    bus.leave(400.0)
+    report = bus.report(600.0)
+    assert (report.serial, report.reachable, report.yield_total_kwh) == (B, False, 20.75)
+
+
+def end_it(bus: Bus, end: str, at_s: float) -> None:
+    """Lets the charger go, in one of three ways."""
+    if end == "leaves":
+        bus.leave(at_s)
+    elif end == "out of reach":
+        bus.say({"Connected": 0}, at_s)
+    else:
+        bus.chargers.unconfirm(at_s)
+        for requested_s in (at_s + 1.0, at_s + 2.0):
+            bus.chargers.confirm(requested_s, requested_s)
+
+
 # --- what the broker keeps -----------------------------------------------------------------------
 
 

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from types import MappingProxyType
 from typing import Any
 
 from mqtt_http_bridge.core.events import Moment
@@ -112,11 +113,15 @@ class Bus:
     """A chargers, and in one line each what happens on its bus."""
 
     def __init__(
-        self, portal_id: str = PORTAL_ID, beside: "Bus | None" = None, **settings: Any
+        self,
+        portal_id: str = PORTAL_ID,
+        beside: "Bus | None" = None,
+        own_keys: Mapping[str, str] = MappingProxyType({}),
+        **settings: Any,
     ) -> None:
         """Takes the fields of DeviceSettings; or the bus of another GX, `beside` which it is."""
         self.settings: DeviceSettings = beside.settings if beside else DeviceSettings(**settings)
-        self.serials: Serials = beside.serials if beside else Serials(self.settings)
+        self.serials: Serials = beside.serials if beside else Serials(self.settings, own_keys)
         self.chargers = Chargers(portal_id, self.settings, self.serials)
 
     def say(self, values: Values, at_s: float = 0.0, key: ChargerKey = KEY) -> list[Change | None]:

@@ -149,11 +149,11 @@ class Charger:
 
     def unconfirm(self) -> None:
         """Forgets everything except its last words: after a gap, another unit may be speaking."""
-        self.units.lose_sight()
         if self.presence is Presence.ON_BUS:
             self._keep_last_words(is_known_well=self._was_within_reach(self.heard_s))
             self._said_by_unit = self._begun(is_same_unit=False)
             self.presence = Presence.UNCONFIRMED
+        self.units.lose_sight()
 
     def leave(self, now_s: float) -> None:
         """Notes that it has left the bus."""
@@ -187,7 +187,14 @@ class Charger:
             self.lost_s = now_s
 
     def _keep_last_words(self, *, is_known_well: bool) -> None:
-        """Keeps what is to be reported from now on: new last words, or those of an earlier loss."""
+        """Keeps what is to be reported from now on: new last words, or those of an earlier loss.
+
+        Keeps nothing where two units may have spoken: the serial may be one's, the total the
+        other's.
+        """
+        if not self.units.is_one_unit:
+            self._forget_last_words()
+            return
         words = self._words() if is_known_well else None
         if words is not None:
             self.last_words, self.lost_s = words, -NEVER

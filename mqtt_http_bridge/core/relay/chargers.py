@@ -193,7 +193,7 @@ class Chargers:
 
     def _unless_taken(self, found: DeviceReport, place: Place) -> DeviceReport | Omission:
         """Returns the report, unless another charger is reported under the same serial."""
-        holder = self._serials.holder(found.serial)
+        holder = self._serials.holder(found.serial, place.portal_id)
         if holder in (None, place):
             return found
         other = str(holder.key if holder.portal_id == self._portal_id else holder)
@@ -215,7 +215,9 @@ class Chargers:
                 del self._chargers[key]
 
     def _is_elsewhere(self, charger: Charger) -> bool:
-        holder = self._serials.holder(charger.last_serial) if charger.last_serial else None
+        if charger.last_serial is None:
+            return False
+        holder = self._serials.holder(charger.last_serial, self._portal_id)
         return holder not in (None, self._place(charger.key))
 
     # --- for people --------------------------------------------------------------------------

@@ -103,7 +103,8 @@ def has_several_trackers(said: Sayings, powers_known: int) -> bool:
 
     Some drivers say that they have one tracker, or not how many, and tell the values of several.
     """
-    return powers_known > 1 or (known(NR_OF_TRACKERS, said) or 0) > 1
+    count = known(NR_OF_TRACKERS, said)
+    return (powers_known > 1 and count in (None, 1)) or (count or 0) > 1
 
 
 def has_pv_input(said: Sayings) -> bool:

@@ -61,7 +61,7 @@ class Portals:
         self._settings = settings
         self._connection = connection
         self._deadlines = deadlines
-        self._serials = Serials(settings.device)
+        self._serials = Serials(settings.device, settings.own_keys)
         """Decides which charger is reported under which serial, for all GX devices at once."""
         self._slots = WakeSlots(settings.device.update_interval_s)
         self._odd_slots = WakeSlots(settings.device.update_interval_s)
@@ -70,8 +70,8 @@ class Portals:
         names = settings.device.cerbo_serial
         self._names: Mapping[str, str] = names if isinstance(names, Mapping) else {}
         self._one_name = names if isinstance(names, str) else None
-        self._named: Site | None = None
-        """The GX that has the single name in the config."""
+        self._named: str | None = None
+        """The portal id of the GX that has the single name in the config."""
         self._told: set[_Oddity] = set()
         self._unheard_told_s = -NEVER
         self._given_up: dict[str, None] = {}
@@ -222,16 +222,32 @@ class Portals:
         name = self._one_name
         if name is None:
             return []
-        if self._named is None:
-            self._named = site
+        if self._named in (None, site.portal_id):
+            self._named = site.portal_id
             site.rename(name)
             return []
         return self._tell_once(
             _Oddity.SECOND_GX,
-            f"device.cerbo_serial: {name!r} stays the name of the GX {self._named.portal_id}:"
+            f"device.cerbo_serial: {name!r} stays the name of the GX {self._named}:"
             f" {site.portal_id} is called by its portal id. To name both, set"
-            f" device.cerbo_serial: {{{self._named.portal_id}: {name}, {site.portal_id}: ...}}",
+            f" device.cerbo_serial: {{{self._named}: {name}, {site.portal_id}: ...}}",
         )
+
+    def _hand_on_name(self) -> list[Log]:
+        """Gives the single name to the only GX that is left, if the one that had it is forgotten.
+
+        It has replaced the other. Of several, nobody can tell which one has.
+        """
+        before, name = self._named, self._one_name
+        left = [site for site in self.sites.values() if site.is_heard]
+        if name is None or before is None or before in self.sites or len(left) != 1:
+            return []
+        site = left[0]
+        self._named = site.portal_id
+        self._told.discard(_Oddity.SECOND_GX)
+        site.rename(name)
+        text = f"{name!r} is now the name of the GX {site.portal_id}, which replaced {before}"
+        return [Log.info(f"device.cerbo_serial: {text}")]
 
     # --- what is due -------------------------------------------------------------------------
 
@@ -275,7 +291,8 @@ class Portals:
             for site in self.sites.values()
             if site.is_heard and not site.is_listed and latest_s - site.heard_s > DAY_S
         ]
-        return [command for site in replaced for command in self._forget(site)]
+        commands = [command for site in replaced for command in self._forget(site)]
+        return commands + self._hand_on_name()
 
     def _forget(self, site: Site) -> Iterable[Command]:
         text = f"{site.portal_id}: forgotten: this GX was silent for a day while another was heard"

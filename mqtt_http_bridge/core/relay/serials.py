@@ -1,15 +1,18 @@
 """Decides which charger is reported under which serial, across all GX devices of the process.
 
-A serial is one row at the backend: only one of the chargers that claim it is reported, and a
-setting that could mean several chargers is not used. Both need an overview of all GX devices:
-chargers move from one GX to another, and the same instance numbers occur on each GX.
+A serial is one row in an account at the backend: only one of the chargers that claim it is
+reported, and a setting that could mean several chargers is not used. Both need an overview of all
+GX devices: chargers move from one GX to another, and the same instance numbers occur on each GX.
+GX devices with different API keys belong to different accounts: there, the same serial is another
+row.
 
 Claims are kept up to date as chargers come, go and report their serials, so that a look-up costs
 the same for a thousand GX devices as for one.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Final, NamedTuple
 
 from mqtt_http_bridge.core.log import Log
@@ -38,6 +41,13 @@ class Place(NamedTuple):
         return str(self), str(self.key), str(self.key.instance)
 
 
+class _Row(NamedTuple):
+    """A serial in the account that an API key belongs to: it has one report at a time."""
+
+    key_name: str
+    serial: str
+
+
 @dataclass(slots=True)
 class _Claim:
     """One charger's claim to a serial."""
@@ -51,10 +61,14 @@ class _Claim:
 class Serials:
     """Holds the claims of all chargers, and what the settings make of them. Owned by one thread."""
 
-    def __init__(self, settings: DeviceSettings) -> None:
+    def __init__(
+        self, settings: DeviceSettings, own_keys: Mapping[str, str] = MappingProxyType({})
+    ) -> None:
+        """Starts empty. `own_keys` has the names of API keys by portal id; all others share one."""
         self._settings = settings
-        self._claimed: dict[Place, str] = {}
-        self._claims: dict[str, dict[Place, _Claim]] = {}
+        self._own_keys = own_keys
+        self._claimed: dict[Place, _Row] = {}
+        self._claims: dict[_Row, dict[Place, _Claim]] = {}
         self._named: dict[str, dict[Place, Charger]] = {key: {} for key in settings.serials}
         """For each key of `device.serials`, the chargers that it matches and that no more exact key
         does.
@@ -167,10 +181,11 @@ class Serials:
             if is_lost:
                 self._drop_claim(place)
             return
-        if self._claimed.get(place) != serial:
+        row = self._row(serial, place.portal_id)
+        if self._claimed.get(place) != row:
             self._drop_claim(place)
-        self._claimed[place] = serial
-        claims = self._claims.setdefault(serial, {})
+        self._claimed[place] = row
+        claims = self._claims.setdefault(row, {})
         claim = claims.setdefault(place, _Claim(place, charger, None))
         claim.charger = charger
         if is_lost:
@@ -179,20 +194,29 @@ class Serials:
             claim.since_s = now_s
 
     def _drop_claim(self, place: Place) -> None:
-        serial = self._claimed.pop(place, None)
-        if serial is not None:
-            del self._claims[serial][place]
-            if not self._claims[serial]:
-                del self._claims[serial]
+        row = self._claimed.pop(place, None)
+        if row is not None:
+            del self._claims[row][place]
+            if not self._claims[row]:
+                del self._claims[row]
 
-    def holder(self, serial: str) -> Place | None:
-        """Returns the place that is reported under `serial`; None if nobody claims it.
+    def _row(self, serial: str, portal_id: str) -> _Row:
+        return _Row(self._own_keys.get(portal_id, ""), serial)
+
+    def holder(self, serial: str, portal_id: str) -> Place | None:
+        """Returns the place that is reported under `serial` with the key of the GX `portal_id`.
+
+        None if nobody claims it.
 
         A charger that is present beats one that is lost; of two lost ones, the one heard last wins.
         Of two present on one GX, the last to appear wins: it was plugged in elsewhere. Of two on
         different GX devices, the one that had the serial first keeps it.
         """
-        claims = [c for c in self._claims.get(serial, {}).values() if not self._is_out(c)]
+        claims = [
+            c
+            for c in self._claims.get(self._row(serial, portal_id), {}).values()
+            if not self._is_out(c)
+        ]
         if living := [claim for claim in claims if _is_living(claim, serial)]:
             return min(_last_of_each_gx(living), key=_by_age).place
         lost = [c for c in claims if c.charger.presence is Presence.LOST]

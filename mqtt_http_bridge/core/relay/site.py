@@ -74,8 +74,7 @@ class Site:
         self._beat = Beat(settings.device.update_interval_s)
         self._serials = serials
         self._chargers = Chargers(portal_id, settings.device, serials)
-        self._topic_prefix = settings.mqtt.topic_prefix
-        self._log = SiteLog(portal_id, name, self._topic_prefix)
+        self._log = SiteLog(portal_id, name, settings.mqtt.topic_prefix)
         self._charger_log = ChargerLog(name)
         self._measured_s = -NEVER
         self._wake_due_s = NEVER
@@ -90,9 +89,8 @@ class Site:
         return self._freshness.heard_s
 
     def rename(self, name: str) -> None:
-        """Sets its name in measurements; nothing has been logged about it yet."""
-        self._name = name
-        self._log = SiteLog(self.portal_id, name, self._topic_prefix)
+        """Sets its name in measurements and in the log, which tells of its chargers anew."""
+        self._name = self._log.name = name
         self._charger_log = ChargerLog(name)
 
     def view(self, now: Moment) -> SiteView:

@@ -8,7 +8,7 @@ class SiteLog:
 
     def __init__(self, portal_id: str, name: str, topic_prefix: str = "") -> None:
         self._portal_id = portal_id
-        self._name = name
+        self.name = name
         self._prefix = topic_prefix
         self._is_silence_told = False
         self._is_age_told = False
@@ -21,7 +21,7 @@ class SiteLog:
         question = f"Is it on, and is {self._portal_id} its portal id?"
         if self._prefix:
             question += f" Does the bridge pass {self._prefix}/R/ on to it?"
-        text = f"{self._name}: the GX is not heard: not measuring. {question}"
+        text = f"{self.name}: the GX is not heard: not measuring. {question}"
         crowd = "GX devices are not heard: not measuring"
         return [Log.warning(text, about=f"GX {self._portal_id}", crowd=crowd)]
 
@@ -30,7 +30,7 @@ class SiteLog:
         if not self._is_silence_told:
             return []
         self._is_silence_told = False
-        text = f"{self._name}: the GX is heard again: measuring"
+        text = f"{self.name}: the GX is heard again: measuring"
         crowd = "GX devices are heard again: measuring"
         return [Log.info(text, about=f"GX {self._portal_id}", is_end=True, crowd=crowd)]
 
@@ -41,4 +41,4 @@ class SiteLog:
         self._is_age_told = True
         text = "it answers as Venus OS before 3.20 does: waking it with empty keepalives"
         crowd = "GX devices answer as Venus OS before 3.20 does"
-        return [Log.info(f"{self._name}: {text}", crowd=crowd)]
+        return [Log.info(f"{self.name}: {text}", crowd=crowd)]

@@ -34,6 +34,11 @@ class Units:
         self._replaced_s: dict[str, float] = {}
         self._swapped_s = -NEVER
 
+    @property
+    def is_one_unit(self) -> bool:
+        """Tells whether all that is said here is known to come from one unit."""
+        return not self.rivals and not self.is_swap_unsettled
+
     def tell(self, serial: str, now_s: float) -> bool:
         """Notes a serial. Returns True if it replaces that of a unit that did not leave."""
         before, self._serial = self._serial, serial

@@ -7,7 +7,11 @@ from mqtt_http_bridge.core.delivery.refusal import Cause, Scope
 
 # --- of one device -------------------------------------------------------------------------------
 
-NOT_REGISTERED: Final = Cause("not registered", "register it at the backend", is_of_serial=True)
+NOT_REGISTERED: Final = Cause(
+    "not registered",
+    "register it at the backend (if it is not wanted there: device.ignore and outbox drop)",
+    is_of_serial=True,
+)
 OTHER_ACCOUNT: Final = Cause(
     "unauthorized",
     "it belongs to another account: correct backend.api_key or its file",
