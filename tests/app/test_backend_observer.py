@@ -110,6 +110,17 @@ def test_a_wrong_key() -> None:
     assert dict(found.reports) == {DeviceResult.FAILED: 1}
 
 
+def test_a_backend_that_is_down() -> None:
+    """The verdict's own remedy is kept, for the GX as for the backend."""
+    watched = Watched()
+    verdict = all_owed(Outcome.UNREACHABLE, ["A"], "TLS: not trusted", remedy="set backend.ca_file")
+    found = watched.send(7, verdict)
+    assert dict(found.unstored) == {"A": Unstored("TLS: not trusted", "set backend.ca_file")}
+    watched.observer.note(NoReply("TLS: not trusted"), verdict)
+    latest = watched.observer.latest
+    assert (latest.reason, latest.remedy) == ("TLS: not trusted", "set backend.ca_file")
+
+
 def test_a_device_that_is_refused() -> None:
     """It keeps the newest from being stored, also where it was not even sent."""
     watched = Watched()
