@@ -4,6 +4,7 @@ A key file is read again when the backend refuses its key, so a changed key need
 """
 
 import logging
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -17,11 +18,22 @@ LONGEST: Final = 4096
 """The most bytes of a key file to read."""
 
 
+def _nobody_hides(secret: Secret) -> None:
+    """Does nothing, if no key is read again, or nothing is logged."""
+
+
 class ApiKeys:
     """Holds the keys by the names of their files; the name is empty for a key not in a file."""
 
-    def __init__(self, settings: BackendSettings) -> None:
-        """Reads the files of single GX devices. Raises ConfigError for a file without a key."""
+    def __init__(
+        self, settings: BackendSettings, hide: Callable[[Secret], None] = _nobody_hides
+    ) -> None:
+        """Reads the files of single GX devices. Raises ConfigError for a file without a key.
+
+        `hide` is called with each key that is read again, before it is used: the log must not
+        show it.
+        """
+        self._hide = hide
         self.default: Final = settings.api_key_file or ""
         """The name of the key of all GX devices without their own."""
         self._files = settings.api_key_files
@@ -50,8 +62,11 @@ class ApiKeys:
         except ConfigError as error:
             log.debug("%s", error)
             return False
-        is_new, self._keys[name] = found != self._keys[name], found
-        return is_new
+        if found == self._keys[name]:
+            return False
+        self._hide(found)
+        self._keys[name] = found
+        return True
 
 
 def _read(path: str) -> Secret:

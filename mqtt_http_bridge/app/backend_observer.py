@@ -13,6 +13,7 @@ from mqtt_http_bridge.core.delivery.plan import Job, Kind
 from mqtt_http_bridge.core.delivery.refusal import Refusal
 from mqtt_http_bridge.core.delivery.verdict import BackendCondition, DeviceFate, Fate, Verdict
 from mqtt_http_bridge.core.events import Moment
+from mqtt_http_bridge.core.relay.portals import MOST_PORTALS
 from mqtt_http_bridge.core.views import (
     BackendView,
     DeviceResult,
@@ -23,7 +24,7 @@ from mqtt_http_bridge.core.views import (
 
 MOST_SERIALS: Final = 256
 """The most serials to keep for one GX, in case a GX reports ever new serials."""
-MOST_GXS: Final = 2_000
+MOST_GXS: Final = 2 * MOST_PORTALS
 """The most GX devices to keep: twice as many as one process relays, as some may have left
 measurements behind."""
 
@@ -63,6 +64,7 @@ class BackendObserver:
                 is_taking=bool(verdict.stored),
                 status=answer.status if isinstance(answer, Reply) else None,
                 reason=verdict.reason,
+                remedy=_remedy(verdict),
             )
 
     def note_entry(self, job: Job, exchange: Exchange, timestamp: str) -> None:
@@ -123,8 +125,12 @@ def _why(serial: str, fate: DeviceFate, exchange: Exchange) -> Unstored:
     verdict = exchange.verdicts.get(serial)
     if verdict is None:
         return Unstored("it is sent later, as the backend has failed on it")
-    remedy = verdict.cause.remedy if verdict.cause is not None else ""
+    remedy = _remedy(verdict)
     return Unstored(verdict.reason.removesuffix(f": {remedy}"), remedy)
+
+
+def _remedy(verdict: Verdict) -> str:
+    return verdict.cause.remedy if verdict.cause is not None else verdict.remedy
 
 
 def _devices(

@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from typing import Final
 
 from mqtt_http_bridge.adapters.state_file import StateFile
-from mqtt_http_bridge.app.log import OURS
+from mqtt_http_bridge.app.log import OURS, RedactingHandler
 from mqtt_http_bridge.core.events import Moment
 from mqtt_http_bridge.core.log import Log
 from mqtt_http_bridge.core.log_line import clean_line
@@ -24,16 +24,15 @@ STARTED: Final = "the service was started"
 STOPPED: Final = "the service was stopped"
 
 
-class ChangeLog(logging.Handler):
+class ChangeLog(RedactingHandler):
     """Collects changes. Any thread may call anything."""
 
     def __init__(
         self, now: Callable[[], Moment], redaction: Redaction, file: StateFile | None = None
     ) -> None:
         """Reads what the previous process left in `file`; without a file, nothing is kept."""
-        super().__init__(logging.INFO)
+        super().__init__(redaction, logging.INFO)
         self._now = now
-        self._redaction = redaction
         self._file = file
         self._mutex = threading.Lock()
         known = [from_json(text) for text in file.read()] if file is not None else []
@@ -61,7 +60,7 @@ class ChangeLog(logging.Handler):
         self._add(text, Tone.INFO, kind)
 
     def _add(self, text: str, tone: Tone, kind: str) -> None:
-        text = clean_line(text, self._redaction)
+        text = clean_line(text, self.redaction)
         change = Change(round(self._now().utc.timestamp(), 3), text, tone, kind)
         with self._mutex:
             self._changes.add(change)

@@ -161,7 +161,7 @@ class BackendCheck:
     def _posts(self, head: Answer, asked: Asked) -> Iterator[Finding]:
         found = service_state(self._settings.outbox)
         if found.is_running and found.state is not None:
-            yield from self._by_service(found.state)
+            yield from self._by_service(found.state, head)
         elif self._posting is Posting.REAL:
             yield self._post_measurements(asked)
         elif self._posting is Posting.MADE_UP:
@@ -171,7 +171,7 @@ class BackendCheck:
         else:
             yield wrong("backend POST", head.reason, head.remedy)
 
-    def _by_service(self, state: State) -> Iterator[Finding]:
+    def _by_service(self, state: State, head: Answer) -> Iterator[Finding]:
         self._is_by_service = True
         since = _now()
         awaited = self._awaited() if self._posting is Posting.REAL else set()
@@ -184,7 +184,8 @@ class BackendCheck:
             s for s in awaited if s not in saids or not _is_newer(saids[s], now - since)
         }
         self._saids = {serial: said for serial, said in saids.items() if serial not in self._silent}
-        yield backend_findings.stored_by_service(state, now)
+        remedy = "" if isinstance(head, Reply) else head.remedy
+        yield backend_findings.stored_by_service(state, now, remedy)
 
     def _awaited(self) -> set[str]:
         """Returns the serials expected in the service's next measurement."""

@@ -13,6 +13,7 @@ from mqtt_http_bridge.adapters.outbox import Boot, Outbox, inspection
 from mqtt_http_bridge.adapters.standard_streams import say
 from mqtt_http_bridge.app.clock_check import ClockCheck
 from mqtt_http_bridge.app.dialect import DIALECT
+from mqtt_http_bridge.app.log import hide
 from mqtt_http_bridge.app.outbox_observer import parked_views
 from mqtt_http_bridge.app.senders import Senders
 from mqtt_http_bridge.app.storing import Storing
@@ -35,7 +36,7 @@ def drain(settings: Settings, backend: BackendSettings) -> bool:
     if not before:
         say("nothing waits")
         return True
-    keys = ApiKeys(backend)
+    keys = ApiKeys(backend, hide)
     check_authorities(backend)
     clock = SystemClock()
     outbox = Outbox(settings.outbox, DIALECT, Boot(boot_id(), clock.distance_s))

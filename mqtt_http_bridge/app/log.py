@@ -5,6 +5,7 @@ which may repeat a key.
 """
 
 import logging
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,6 +18,7 @@ from mqtt_http_bridge.core.log import Log
 from mqtt_http_bridge.core.log_limit import LogLimit
 from mqtt_http_bridge.core.log_line import log_lines
 from mqtt_http_bridge.core.redaction import Redaction
+from mqtt_http_bridge.core.settings import Secret
 from mqtt_http_bridge.core.words import counted
 
 if TYPE_CHECKING:
@@ -29,6 +31,7 @@ END_S: Final = 0.5
 """Seconds that the end waits for lines that are not written yet: the service has 5 s in all."""
 
 log = logging.getLogger(__name__)
+_hiding = threading.Lock()
 
 
 @contextmanager
@@ -59,6 +62,14 @@ def tell_what_is_due() -> None:
             handler.tell_what_is_due()
 
 
+def hide(secret: Secret) -> None:
+    """Keeps a secret out of all that is logged from now on."""
+    with _hiding:
+        for handler in list(logging.getLogger(OURS).handlers):
+            if isinstance(handler, RedactingHandler):
+                handler.redaction.add(secret)
+
+
 def finish() -> None:
     """Writes what is left within END_S: the process is about to end."""
     for handler in list(logging.getLogger(OURS).handlers):
@@ -78,16 +89,23 @@ def _add_system_log(handler: "_Handler", path: str) -> None:
     handler.system_log = SystemLog(path)
 
 
-class _Handler(logging.Handler):
+class RedactingHandler(logging.Handler):
+    """Shows our log to somebody, without the secrets that `redaction` knows."""
+
+    def __init__(self, redaction: Redaction, level: int = logging.NOTSET) -> None:
+        super().__init__(level)
+        self.redaction: Final = redaction
+
+
+class _Handler(RedactingHandler):
     """Passes lines on; `logging` makes the threads take turns. It never waits."""
 
     def __init__(
         self, stream: TextIO, redaction: Redaction, now_s: Callable[[], float] = time.monotonic
     ) -> None:
-        super().__init__()
+        super().__init__(redaction)
         self._limit = LogLimit()
         self._now_s = now_s
-        self._redaction = redaction
         # Supervisors add the time themselves.
         self._is_watched = stream.isatty()
         self._writer = LineWriter(stream, gap=self._gap)
@@ -113,7 +131,7 @@ class _Handler(logging.Handler):
 
     def _write(self, record: logging.LogRecord) -> None:
         message, traceback = _texts(record)
-        lines = log_lines(f"{record.levelname} ", message, traceback, self._redaction)
+        lines = log_lines(f"{record.levelname} ", message, traceback, self.redaction)
         for line in lines:
             self._writer.put(self._stamp(record.created) + line)
             if self.system_log is not None:

@@ -18,6 +18,7 @@ from mqtt_http_bridge.adapters.clock import SystemClock, boot_id
 from mqtt_http_bridge.adapters.outbox import Boot, Outbox
 from mqtt_http_bridge.adapters.recording import read_recording
 from mqtt_http_bridge.app.dialect import DIALECT
+from mqtt_http_bridge.app.log import hide
 from mqtt_http_bridge.app.main_loop import write_log
 from mqtt_http_bridge.app.senders import Senders
 from mqtt_http_bridge.app.storing import Storing
@@ -136,7 +137,7 @@ def post_replay(settings: Settings, backend: BackendSettings, path: Path, part: 
 
     Raises a BridgeError.
     """
-    keys = ApiKeys(backend)
+    keys = ApiKeys(backend, hide)
     check_authorities(backend)
     outbox = Outbox(settings.outbox, DIALECT, Boot(boot_id(), SystemClock().distance_s))
     senders = Senders(

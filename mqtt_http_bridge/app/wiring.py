@@ -24,6 +24,7 @@ from mqtt_http_bridge.app.backend_observer import BackendObserver
 from mqtt_http_bridge.app.clock_check import ClockCheck, trusting
 from mqtt_http_bridge.app.dialect import DIALECT
 from mqtt_http_bridge.app.inbox import Inbox
+from mqtt_http_bridge.app.log import hide
 from mqtt_http_bridge.app.main_loop import executor, run_loop, watch_signals
 from mqtt_http_bridge.app.outbox_observer import OutboxObserver, count_waiting
 from mqtt_http_bridge.app.relay_observer import Asker, RelayObserver
@@ -139,7 +140,7 @@ def _senders(
         outbox,
         Backends(backend_settings, DIALECT),
         DIALECT,
-        ApiKeys(backend_settings),
+        ApiKeys(backend_settings, hide),
         max_rate_per_s=settings.outbox.max_rate_per_s,
         connections=backend_settings.connections,
         on_verdict=observer.note,

@@ -16,6 +16,8 @@ SHOWN: Final = "***"
 """Replaces a secret."""
 SHORTEST: Final = 6
 """A shorter secret may be a part of any word, so it is taken out only where it stands alone."""
+MOST_ADDED: Final = 100
+"""The most secrets to keep of those that are added later."""
 LONGEST_SPELLING: Final = 28
 """Characters that one of a secret may take: four bytes as `repr` shows them, quoted twice."""
 _ESCAPE: Final = r"\\\\{0,3}"
@@ -26,29 +28,48 @@ _ENTITIES: Final = {'"': "quot", "&": "amp", "<": "lt", ">": "gt", "'": "apos"}
 
 
 class Redaction:
-    """Knows some secrets, and shows texts without them."""
+    """Knows some secrets, and shows texts without them.
+
+    Any thread may read it at any time; one at a time may add to it.
+    """
 
     def __init__(self, secrets: Iterable[Secret] = ()) -> None:
-        texts = sorted({secret.reveal() for secret in secrets} - {""}, key=len, reverse=True)
-        self._texts = texts
-        self.longest = LONGEST_SPELLING * max(map(len, texts), default=0)
-        """Characters that a secret takes at most, however it is spelled."""
+        self._first = [secret.reveal() for secret in secrets]
+        self._added: list[str] = []
+        self._known = _Known(self._first)
+
+    def add(self, secret: Secret) -> None:
+        """Takes one more secret out from now on; of many added, the last MOST_ADDED are kept."""
+        self._added = [*self._added, secret.reveal()][-MOST_ADDED:]
+        # As a whole: other threads are reading it.
+        self._known = _Known([*self._first, *self._added])
+
+    @property
+    def longest(self) -> int:
+        """Returns how many characters a secret takes at most, however it is spelled."""
+        return LONGEST_SPELLING * max(map(len, self._known.texts), default=0)
 
     def without_secrets(self, text: str) -> str:
         """The text with SHOWN in place of each secret."""
-        if self._is_clean(text):
-            return text
-        return self._pattern.sub(SHOWN, text)
+        known = self._known
+        return text if known.is_clean(text) else known.pattern.sub(SHOWN, text)
 
-    def _is_clean(self, text: str) -> bool:
+
+class _Known:
+    """Holds the secrets that are known at one time."""
+
+    def __init__(self, secrets: Iterable[str]) -> None:
+        self.texts: Final = sorted({*secrets} - {""}, key=len, reverse=True)
+
+    def is_clean(self, text: str) -> bool:
         """Tells whether no secret can be in a text: most texts have none, and nothing escaped."""
         is_plain = not any(mark in text for mark in _MARKS)
-        return not self._texts or (is_plain and not any(each in text for each in self._texts))
+        return not self.texts or (is_plain and not any(each in text for each in self.texts))
 
     @cached_property
-    def _pattern(self) -> re.Pattern[str]:
+    def pattern(self) -> re.Pattern[str]:
         """All spellings: it takes milliseconds to make."""
-        return re.compile("|".join(map(_spellings, self._texts)))
+        return re.compile("|".join(map(_spellings, self.texts)))
 
 
 def of_settings(settings: Settings) -> Redaction:

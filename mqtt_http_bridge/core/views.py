@@ -115,7 +115,7 @@ class Unstored:
 
     reason: str
     remedy: str = ""
-    """Empty if it may pass by itself."""
+    """Empty if nothing is known to do about it."""
     is_refused: bool = False
     """True if it is parked until somebody fixes a setting."""
 
@@ -155,6 +155,8 @@ class BackendView:
     """The last HTTP status; None if no answer came."""
     reason: str = ""
     """The reason why the last POST failed; empty if it did not."""
+    remedy: str = ""
+    """The remedy for that; empty if none is known."""
     results: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
     """The number of POSTs by result: `stored`, `partly`, `failed`."""
     gx: Mapping[str, GxDelivery] = field(default_factory=lambda: MappingProxyType({}))

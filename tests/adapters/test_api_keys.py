@@ -40,6 +40,19 @@ def test_a_file_that_has_changed_is_another_key(tmp_path: Path) -> None:
     assert keys.key("gx1") == Secret("another")
 
 
+def test_a_changed_key_is_hidden_before_it_is_used(tmp_path: Path) -> None:
+    """Once, and one that has not changed is not: the log knows it."""
+    path, hidden = tmp_path / "key", list[tuple[Secret, Secret]]()
+    path.write_text("old")
+    settings = BackendSettings("http://a", Secret("old"), api_key_file=str(path))
+    keys = ApiKeys(settings, lambda key: hidden.append((key, keys.key("gx"))))
+    assert not keys.read_again(keys.default)
+    path.write_text("new")
+    assert keys.read_again(keys.default)
+    assert not keys.read_again(keys.default)
+    assert hidden == [(Secret("new"), Secret("old"))]
+
+
 @pytest.mark.parametrize("content", [b"", b"\xff", b" blanks ", b"x" * 10 * LONGEST])
 def test_a_file_that_has_no_key_any_more_changes_nothing(tmp_path: Path, content: bytes) -> None:
     """It may be in the middle of being written; the old key stays."""

@@ -2,13 +2,14 @@
 
 from datetime import UTC, datetime
 
-from mqtt_http_bridge.app.backend_observer import MOST_GXS, MOST_SERIALS, BackendObserver
+from mqtt_http_bridge.app.backend_observer import MOST_SERIALS, BackendObserver
 from mqtt_http_bridge.core.delivery.answers import NoReply, Reply
 from mqtt_http_bridge.core.delivery.exchange import Exchange
 from mqtt_http_bridge.core.delivery.plan import Job, Kind
 from mqtt_http_bridge.core.delivery.refusal import FAILS_ALONE, Cause, Refusal
 from mqtt_http_bridge.core.delivery.verdict import DeviceFate, Fate, Outcome, Verdict, all_owed
 from mqtt_http_bridge.core.events import Moment
+from mqtt_http_bridge.core.relay.portals import MOST_PORTALS
 from mqtt_http_bridge.core.views import DeviceResult, DeviceVerdict, GxDelivery, Unstored
 
 START = Moment(1000.0, datetime(2026, 6, 1, 4, 0, tzinfo=UTC))
@@ -110,6 +111,17 @@ def test_a_wrong_key() -> None:
     assert dict(found.reports) == {DeviceResult.FAILED: 1}
 
 
+def test_a_backend_that_is_down() -> None:
+    """The verdict's own remedy is kept, for the GX as for the backend."""
+    watched = Watched()
+    verdict = all_owed(Outcome.UNREACHABLE, ["A"], "TLS: not trusted", remedy="set backend.ca_file")
+    found = watched.send(7, verdict)
+    assert dict(found.unstored) == {"A": Unstored("TLS: not trusted", "set backend.ca_file")}
+    watched.observer.note(NoReply("TLS: not trusted"), verdict)
+    latest = watched.observer.latest
+    assert (latest.reason, latest.remedy) == ("TLS: not trusted", "set backend.ca_file")
+
+
 def test_a_device_that_is_refused() -> None:
     """It keeps the newest from being stored, also where it was not even sent."""
     watched = Watched()
@@ -161,11 +173,16 @@ def test_the_last_verdict_on_each_device() -> None:
 
 
 def test_only_what_was_sent_last_is_held() -> None:
-    """A GX with ever new serials fills no memory, and neither do ever new GX devices."""
+    """A GX with ever new serials fills no memory, and neither do ever new GX devices.
+
+    But all that one process relays are held, and as many that have left measurements behind.
+    """
     watched = Watched()
     for number in range(1, MOST_SERIALS + 11):
         found = watched.send(number, judged(**{f"S{number}": Fate.STORED}))
     assert set(found.devices) == {f"S{n}" for n in range(11, MOST_SERIALS + 11)}
-    for number in range(MOST_GXS):
-        watched.send(number, judged(A=Fate.STORED), gx=f"gx{number}")
-    assert list(watched.observer.latest.gx) == [f"gx{n}" for n in range(MOST_GXS)]
+    exchange, many = Exchange(["A"]), 2 * MOST_PORTALS
+    exchange.take_in(("A",), judged(A=Fate.STORED))
+    for number in range(many + 10):
+        watched.observer.note_entry(Job(Kind.LIVE, f"gx{number}", 1), exchange, "time")
+    assert list(watched.observer.latest.gx) == [f"gx{n}" for n in range(10, many + 10)]

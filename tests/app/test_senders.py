@@ -1,5 +1,6 @@
 """The threads that send, in real time: how many there are, that they go on, and that they end."""
 
+import io
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -12,12 +13,15 @@ from mqtt_http_bridge.adapters.api_keys import ApiKeys
 from mqtt_http_bridge.adapters.backend import Backend
 from mqtt_http_bridge.adapters.clock import SystemClock
 from mqtt_http_bridge.adapters.outbox import Outbox
+from mqtt_http_bridge.app.change_log import ChangeLog
 from mqtt_http_bridge.app.clock_check import ClockCheck
 from mqtt_http_bridge.app.dialect import DIALECT
+from mqtt_http_bridge.app.log import hide, log_to
 from mqtt_http_bridge.app.senders import Senders
 from mqtt_http_bridge.app.storing import Storing
 from mqtt_http_bridge.core.commands import Store
 from mqtt_http_bridge.core.delivery.answers import Answer, NotSent, Reply
+from mqtt_http_bridge.core.redaction import Redaction
 from mqtt_http_bridge.core.settings import BackendSettings, Secret
 from mqtt_http_bridge.core.watchdog import Progress
 from tests.support.faulty_backend import FaultyBackend, Forced
@@ -314,6 +318,30 @@ def test_a_key_that_is_rotated_needs_no_restart(outbox: Outbox, tmp_path: Path) 
         senders.stop(TIMEOUT_S)
     keys = [arrival.headers["X-API-Key"] for arrival in faulty.received]
     assert keys == ["the old one", "the new one"]
+
+
+def test_a_rotated_key_that_is_repeated_is_not_told(outbox: Outbox, tmp_path: Path) -> None:
+    """Neither in the log nor among the changes: a key so short that answers are kept with it."""
+    file, said = tmp_path / "key", io.StringIO()
+    file.write_text("old")
+    redaction = Redaction([Secret("old")])
+    changes = ChangeLog(SystemClock().now, Redaction([Secret("old")]))
+    with FaultyBackend(api_key="n3w") as faulty:
+        faulty.answer_next(Forced(401), Forced(302, headers={"Location": "http://a/n3w"}))
+        settings = BackendSettings(faulty.url, Secret("old"), api_key_file=str(file))
+        keys = ApiKeys(settings, hide)
+        senders = Senders(
+            outbox, lambda: Backend(settings, DIALECT), DIALECT, keys, max_rate_per_s=1000.0
+        )
+        file.write_text("n3w")
+        store(outbox, measurement("A"))
+        with log_to(said, "DEBUG", redaction), changes.listening("1"):
+            senders.start()
+            wait_for(lambda: "a redirect to" in str(changes.view()))
+            senders.stop(TIMEOUT_S)
+    assert "a redirect to http://a/***" in said.getvalue()
+    for told in (said.getvalue(), str(changes.view())):
+        assert "n3w" not in told
 
 
 def test_a_key_of_another_account_that_is_rotated(outbox: Outbox, tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from mqtt_http_bridge.app.outbox_observer import OutboxObserver
 from mqtt_http_bridge.app.show_status import lines, texts
 from mqtt_http_bridge.app.status_sources import StatusSources
 from mqtt_http_bridge.core.commands import Store
-from mqtt_http_bridge.core.delivery.answers import Answer, NoReply, Reply
+from mqtt_http_bridge.core.delivery.answers import Answer, NoReply, NotSent, Reply
 from mqtt_http_bridge.core.events import Moment
 from mqtt_http_bridge.core.log import Log
 from mqtt_http_bridge.core.solar_backend.remedies import NOT_REGISTERED
@@ -306,7 +306,7 @@ SCENES = [
         two_chargers,
         answer=each(**{BAD.replace("-", "_"): CANNOT_STORE}),
         why=f"{NOT_STORED}{BAD}: {CANNOT_STORE}",
-        fix="nothing is lost, it waits in the outbox",
+        fix="it may pass by itself; if not, look at the backend and its database",
     ),
     Scene(
         "a backend that fails on one charger",
@@ -318,9 +318,23 @@ SCENES = [
     Scene(
         "no answer",
         all_goes_well,
-        answer=lambda body: NoReply("Connection refused"),
+        answer=lambda body: NoReply("Connection refused", "is the backend up?"),
         why=f"{NOT_STORED}Connection refused",
-        fix="nothing is lost, it waits in the outbox",
+        fix="is the backend up?",
+    ),
+    Scene(
+        "a certificate that is not trusted",
+        all_goes_well,
+        answer=lambda body: NotSent("TLS: not trusted", "set backend.ca_file", is_of_tls=True),
+        why=f"{NOT_STORED}TLS: not trusted",
+        fix="set backend.ca_file",
+    ),
+    Scene(
+        "a backend without its database",
+        all_goes_well,
+        answer=lambda body: Reply(503),
+        why=f"{NOT_STORED}the backend answered 503",
+        fix="it may pass by itself; if not, look at the backend and its database",
     ),
     Scene(
         "not the API",

@@ -12,6 +12,7 @@ from mqtt_http_bridge.core.status.backend_findings import Said, is_old, said_of,
 from mqtt_http_bridge.core.status.findings import Mark, all_hold, ok, unproven, wrong
 from mqtt_http_bridge.core.status.problem import Kind, Problem
 from mqtt_http_bridge.core.status.state_file import GxState, Process, State
+from mqtt_http_bridge.core.status.well import WAIT
 from mqtt_http_bridge.core.views import DeviceResult
 
 NOW = 1780315200.0
@@ -39,6 +40,17 @@ def test_what_the_service_has_stored(state: State, mark: Mark, text: str) -> Non
     finding = backend_findings.stored_by_service(state, NOW)
     assert finding.mark is mark
     assert text in finding.text
+
+
+def test_check_does_not_say_to_run_check() -> None:
+    """It has the service's own remedy, or what a look from here says, or at least that it waits."""
+    own = replace(STATE, problems=(replace(TAKES_NOTHING, fix="set backend.ca_file"),))
+    found = backend_findings.stored_by_service(own, NOW, "is the backend up?")
+    assert found.fix == "set backend.ca_file"
+    unsent = replace(STATE, problems=(Problem(Kind.NOT_STORED, "not sent yet", WAIT),))
+    found = backend_findings.stored_by_service(unsent, NOW, "is the backend up?")
+    assert found.fix == "is the backend up?"
+    assert backend_findings.stored_by_service(unsent, NOW).fix == backend_findings.PASSES
 
 
 @pytest.mark.parametrize(("interval_s", "limit_s"), [(1.0, 135.0), (30.0, 155.0), (300.0, 1205.0)])
@@ -80,6 +92,8 @@ def test_why_a_post_came_to_nothing() -> None:
         NoReply("no answer"), all_owed(Outcome.UNAVAILABLE, "A", "x")
     )
     assert finding.fix == backend_findings.PASSES
+    down = all_owed(Outcome.UNAVAILABLE, "A", "the backend answered 503", remedy="see to it")
+    assert backend_findings.trouble(Reply(503), down).fix == "see to it"
     verdict = all_owed(Outcome.OVERLOADED, "A", "the backend answered 429")
     assert backend_findings.trouble(Reply(429), verdict).text == "the backend answered 429"
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mqtt_http_bridge.core.redaction import LONGEST_SPELLING, Redaction, of_settings
+from mqtt_http_bridge.core.redaction import LONGEST_SPELLING, MOST_ADDED, Redaction, of_settings
 from mqtt_http_bridge.core.settings import (
     BackendSettings,
     MqttSettings,
@@ -107,6 +107,20 @@ def test_of_two_secrets_the_longer_goes_first() -> None:
     """One that begins as the other leaves no rest."""
     redaction = Redaction([Secret("canary"), Secret("canary-5f3a")])
     assert redaction.without_secrets("canary-5f3a, canary") == "***, ***"
+
+
+def test_a_secret_that_comes_later_is_taken_out_from_then_on() -> None:
+    """Those from before stay, also where many more come; the longest is known anew."""
+    redaction = Redaction([Secret("canary-old")])
+    assert redaction.without_secrets("%canary-old canary-new-1") == "%*** canary-new-1"
+    for number in range(2 * MOST_ADDED):
+        redaction.add(Secret(f"canary-new-{number}"))
+    last = f"canary-new-{2 * MOST_ADDED - 1}"
+    assert redaction.without_secrets(f"%canary-old {last}.") == "%*** ***."
+    assert redaction.longest == LONGEST_SPELLING * len(last)
+    redaction.add(Secret(""))
+    assert redaction.without_secrets("a text") == "a text"
+    assert redaction.without_secrets("<canary-new-0>") == "<canary-new-0>"
 
 
 def test_without_secrets_nothing_is_taken_out() -> None:

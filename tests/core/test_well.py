@@ -9,7 +9,7 @@ from mqtt_http_bridge.core.events import Moment
 from mqtt_http_bridge.core.status.owed_ages import MOST_READ, SOON_S, OwedAges
 from mqtt_http_bridge.core.status.problem import Kind
 from mqtt_http_bridge.core.status.reasons import MOST_ALIKE
-from mqtt_http_bridge.core.status.well import well
+from mqtt_http_bridge.core.status.well import WAIT, well
 from mqtt_http_bridge.core.views import (
     BackendView,
     GxDelivery,
@@ -238,6 +238,17 @@ def test_a_gx_is_forgotten_only_while_another_is_heard() -> None:
     silent = replace(SITE, heard_s=100.0)
     found = well(status(site=silent, heard_before=(before,)))
     assert [gx.name for gx in found.gx] == ["barn", "roof"]
+
+
+def test_what_is_not_sent_yet_has_the_remedy_of_what_was_sent_last() -> None:
+    """A backend that has answered nothing has a remedy of its own; without one, it is to wait."""
+    delivery = replace(STORED, stored=NOW.at(9_900.0))
+    found = status(delivery=delivery, owed=GxOwed(2, 9, 9_900.0))
+    down = replace(found.backend, is_taking=False, reason="no connection", remedy="is it up?")
+    (problem,) = well(replace(found, backend=down)).problems
+    assert (problem.kind, problem.fix) == (Kind.BACKEND_TAKES_NOTHING, "is it up?")
+    (problem,) = well(replace(found, backend=replace(down, is_taking=True))).problems
+    assert (problem.kind, problem.fix) == (Kind.NOT_STORED, WAIT)
 
 
 def test_a_thousand_gx_devices_with_one_trouble_are_told_in_one_line() -> None:

@@ -20,6 +20,7 @@ from mqtt_http_bridge.core.delivery.verdict import BackendCondition, Fate, Verdi
 from mqtt_http_bridge.core.status.findings import Finding, Mark, ok, unproven, wrong
 from mqtt_http_bridge.core.status.problem import Kind
 from mqtt_http_bridge.core.status.state_file import State, longest_gap_s
+from mqtt_http_bridge.core.status.well import WAIT
 from mqtt_http_bridge.core.views import DeviceResult
 from mqtt_http_bridge.core.words import counted, span_words
 
@@ -70,7 +71,7 @@ def trouble(answer: Answer, verdict: Verdict) -> Finding:
     """Says why a POST achieved nothing at all."""
     if not isinstance(answer, Reply):
         return wrong("backend POST", answer.reason, answer.remedy or PASSES)
-    fix = PASSES if verdict.cause is None else verdict.cause.remedy
+    fix = (verdict.cause.remedy if verdict.cause is not None else verdict.remedy) or PASSES
     return wrong("backend POST", verdict.reason.removesuffix(f": {fix}"), fix)
 
 
@@ -103,11 +104,16 @@ def posted(saids: Mapping[str, Said]) -> Finding:
 # --- what the service has seen -------------------------------------------------------------------
 
 
-def stored_by_service(state: State, now: float) -> Finding:
-    """Judges the results of the service's POSTs; `now` in Unix seconds."""
+def stored_by_service(state: State, now: float, remedy: str = "") -> Finding:
+    """Judges the results of the service's POSTs; `now` in Unix seconds.
+
+    `remedy` is for what `check` itself has found at the backend, if anything: it takes the place
+    of the service's advice to run check.
+    """
     for problem in state.problems:
         if problem.kind in (Kind.BACKEND_TAKES_NOTHING, Kind.NOT_STORED):
-            return wrong("backend POST", f"the service's: {problem.text}", problem.fix)
+            fix = (remedy or PASSES) if problem.fix == WAIT else problem.fix
+            return wrong("backend POST", f"the service's: {problem.text}", fix)
     is_measuring = any(gx.chargers for gx in state.gx)
     since = state.process.started if state.stored is None else state.stored
     should_be_newer = is_measuring and is_old(now - since, state.process.interval_s)

@@ -1,6 +1,6 @@
 """Kills a real process at random: nothing is missing, and nothing answered comes back.
 
-OUTBOX_KILLS says how often (30); each time a child stores, sends and parks until it dies.
+Each time a child stores, sends and parks until it dies.
 """
 
 import os
@@ -10,6 +10,8 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+
+import pytest
 
 from mqtt_http_bridge.adapters.outbox import Outbox
 from tests.adapters.outbox.support import (
@@ -22,8 +24,9 @@ from tests.adapters.outbox.support import (
     outbox_in,
     take,
 )
+from tests.support.extent import extent
 
-KILLS = int(os.environ.get("OUTBOX_KILLS", "30"))
+KILLS = extent(30, 300)
 SMALL = 32 * 16 * 1024
 """Small segments, so that they are cleaned away all the time."""
 
@@ -62,6 +65,7 @@ def say(what: str) -> None:
     os.write(1, what.encode() + b"\n")
 
 
+@pytest.mark.slow
 def test_killed_at_random(tmp_path: Path) -> None:
     """After each kill the outbox owes what was stored and not settled, exactly."""
     directory, rng = tmp_path / "outbox", random.Random(2026)

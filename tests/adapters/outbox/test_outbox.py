@@ -1,12 +1,12 @@
 """Tests the outbox against a model: whatever happens, both owe the same."""
 
-import os
 import random
 import shutil
 import tempfile
 from pathlib import Path
 
-from hypothesis import HealthCheck, settings
+import pytest
+from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
@@ -15,7 +15,9 @@ from tests.adapters.outbox import support
 from tests.adapters.outbox.power import Call, Disk, Record, recording
 from tests.adapters.outbox.refusing import refusing_everything
 from tests.adapters.outbox.support import FORMAT, minute_of, settled
+from tests.support.extent import extent, ours
 
+pytestmark = pytest.mark.slow
 PORTALS = ("gx1", "gx2")
 SERIALS = ("A", "B")
 SMALL = 32 * 16 * 1024
@@ -223,9 +225,6 @@ class OutboxMachine(RuleBasedStateMachine):
 
 
 OutboxMachine.TestCase.settings = settings(
-    max_examples=int(os.environ.get("OUTBOX_EXAMPLES", "25")),
-    stateful_step_count=30,
-    deadline=None,
-    suppress_health_check=[HealthCheck.too_slow],
+    ours, max_examples=extent(25, 1000), stateful_step_count=30
 )
 TestOutboxMachine = OutboxMachine.TestCase
