@@ -24,11 +24,12 @@ from mqtt_http_bridge.app.backend_observer import BackendObserver
 from mqtt_http_bridge.app.clock_check import ClockCheck, trusting
 from mqtt_http_bridge.app.dialect import DIALECT
 from mqtt_http_bridge.app.inbox import Inbox
-from mqtt_http_bridge.app.main_loop import executor, run_loop, watch_signals
+from mqtt_http_bridge.app.main_loop import executor, run_loop, watch_signals, write_log
 from mqtt_http_bridge.app.outbox_observer import OutboxObserver, count_waiting
 from mqtt_http_bridge.app.relay_observer import Asker, RelayObserver
 from mqtt_http_bridge.app.senders import Senders
 from mqtt_http_bridge.app.state_reporter import StateReporter, this_process
+from mqtt_http_bridge.app.status_thread import StatusThread
 from mqtt_http_bridge.app.storing import Storing
 from mqtt_http_bridge.app.watchdog import watching
 from mqtt_http_bridge.core.events import Moment
@@ -55,6 +56,7 @@ LOOK_UP_S: Final = 60.0
 """More seconds that a name look-up may take, on a system with several name servers."""
 START_S: Final = 300.0
 """Seconds that the start may take: a slow disk may hold an outbox of a week."""
+STOP_STATUS_S: Final = 1.0
 END_S: Final = 300.0
 """Seconds that the end may take: waiting entries are written to a slow disk."""
 
@@ -91,6 +93,8 @@ def relay(
             systemd.notify(systemd.READY)
             trust = trusting(inbox, clock.now, storing, outbox)
             senders.start(ClockCheck(clock.now, is_synchronised, trust))
+            watch.thread.start()
+            watched.append(watch.thread.progress)
             try:
                 run_loop(
                     core,
@@ -108,8 +112,7 @@ def relay(
                 progress.busy(END_S)
                 senders.stop(STOP_SENDERS_S)
                 outbox.flush(STOP_OUTBOX_S)
-                now = clock.now()
-                watch.state.tell_the_end(now, core.view(now))
+                watch.tell_the_end(core)
     _tell_end(outbox)
     outbox.close()
 
@@ -184,7 +187,9 @@ class _Watch:
         self._heard_before = heard_before(read_all(file.read()), settings.mqtt)
         self.changes = _changes(settings, outbox, now)
         save = self.changes.save if self.changes is not None else _nothing_to_save
-        self.state = StateReporter(file, process, self.status, save)
+        self._state = StateReporter(file, process, self.status, save)
+        tellers = (PeriodicLog(self._started, self.status), self._state)
+        self.thread = StatusThread(tellers, write_log)
 
     def status(self, now: Moment, relay: RelayView) -> StatusView:
         """Collects what is known at `now`, for any thread."""
@@ -201,9 +206,14 @@ class _Watch:
 
     def observer(self, core: Relay) -> RelayObserver:
         """Returns what watches the relay for the log and the state file."""
-        tellers = (PeriodicLog(self._started, self.status), self.state)
         history = History(first_span_s(self._interval_s)) if self._is_shown else None
-        return RelayObserver(core.view, self._started, history=history, tellers=tellers)
+        return RelayObserver(core.view, self._started, history=history, teller=self.thread)
+
+    def tell_the_end(self, core: Relay) -> None:
+        """Has the state file written for the last time, if the disk does not hang."""
+        now = self._now()
+        relay = core.view(now)
+        self.thread.end(lambda: self._state.tell_the_end(now, relay), STOP_STATUS_S)
 
     def sources(self, asker: Asker) -> "StatusSources":
         """Returns what the page shows."""

@@ -80,9 +80,11 @@ def test_every_thread_is_told_with_where_it_is() -> None:
 QUICK = (
     "from mqtt_http_bridge.adapters.broker import broker; "
     "from mqtt_http_bridge.adapters.outbox import writer; "
-    "from mqtt_http_bridge.app import dispatcher, main_loop, senders, watchdog, wiring; "
+    "from mqtt_http_bridge.app import dispatcher, main_loop, senders, status_thread; "
+    "from mqtt_http_bridge.app import watchdog, wiring; "
     f"broker.LONGEST_WAIT_S = main_loop.LONGEST_WAIT_S = writer.LOOK_EVERY_S = {LOOK_S / 2}; "
     f"dispatcher.LONGEST_WAIT_S = senders.LONGEST_WAIT_S = {LOOK_S / 2}; "
+    f"status_thread.LONGEST_WAIT_S = {LOOK_S / 2}; "
     f"wiring.watching = lambda threads: watchdog.watching(threads, look_every_s={LOOK_S})"
 )
 """A statement that has the looks come soon, and the turns as well."""
