@@ -31,7 +31,7 @@ from mqtt_http_bridge.app.senders import Senders
 from mqtt_http_bridge.app.state_reporter import StateReporter, this_process
 from mqtt_http_bridge.app.status_thread import StatusThread
 from mqtt_http_bridge.app.storing import Storing
-from mqtt_http_bridge.app.watchdog import watching
+from mqtt_http_bridge.app.watchdog import ending_within, watching
 from mqtt_http_bridge.core.events import Moment
 from mqtt_http_bridge.core.redaction import of_settings
 from mqtt_http_bridge.core.relay.relay import Relay
@@ -57,8 +57,8 @@ LOOK_UP_S: Final = 60.0
 START_S: Final = 300.0
 """Seconds that the start may take: a slow disk may hold an outbox of a week."""
 STOP_STATUS_S: Final = 1.0
-END_S: Final = 300.0
-"""Seconds that the end may take: waiting entries are written to a slow disk."""
+END_S: Final = 8.0
+"""Seconds that the end may take, with waiting entries and a slow disk: a container gets 10 s."""
 
 
 def relay(
@@ -78,7 +78,7 @@ def relay(
     progress = Progress("main", time.monotonic)
     progress.busy(START_S)
     watched = [progress, broker.progress]
-    with watching(watched), watch_signals(inbox):
+    with watching(watched), watch_signals(inbox), ending_within(END_S) as begin_to_end:
         check_authorities(backend_settings)
         outbox = Outbox(settings.outbox, DIALECT, Boot(boot_id(), distance_s))
         watched.append(outbox.progress)
@@ -110,11 +110,21 @@ def relay(
             finally:
                 systemd.notify(systemd.STOPPING)
                 progress.busy(END_S)
+                begin_to_end(lambda: _at_stake(outbox))
                 senders.stop(STOP_SENDERS_S)
                 outbox.flush(STOP_OUTBOX_S)
                 watch.tell_the_end(core)
-    _tell_end(outbox)
-    outbox.close()
+        _tell_end(outbox)
+        outbox.close()
+
+
+def _at_stake(outbox: Outbox) -> str:
+    """Says what is lost if the process ends now, although its disk hangs."""
+    count = outbox.unwritten
+    if not count:
+        return "nothing is lost"
+    lost = counted(count, "measurement that was", "measurements that were")
+    return f"up to {lost} in memory only may be lost: fix the disk: `check` says more"
 
 
 def _tell_end(outbox: Outbox) -> None:

@@ -1,5 +1,6 @@
 """Tests that who looks and tells may wait for the disk, and nobody waits for them."""
 
+import signal
 import threading
 import time
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ import pytest
 from mqtt_http_bridge.adapters.state_file import StateFile
 from mqtt_http_bridge.app.inbox import Inbox, ThreadDied, watch_threads
 from mqtt_http_bridge.app.status_thread import AGAIN_S, StatusThread
+from mqtt_http_bridge.app.watchdog import STATUS
 from mqtt_http_bridge.core.events import NEVER, Moment
 from mqtt_http_bridge.core.log import Log
 from mqtt_http_bridge.core.status.state_json import from_json
@@ -120,11 +122,12 @@ def test_its_death_ends_the_service(telling: Telling, monkeypatch: pytest.Monkey
 HANG_S = 5.0
 HANGING = """
 import os, time
-from mqtt_http_bridge.app import outbox_observer, state_reporter
+from mqtt_http_bridge.app import outbox_observer, state_reporter, wiring
 from mqtt_http_bridge.core.status import state_file
 
 state_reporter.LEAST_SPACING_S = state_file.LEAST_SPACING_S = 0.2
 outbox_observer.KEPT_S = outbox_observer.DISK_KEPT_S = outbox_observer.SHARE = 0.01
+wiring.END_S = 2.0
 
 def hanging(call):
     def hang(*arguments, **options):
@@ -169,3 +172,15 @@ def test_while_the_disk_hangs_no_beat_is_missed(world: World) -> None:
     times = sorted({datetime.fromisoformat(text) for text, _ in world.backend.stored})
     assert max((later - earlier).total_seconds() for earlier, later in pairwise(times)) < 1.9
     assert process.stop() == 0
+
+
+def test_a_disk_that_hangs_does_not_keep_the_service_from_ending(world: World) -> None:
+    """It says what may be lost, and where each thread was."""
+    process = world.run(fault=f"exec({HANGING!r})")
+    world.backend.wait_for(2, TIMEOUT_S)
+    (world.directory / "hangs").touch()
+    time.sleep(HANG_S / 2)
+    process.send(signal.SIGTERM)
+    assert process.wait() == STATUS
+    process.wait_for(r"CRITICAL not ended after 2 s: ending by force: up to ")
+    assert process.said("the thread outbox is at ")

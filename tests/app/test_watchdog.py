@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from mqtt_http_bridge.adapters import systemd
-from mqtt_http_bridge.app.watchdog import STATUS, stacks, watching
+from mqtt_http_bridge.app.watchdog import STATUS, ending_within, stacks, watching
 from mqtt_http_bridge.core.watchdog import Progress
 from tests.support.charger_values import single_tracker
 from tests.support.extent import IS_LONG
@@ -57,6 +57,18 @@ def test_within_its_time_nobody_is_ended() -> None:
         time.sleep(0.2)
     assert all(thread.name != "watchdog" for thread in threading.enumerate())
     assert found == []
+
+
+def test_an_end_in_time_is_not_forced(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor is what never begins to end."""
+    forced: list[int] = []
+    monkeypatch.setattr(os, "_exit", forced.append)
+    with ending_within(0.0):
+        pass
+    with ending_within(TIMEOUT_S) as begin:
+        begin(lambda: "nothing is lost")
+    assert forced == []
+    assert all(thread.name != "end" for thread in threading.enumerate())
 
 
 def test_every_thread_is_told_with_where_it_is() -> None:
