@@ -95,15 +95,15 @@ ROWS: tuple[tuple[str, ...], ...] = (
         "app.outbox_observer",
         "app.watchdog",
     ),
-    ("app.prefixes",),
+    ("app.prefixes", "app.relay_observer"),
     (
         "app.listen",
-        "app.relay_observer",
         "app.senders",
         "app.service_state",
         "app.state_reporter",
         "app.find_gx",
         "app.status_sources",
+        "app.status_thread",
         "app.try_login",
     ),
     (

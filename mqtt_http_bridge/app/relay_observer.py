@@ -28,7 +28,7 @@ NOTHING: Final = History(SHORTEST_SPAN_S)
 
 
 class Teller(Protocol):
-    """Reports the state at intervals. Only `tell` changes its two times."""
+    """Reports the state at intervals."""
 
     @property
     def due_s(self) -> float:
@@ -43,7 +43,7 @@ class Teller(Protocol):
 
 
 class RelayObserver:
-    """Sees each event and its result, in the thread that owns the relay."""
+    """Sees each event and its result, in the thread that owns the relay. Never waits."""
 
     def __init__(
         self,
@@ -51,7 +51,7 @@ class RelayObserver:
         started: Moment,
         *,
         history: History | None = None,
-        tellers: Sequence[Teller] = (),
+        teller: Teller | None = None,
     ) -> None:
         """Uses `view`, which returns the state of the relay; `history` is for the page."""
         self.latest = RelayView(moment=started)
@@ -59,18 +59,11 @@ class RelayObserver:
         self._view = view
         self._measurements = 0
         self._has_news = False
-        self._tellers = tellers
-        self._due_s = self._deadline_s = NEVER
-        """The earliest of all tellers: asking each at each event would cost more than the event."""
-        self._note_when()
-
-    def _note_when(self) -> None:
-        self._due_s = min((teller.due_s for teller in self._tellers), default=NEVER)
-        self._deadline_s = min((teller.deadline_s for teller in self._tellers), default=NEVER)
+        self._teller = teller
 
     def next_deadline_s(self) -> float:
         """Returns when to call `see` although nothing has happened; infinity for never."""
-        return self._deadline_s
+        return self._teller.deadline_s if self._teller is not None else NEVER
 
     def see(self, event: Event, commands: Sequence[Command]) -> list[Log]:
         """Looks at the result of an event; returns what to log about it."""
@@ -79,14 +72,10 @@ class RelayObserver:
                 self._take_in(command.measurement)
         if isinstance(event, Connected | Disconnected):
             self._has_news = True
-        return self._tell(event.moment) if event.moment.monotonic_s >= self._due_s else []
-
-    def _tell(self, now: Moment) -> list[Log]:
-        self.look(now)
-        due = [teller for teller in self._tellers if now.monotonic_s >= teller.due_s]
-        told = [line for teller in due for line in teller.tell(now, self.latest)]
-        self._note_when()
-        return told
+        if self._teller is None or event.moment.monotonic_s < self._teller.due_s:
+            return []
+        self.look(event.moment)
+        return list(self._teller.tell(event.moment, self.latest))
 
     def _take_in(self, measurement: Measurement) -> None:
         self._measurements += 1

@@ -1,4 +1,4 @@
-"""Keeps the state file of a running service up to date, in the main thread."""
+"""Keeps the state file of a running service up to date, in the status thread."""
 
 import os
 from collections.abc import Callable

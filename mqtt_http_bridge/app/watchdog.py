@@ -31,12 +31,16 @@ log."""
 
 
 def end_process(names: Sequence[str]) -> None:
-    """Logs what each thread is doing, and ends the process, for its supervisor to restart it."""
+    """Ends the process, for its supervisor to restart it."""
+    told = ", ".join(names)
+    _end(lambda: f"{told}: no progress for a minute: ending, so that it is started again")
+
+
+def _end(why: Callable[[], str]) -> None:
+    """Logs why, and what each thread is doing, and ends the process."""
     signal.setitimer(signal.ITIMER_REAL, END_WITHIN_S)  # SIGALRM, which nobody handles.
     try:
-        log.critical(
-            "%s: no progress for a minute: ending, so that it is started again", ", ".join(names)
-        )
+        log.critical("%s", why())
         for line in stacks():
             log.critical(line)
         finish()
@@ -94,3 +98,28 @@ def watching(
         # A daemon thread that wakes up while Python ends is killed, on some systems with the
         # process.
         thread.join(JOIN_S)
+
+
+@contextmanager
+def ending_within(limit_s: float) -> Iterator[Callable[[Callable[[], str]], None]]:
+    """Yields what to call when the end begins, with a function that says what may be lost.
+
+    If this is not left `limit_s` after that, something hangs, and the process ends without it.
+    """
+    is_over = threading.Event()
+    threads = list[threading.Thread]()
+
+    def wait(at_stake: Callable[[], str]) -> None:
+        if not is_over.wait(limit_s):
+            _end(lambda: f"not ended after {limit_s:.0f} s: ending by force: {at_stake()}")
+
+    def begin(at_stake: Callable[[], str]) -> None:
+        threads.append(threading.Thread(target=wait, args=[at_stake], name="end", daemon=True))
+        threads[-1].start()
+
+    try:
+        yield begin
+    finally:
+        is_over.set()
+        for thread in threads:
+            thread.join(JOIN_S)

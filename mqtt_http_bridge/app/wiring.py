@@ -25,13 +25,14 @@ from mqtt_http_bridge.app.clock_check import ClockCheck, trusting
 from mqtt_http_bridge.app.dialect import DIALECT
 from mqtt_http_bridge.app.inbox import Inbox
 from mqtt_http_bridge.app.log import hide
-from mqtt_http_bridge.app.main_loop import executor, run_loop, watch_signals
+from mqtt_http_bridge.app.main_loop import executor, run_loop, watch_signals, write_log
 from mqtt_http_bridge.app.outbox_observer import OutboxObserver, count_waiting
 from mqtt_http_bridge.app.relay_observer import Asker, RelayObserver
 from mqtt_http_bridge.app.senders import Senders
 from mqtt_http_bridge.app.state_reporter import StateReporter, this_process
+from mqtt_http_bridge.app.status_thread import StatusThread
 from mqtt_http_bridge.app.storing import Storing
-from mqtt_http_bridge.app.watchdog import watching
+from mqtt_http_bridge.app.watchdog import ending_within, watching
 from mqtt_http_bridge.core.events import Moment
 from mqtt_http_bridge.core.redaction import of_settings
 from mqtt_http_bridge.core.relay.relay import Relay
@@ -56,8 +57,9 @@ LOOK_UP_S: Final = 60.0
 """More seconds that a name look-up may take, on a system with several name servers."""
 START_S: Final = 300.0
 """Seconds that the start may take: a slow disk may hold an outbox of a week."""
-END_S: Final = 300.0
-"""Seconds that the end may take: waiting entries are written to a slow disk."""
+STOP_STATUS_S: Final = 1.0
+END_S: Final = 8.0
+"""Seconds that the end may take, with waiting entries and a slow disk: a container gets 10 s."""
 
 
 def relay(
@@ -77,7 +79,7 @@ def relay(
     progress = Progress("main", time.monotonic)
     progress.busy(START_S)
     watched = [progress, broker.progress]
-    with watching(watched), watch_signals(inbox):
+    with watching(watched), watch_signals(inbox), ending_within(END_S) as begin_to_end:
         check_authorities(backend_settings)
         outbox = Outbox(settings.outbox, DIALECT, Boot(boot_id(), distance_s))
         watched.append(outbox.progress)
@@ -92,6 +94,8 @@ def relay(
             systemd.notify(systemd.READY)
             trust = trusting(inbox, clock.now, storing, outbox)
             senders.start(ClockCheck(clock.now, is_synchronised, trust))
+            watch.thread.start()
+            watched.append(watch.thread.progress)
             try:
                 run_loop(
                     core,
@@ -107,12 +111,21 @@ def relay(
             finally:
                 systemd.notify(systemd.STOPPING)
                 progress.busy(END_S)
+                begin_to_end(lambda: _at_stake(outbox))
                 senders.stop(STOP_SENDERS_S)
                 outbox.flush(STOP_OUTBOX_S)
-                now = clock.now()
-                watch.state.tell_the_end(now, core.view(now))
-    _tell_end(outbox)
-    outbox.close()
+                watch.tell_the_end(core)
+        _tell_end(outbox)
+        outbox.close()
+
+
+def _at_stake(outbox: Outbox) -> str:
+    """Says what is lost if the process ends now, although its disk hangs."""
+    count = outbox.unwritten
+    if not count:
+        return "nothing is lost"
+    lost = counted(count, "measurement that was", "measurements that were")
+    return f"up to {lost} in memory only may be lost: fix the disk: `check` says more"
 
 
 def _tell_end(outbox: Outbox) -> None:
@@ -185,7 +198,9 @@ class _Watch:
         self._heard_before = heard_before(read_all(file.read()), settings.mqtt)
         self.changes = _changes(settings, outbox, now)
         save = self.changes.save if self.changes is not None else _nothing_to_save
-        self.state = StateReporter(file, process, self.status, save)
+        self._state = StateReporter(file, process, self.status, save)
+        tellers = (PeriodicLog(self._started, self.status), self._state)
+        self.thread = StatusThread(tellers, write_log)
 
     def status(self, now: Moment, relay: RelayView) -> StatusView:
         """Collects what is known at `now`, for any thread."""
@@ -202,9 +217,14 @@ class _Watch:
 
     def observer(self, core: Relay) -> RelayObserver:
         """Returns what watches the relay for the log and the state file."""
-        tellers = (PeriodicLog(self._started, self.status), self.state)
         history = History(first_span_s(self._interval_s)) if self._is_shown else None
-        return RelayObserver(core.view, self._started, history=history, tellers=tellers)
+        return RelayObserver(core.view, self._started, history=history, teller=self.thread)
+
+    def tell_the_end(self, core: Relay) -> None:
+        """Has the state file written for the last time, if the disk does not hang."""
+        now = self._now()
+        relay = core.view(now)
+        self.thread.end(lambda: self._state.tell_the_end(now, relay), STOP_STATUS_S)
 
     def sources(self, asker: Asker) -> "StatusSources":
         """Returns what the page shows."""

@@ -13,7 +13,7 @@ three looks hangs:
 
 These do not count as hanging:
 
-- A thread with nothing to do. None waits for more than 10 s at a time, and each wait is a round.
+- A thread with nothing to do. None waits for more than 30 s at a time, and each wait is a round.
 - A flush, or an exchange with the backend, which may take long. The thread announces it beforehand,
   with a limit (`busy`); looks count only after that limit.
 - A process that was stopped, or a machine that slept or was overloaded. Then the look itself comes

@@ -51,6 +51,7 @@ RELAYING = {
     "app.outbox_observer",
     "app.relay_observer",
     "app.state_reporter",
+    "app.status_thread",
     "app.watchdog",
     "app.senders",
     "app.storing",

@@ -54,7 +54,7 @@ class Teller:
 def test_nobody_looks_for_nothing() -> None:
     """A look costs something for each GX: it is made for who tells, and for nobody else."""
     views, told = Views(), Teller(due_s=10.0)
-    observer = RelayObserver(views.view, moment(0), tellers=[told])
+    observer = RelayObserver(views.view, moment(0), teller=told)
     assert observer.see(Tick(moment(9.9)), [MEASURED]) == []
     assert views.looks == []
     assert observer.see(Tick(moment(10.0)), [MEASURED]) == [Log.info("1")]
@@ -144,9 +144,11 @@ def test_an_owner_that_stands_still_holds_nobody_up(monkeypatch: pytest.MonkeyPa
     assert dict(loop.asker.history(is_recent=True).chargers) == {}
 
 
-def test_the_first_deadline_of_all_counts() -> None:
+def test_nobody_is_woken_before_the_deadline() -> None:
     """Whoever only wants to look at the next event does not wake anybody."""
-    tellers = [Teller(due_s=1.0, deadline_s=30.0), Teller(due_s=1.0, deadline_s=20.0), Teller()]
-    observer = RelayObserver(Views().view, moment(0), tellers=tellers)
+    teller = Teller(due_s=1.0, deadline_s=20.0)
+    observer = RelayObserver(Views().view, moment(0), teller=teller)
     assert observer.next_deadline_s() == 20.0
+    teller.deadline_s = 30.0
+    assert observer.next_deadline_s() == 30.0
     assert RelayObserver(Views().view, moment(0)).next_deadline_s() == NEVER

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from mqtt_http_bridge.adapters import systemd
-from mqtt_http_bridge.app.watchdog import STATUS, stacks, watching
+from mqtt_http_bridge.app.watchdog import STATUS, ending_within, stacks, watching
 from mqtt_http_bridge.core.watchdog import Progress
 from tests.support.charger_values import single_tracker
 from tests.support.extent import IS_LONG
@@ -59,6 +59,18 @@ def test_within_its_time_nobody_is_ended() -> None:
     assert found == []
 
 
+def test_an_end_in_time_is_not_forced(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor is what never begins to end."""
+    forced: list[int] = []
+    monkeypatch.setattr(os, "_exit", forced.append)
+    with ending_within(0.0):
+        pass
+    with ending_within(TIMEOUT_S) as begin:
+        begin(lambda: "nothing is lost")
+    assert forced == []
+    assert all(thread.name != "end" for thread in threading.enumerate())
+
+
 def test_every_thread_is_told_with_where_it_is() -> None:
     """Innermost first, by the name of the file, without reading any."""
     stopping = threading.Event()
@@ -80,9 +92,11 @@ def test_every_thread_is_told_with_where_it_is() -> None:
 QUICK = (
     "from mqtt_http_bridge.adapters.broker import broker; "
     "from mqtt_http_bridge.adapters.outbox import writer; "
-    "from mqtt_http_bridge.app import dispatcher, main_loop, senders, watchdog, wiring; "
+    "from mqtt_http_bridge.app import dispatcher, main_loop, senders, status_thread; "
+    "from mqtt_http_bridge.app import watchdog, wiring; "
     f"broker.LONGEST_WAIT_S = main_loop.LONGEST_WAIT_S = writer.LOOK_EVERY_S = {LOOK_S / 2}; "
     f"dispatcher.LONGEST_WAIT_S = senders.LONGEST_WAIT_S = {LOOK_S / 2}; "
+    f"status_thread.LONGEST_WAIT_S = {LOOK_S / 2}; "
     f"wiring.watching = lambda threads: watchdog.watching(threads, look_every_s={LOOK_S})"
 )
 """A statement that has the looks come soon, and the turns as well."""

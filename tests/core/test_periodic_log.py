@@ -46,7 +46,7 @@ class Day:
         self.stored = 0
         self.relay = Relay(Settings(backend=None, outbox=OutboxSettings("unused")))
         told = PeriodicLog(START, self.status)
-        self.observer = RelayObserver(self.relay.view, START, tellers=[told])
+        self.observer = RelayObserver(self.relay.view, START, teller=told)
 
     def status(self, now: Moment, relay: RelayView) -> StatusView:
         """Returns what is known."""

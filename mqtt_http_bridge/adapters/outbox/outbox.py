@@ -176,6 +176,11 @@ class Outbox:
         """Shows a watchdog that the writer makes progress."""
         return self.writer.progress
 
+    @property
+    def unwritten(self) -> int:
+        """Returns how many measurements are in memory only, at most; it never waits."""
+        return self._incoming.added - self.writer.taken_in + len(self._log.waiting)
+
     def view(self) -> OutboxContents:
         """Returns the state of the outbox."""
         self._log.faults.look()

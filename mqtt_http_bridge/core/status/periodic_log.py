@@ -21,7 +21,7 @@ ABOUT: Final = "well"
 
 
 class PeriodicLog:
-    """Reports how things are going. Owned by the thread that owns the relay."""
+    """Reports how things are going. For one thread."""
 
     def __init__(self, started: Moment, status: Callable[[Moment, RelayView], StatusView]) -> None:
         """Starts the first hour at `started`; `status` collects what is known."""
