@@ -63,6 +63,7 @@ class BackendObserver:
                 is_taking=bool(verdict.stored),
                 status=answer.status if isinstance(answer, Reply) else None,
                 reason=verdict.reason,
+                remedy=_remedy(verdict),
             )
 
     def note_entry(self, job: Job, exchange: Exchange, timestamp: str) -> None:
@@ -123,8 +124,12 @@ def _why(serial: str, fate: DeviceFate, exchange: Exchange) -> Unstored:
     verdict = exchange.verdicts.get(serial)
     if verdict is None:
         return Unstored("it is sent later, as the backend has failed on it")
-    remedy = verdict.cause.remedy if verdict.cause is not None else ""
-    return Unstored(verdict.reason.removesuffix(f": {remedy}"), remedy)
+    return Unstored(verdict.reason, _remedy(verdict))
+
+
+def _remedy(verdict: Verdict) -> str:
+    """Returns what has to be fixed; empty if the trouble may pass by itself."""
+    return verdict.cause.remedy if verdict.cause is not None else ""
 
 
 def _devices(

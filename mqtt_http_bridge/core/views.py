@@ -155,10 +155,17 @@ class BackendView:
     """The last HTTP status; None if no answer came."""
     reason: str = ""
     """The reason why the last POST failed; empty if it did not."""
+    remedy: str = ""
+    """The setting to fix first; empty if the trouble may pass by itself."""
     results: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
     """The number of POSTs by result: `stored`, `partly`, `failed`."""
     gx: Mapping[str, GxDelivery] = field(default_factory=lambda: MappingProxyType({}))
     """The results for the measurements of each GX, by portal id."""
+
+    @property
+    def said(self) -> str:
+        """Returns why the last POST failed, and what to fix."""
+        return f"{self.reason}: {self.remedy}" if self.remedy else self.reason
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from mqtt_http_bridge.core.events import Moment
 from mqtt_http_bridge.core.status.owed_ages import MOST_READ, SOON_S, OwedAges
 from mqtt_http_bridge.core.status.problem import Kind
 from mqtt_http_bridge.core.status.reasons import MOST_ALIKE
-from mqtt_http_bridge.core.status.well import well
+from mqtt_http_bridge.core.status.well import WAIT, well
 from mqtt_http_bridge.core.views import (
     BackendView,
     GxDelivery,
@@ -200,6 +200,19 @@ def test_the_past_is_not_on_its_way() -> None:
     assert kinds(status(delivery=delivery, owed=GxOwed(1, 3, 9_900.0))) == []
     delivery = replace(STORED, stored=NOW.at(9_990.0))
     assert kinds(status(delivery=delivery, owed=GxOwed(2, 9, 9_890.0))) == []
+
+
+@pytest.mark.parametrize(("remedy", "fix"), [("correct the URL", "correct the URL"), ("", WAIT)])
+def test_what_the_backend_said_of_others_comes_with_its_remedy(remedy: str, fix: str) -> None:
+    """A newer measurement waits behind a setting to be fixed, or behind what passes by itself."""
+    found = status(owed=GxOwed(2, 9, 9_900.0))
+    backend = replace(found.backend, is_taking=False, reason="it answered 404", remedy=remedy)
+    delivery = replace(STORED, stored=NOW.at(9_900.0))
+    found = replace(found, backend=replace(backend, gx={PORTAL: delivery}))
+    (problem,) = well(found).problems
+    assert problem.kind is Kind.BACKEND_TAKES_NOTHING
+    assert "it answered 404" in problem.text
+    assert problem.fix == fix
 
 
 def test_a_view_of_the_outbox_from_before_the_answer() -> None:

@@ -74,7 +74,7 @@ def document(status: StatusView, changes: Iterable[Change] = ()) -> dict[str, An
         "backend": {
             "taking": backend.is_taking,
             "status": backend.status,
-            "reason": _text(backend.reason),
+            "reason": _text(backend.said),
             "answered": _unix_s(backend.moment) if backend.moment else None,
             "posts": dict(backend.results),
         },

@@ -307,7 +307,8 @@ def _not_stored(
         is_told = backend.moment is not None and not backend.is_taking and backend.reason
         kind = Kind.BACKEND_TAKES_NOTHING if is_told else Kind.NOT_STORED
         what = backend.reason if is_told else "it has not been sent yet"
-        return Reason(kind, what, WAIT, count=owed.waiting, age_s=age_s)
+        fix = (backend.remedy if is_told else "") or WAIT
+        return Reason(kind, what, fix, count=owed.waiting, age_s=age_s)
     return None
 
 
