@@ -240,7 +240,8 @@ def _replay(arguments: Arguments) -> int:
 def _outbox_status(arguments: Arguments) -> int:
     from mqtt_http_bridge.app.outbox_verbs import print_status
 
-    print_status(_outbox_settings(arguments), as_json=arguments.json)
+    settings = _outbox_settings(arguments)
+    print_status(settings, as_json=arguments.json, as_lines=arguments.lines)
     return DONE
 
 

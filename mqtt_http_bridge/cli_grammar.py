@@ -164,7 +164,7 @@ def _add_outbox(verbs: Any) -> None:
     status = actions.add_parser(
         "status", help="how much is waiting, since when, and what was lost and why"
     )
-    _add_json(status)
+    _add_forms(status)
     status.set_defaults(verb="outbox status")
     listing = actions.add_parser("list", help="one line for each entry, oldest first")
     _add_json(listing)
@@ -216,6 +216,12 @@ def _add_json(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("--json", action="store_true", help="as JSON")
 
 
+def _add_forms(verb: argparse.ArgumentParser) -> None:
+    form = verb.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="as JSON")
+    form.add_argument("--lines", action="store_true", help="as name=value lines, for scripts")
+
+
 def _add_demo(verbs: Any) -> None:
     verb = verbs.add_parser("demo", help="see it at work, without a GX, a backend or a config")
     verb.add_argument("--hold", action="store_true", help="keep the status page up until Ctrl+C")
@@ -235,9 +241,7 @@ def _add_status(verbs: Any) -> None:
         " running, since when, what is stored, what is still to be sent, what is wrong. Contacts"
         " nothing. Exit status 0 only while the service is running.",
     )
-    form = verb.add_mutually_exclusive_group()
-    form.add_argument("--json", action="store_true", help="as JSON")
-    form.add_argument("--lines", action="store_true", help="as name=value lines, for scripts")
+    _add_forms(verb)
     _add_config(verb)
     verb.set_defaults(verb="status")
 

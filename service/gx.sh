@@ -91,14 +91,21 @@ gx_undo() {
     if [ -n "$made_service" ] && [ -d "$home/outbox" ]; then say "  kept: $home/outbox, which has measurements in it"; fi
 }
 
-# Removes the outbox of a first installation, unless measurements wait in it.
+# Removes the outbox of a first installation, unless it holds anything.
 gx_forget_empty_outbox() {
     [ -n "$made_config" ] && [ -d "$home/outbox" ] || return 0
     held=$(find "$home/outbox" -type f ! -name client-id ! -name running)
-    if [ -z "$held" ] ||
-        tell_unsent "$release/service/mqtt-http-bridge" "$config_file" | grep -q 'waiting *0$'; then
-        rm -rf "$home/outbox"
-    fi
+    if [ -z "$held" ] || gx_outbox_is_empty; then rm -rf "$home/outbox"; fi
+}
+
+# Checks that the outbox of the config is the one in $home, that no process uses it, and that
+# nothing at all is left in it. If anything about it is not known, it counts as not empty.
+gx_outbox_is_empty() {
+    look_into_outbox "$release/service/mqtt-http-bridge" "$config_file"
+    [ "$(value directory)" = "$home/outbox" ] && [ "$(value in_use)" = no ] || return 1
+    for count in waiting in_memory parked damaged unreadable; do
+        [ "$(value "$count")" = 0 ] || return 1
+    done
 }
 
 # Notes where the log ends now; the lines after that are new.
@@ -223,7 +230,8 @@ gx_tell_removal() {
 # Prints the directory of the outbox, if the config puts it outside $home.
 gx_outbox_outside() {
     is_given --purge || return 0
-    directory=$(tell_unsent "$command" "$config_file" | sed -n 's/^ *outbox  *//p')
+    look_into_outbox "$command" "$config_file"
+    directory=$(value directory)
     case $directory in '' | "$home"/*) ;; /*) echo "$directory" ;; esac
 }
 

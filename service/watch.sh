@@ -1,10 +1,15 @@
 # shellcheck shell=sh
-# Watches the service after its start, with `mqtt-http-bridge status`. Its log is only shown, not
-# parsed: the file that sources this defines new_lines, which prints the lines since the start.
+# Reads what the service says for scripts, and watches it after its start. Its log is only shown,
+# not parsed: the file that sources this defines new_lines, which prints the lines since the start.
 
 # Sets $state to what the service reports about itself now.
 look() {
     state=$("$command" status --lines -c "$config_file" 2>/dev/null) || :
+}
+
+# Sets $state to what the outbox of a config holds now; to nothing if that cannot be read.
+look_into_outbox() { # command, config
+    state=$("$1" outbox status --lines -c "$2" 2>/dev/null) || state=
 }
 
 value() { # name

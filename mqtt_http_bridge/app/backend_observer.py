@@ -125,8 +125,7 @@ def _why(serial: str, fate: DeviceFate, exchange: Exchange) -> Unstored:
     verdict = exchange.verdicts.get(serial)
     if verdict is None:
         return Unstored("it is sent later, as the backend has failed on it")
-    remedy = _remedy(verdict)
-    return Unstored(verdict.reason.removesuffix(f": {remedy}"), remedy)
+    return Unstored(verdict.reason, _remedy(verdict))
 
 
 def _remedy(verdict: Verdict) -> str:

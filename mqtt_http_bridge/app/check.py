@@ -20,7 +20,7 @@ from mqtt_http_bridge.adapters import config, machine
 from mqtt_http_bridge.adapters.outbox import inspection
 from mqtt_http_bridge.app.check_backend import Posting, look_at_backend
 from mqtt_http_bridge.app.check_gx import look_at_gx
-from mqtt_http_bridge.app.check_posts import LONGEST_WAIT_S
+from mqtt_http_bridge.app.check_posts import MEASURED_WITHIN_S
 from mqtt_http_bridge.app.dialect import DIALECT
 from mqtt_http_bridge.app.outbox_observer import count_waiting, room_of
 from mqtt_http_bridge.app.own_outbox import SHARED_FIX, shared_outbox
@@ -50,7 +50,7 @@ def check(
 ) -> list[Finding]:
     """Prints a line for each thing looked at, as it is found, and returns them all."""
     found = []
-    limit_s = LIMIT_S + (LONGEST_WAIT_S if posting is Posting.REAL else 0.0)
+    limit_s = LIMIT_S + (MEASURED_WITHIN_S if posting is Posting.REAL else 0.0)
     for finding in within(limit_s, walk(path, environment, posting)):
         found.append(finding)
         if not as_json:

@@ -21,7 +21,7 @@ CHECK_SERIAL: Final = "mqtt-http-bridge-check"
 """No backend knows this serial, so nothing is stored for it."""
 NO_PORTAL: Final = "unknown"
 """Stands for the portal id if no GX was heard."""
-LONGEST_WAIT_S: Final = 600.0
+MEASURED_WITHIN_S: Final = 600.0
 """The most seconds to wait for the next measurement of the service."""
 WRITE_S: Final = 15.0
 """Seconds that the service may take to post a measurement and to save the result."""
@@ -33,7 +33,7 @@ def longest_wait_s(settings: Settings) -> float:
 
     It comes within an interval, and is written down within another one.
     """
-    return min(2 * settings.device.update_interval_s + WRITE_S, LONGEST_WAIT_S)
+    return min(2 * settings.device.update_interval_s + WRITE_S, MEASURED_WITHIN_S)
 
 
 def relayed(heard: Heard, settings: Settings) -> Iterator[tuple[str, ChargerView]]:

@@ -3,18 +3,16 @@
 import logging
 import threading
 from collections.abc import Callable
-from typing import Final, Protocol
+from typing import Protocol
 
 from mqtt_http_bridge.adapters.outbox import Outbox
 from mqtt_http_bridge.app.inbox import Call, Inbox
 from mqtt_http_bridge.app.storing import Storing
 from mqtt_http_bridge.core.clock_trust import Asked, ClockTrust
 from mqtt_http_bridge.core.delivery.answers import Answer, NotSent, Reply
-from mqtt_http_bridge.core.events import Moment, Tick
+from mqtt_http_bridge.core.events import LONGEST_WAIT_S, Moment, Tick
 
 log = logging.getLogger(__name__)
-
-LONGEST_WAIT_S: Final = 10.0
 
 
 class TellsTime(Protocol):

@@ -64,7 +64,7 @@ class DeliveryLog:
         """Logs it for this GX only: others may have a key that works."""
         if portal_id not in self._keys_refused:
             self._keys_refused.add(portal_id)
-            text = f"not delivered, kept in the outbox: {verdict.reason}, for the GX {portal_id}"
+            text = f"not delivered, kept in the outbox: {verdict.said}, for the GX {portal_id}"
             about = f"key of {portal_id}"
             self._write(Log.warning(text, kind="key refused", about=about, crowd=KEYS_REFUSED))
 
@@ -85,13 +85,14 @@ class DeliveryLog:
             return
         self._troubles.add(kind)
         name = f"not delivered: {kind}"
-        said = f"{verdict.reason}: {verdict.remedy}" if verdict.remedy else verdict.reason
         if is_waiting:
             line = Log.warning(
-                f"not delivered, kept in the outbox: {said}", kind=name, about=_BACKEND
+                f"not delivered, kept in the outbox: {verdict.said}", kind=name, about=_BACKEND
             )
         else:
-            line = Log.warning(f"cannot reach the backend: {said}", kind=name, about=_BACKEND)
+            line = Log.warning(
+                f"cannot reach the backend: {verdict.said}", kind=name, about=_BACKEND
+            )
         self._write(line)
 
     def note_refused(self, portal_id: str, refused: Mapping[str, Refusal]) -> None:

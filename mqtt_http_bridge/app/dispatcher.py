@@ -20,10 +20,9 @@ from mqtt_http_bridge.core.delivery.plan import Job, Plan
 from mqtt_http_bridge.core.delivery.refusal import UNREADABLE, Refusal, reason_of, refusal_of
 from mqtt_http_bridge.core.delivery.verdict import Outcome, Verdict
 from mqtt_http_bridge.core.errors import MalformedMeasurement
+from mqtt_http_bridge.core.events import LONGEST_WAIT_S, NEVER
 from mqtt_http_bridge.core.settings import Secret
 
-LONGEST_WAIT_S: Final = 10.0
-"""Waits stop while the machine sleeps, but deadlines do not."""
 LOOK_EVERY_S: Final = 60.0
 """The time between two checks of all GX devices, and of the files of refused keys."""
 AT_REST_S: Final = 0.5
@@ -94,13 +93,13 @@ class Dispatcher:
         self._mutex = threading.Lock()
         self._plan = Plan(outbox, max_rate_per_s=max_rate_per_s, draw=draw, key_of=keys.name_of)
         self._told = DeliveryLog()
-        self._news: deque[str] = deque()
-        """Portal ids with new entries; appending needs no lock."""
+        self._announced: deque[str] = deque()
+        """Portal ids for `_expected`; appending needs no lock."""
         self._expected: set[str] = set()
         """Those of which the outbox has shown no new entry yet."""
         self._seen = -1
         self._retries = outbox.retry_requests
-        self._look_due_s = self._keys_due_s = -float("inf")
+        self._look_due_s = self._keys_due_s = -NEVER
         self._is_abandoned = False
         self._plan.find(outbox.portal_ids(), now_s())
         for portal in outbox.view().portals:
@@ -111,7 +110,7 @@ class Dispatcher:
 
     def expect(self, portal_id: str) -> None:
         """Notes that something from this GX is about to be in the outbox. Never waits."""
-        self._news.append(portal_id)
+        self._announced.append(portal_id)
 
     def note_unheard(self, answer: Answer) -> None:
         """Notes that the backend could not even be asked for its time."""
@@ -150,7 +149,7 @@ class Dispatcher:
     def look_at_all(self) -> None:
         """Makes all GX devices be checked for new entries."""
         with self._mutex:
-            self._look_due_s = -float("inf")
+            self._look_due_s = -NEVER
         self.wake()
 
     def wanted_connections(self, most: int) -> int:
@@ -181,8 +180,8 @@ class Dispatcher:
         if self._outbox.retry_requests != self._retries:
             self._retries = self._outbox.retry_requests
             self._plan.retry(now_s)
-        while self._news:
-            self._expected.add(self._news.popleft())
+        while self._announced:
+            self._expected.add(self._announced.popleft())
         if self._expected:
             self._expected = set(self._plan.look(self._expected, now_s))
         if now_s >= self._look_due_s:

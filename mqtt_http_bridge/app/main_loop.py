@@ -26,7 +26,7 @@ from mqtt_http_bridge.core.commands import (
     Unsubscribe,
 )
 from mqtt_http_bridge.core.errors import BridgeError
-from mqtt_http_bridge.core.events import LONGEST_WAIT_S, Event, Moment, Tick
+from mqtt_http_bridge.core.events import LONGEST_WAIT_S, NEVER, Event, Moment, Tick
 from mqtt_http_bridge.core.log import Log
 from mqtt_http_bridge.core.relay.relay import Relay
 from mqtt_http_bridge.core.words import visible
@@ -62,7 +62,7 @@ def run_loop(
     tap: Callable[[Event], None] = lambda event: None,
     *,
     observer: Observer | None = None,
-    earliest_s: float = -float("inf"),
+    earliest_s: float = -NEVER,
     read_by: Callable[[float], None] = lambda due_s: None,
     turn: Callable[[], None] = lambda: None,
 ) -> None:

@@ -11,10 +11,10 @@ from mqtt_http_bridge.app.outbox_observer import count_waiting, parked_views, ro
 from mqtt_http_bridge.app.service_state import service_state
 from mqtt_http_bridge.core.errors import LocalFault, MalformedMeasurement
 from mqtt_http_bridge.core.settings import Settings
-from mqtt_http_bridge.core.words import counted
+from mqtt_http_bridge.core.words import counted, visible
 
 
-def print_status(settings: Settings, *, as_json: bool) -> None:
+def print_status(settings: Settings, *, as_json: bool, as_lines: bool) -> None:
     """Prints the state of the outbox. Raises LocalFault."""
     directory, max_bytes = Path(settings.outbox.directory), settings.outbox.max_bytes
     status = inspection.status(directory, max_bytes, DIALECT)
@@ -22,6 +22,9 @@ def print_status(settings: Settings, *, as_json: bool) -> None:
     in_memory = _in_memory(settings)
     if as_json:
         print(json.dumps(_status_members(status, hours, in_memory), indent=1))
+    elif as_lines:
+        for name, value in _status_lines(status, in_memory).items():
+            print(f"{name}={visible(value)}")
     else:
         print(_status_text(status, hours, in_memory))
 
@@ -53,6 +56,19 @@ def _status_members(status: OutboxStatus, hours: float, in_memory: int) -> dict[
         ],
         "hours_of_room": hours,
     }
+
+
+def _status_lines(status: OutboxStatus, in_memory: int) -> dict[str, str]:
+    """Returns where the outbox is and, one count for each place, what it holds."""
+    counts = {
+        "waiting": count_waiting(status.portals),
+        "in_memory": in_memory,
+        "parked": sum(parked.count for parked in parked_views(status.portals)),
+        "damaged": status.damaged,
+        "unreadable": len(status.unreadable),
+    }
+    known = {"directory": status.directory, "in_use": "yes" if status.is_in_use else "no"}
+    return known | {name: str(count) for name, count in counts.items()}
 
 
 def _status_text(status: OutboxStatus, hours: float, in_memory: int) -> str:

@@ -22,7 +22,7 @@ from mqtt_http_bridge.app.inbox import Inbox, Stop, watch_threads
 from mqtt_http_bridge.app.main_loop import executor, run_loop, watch_signals
 from mqtt_http_bridge.core.anonymize import Anonymizer
 from mqtt_http_bridge.core.errors import LocalFault
-from mqtt_http_bridge.core.events import Event, Message
+from mqtt_http_bridge.core.events import NEVER, Event, Message
 from mqtt_http_bridge.core.relay.relay import Relay
 from mqtt_http_bridge.core.settings import Settings
 from mqtt_http_bridge.core.venus import topics
@@ -89,7 +89,7 @@ class _Scribe:
 
     def __init__(self, writer: RecordingWriter, *, is_anonymous: bool) -> None:
         self.messages = 0
-        self._latest_s = -float("inf")
+        self._latest_s = -NEVER
         self._writer = writer
         self._anonymizer = Anonymizer() if is_anonymous else None
         self._is_watched = sys.stderr.isatty()

@@ -14,13 +14,14 @@ from typing import Final
 
 from mqtt_http_bridge.adapters.outbox import Outbox
 from mqtt_http_bridge.app.clock_check import ClockCheck
-from mqtt_http_bridge.app.dispatcher import LONGEST_WAIT_S, Dispatcher, Keys, Poster
+from mqtt_http_bridge.app.dispatcher import Dispatcher, Keys, Poster
 from mqtt_http_bridge.core.backoff import Draw
 from mqtt_http_bridge.core.delivery.answers import Answer
 from mqtt_http_bridge.core.delivery.dialect import Dialect
 from mqtt_http_bridge.core.delivery.exchange import Exchange
 from mqtt_http_bridge.core.delivery.plan import Job
 from mqtt_http_bridge.core.delivery.verdict import Verdict
+from mqtt_http_bridge.core.events import LONGEST_WAIT_S
 from mqtt_http_bridge.core.watchdog import Progress
 from mqtt_http_bridge.core.words import counted
 

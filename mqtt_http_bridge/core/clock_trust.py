@@ -18,13 +18,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from mqtt_http_bridge.core.events import Moment
+from mqtt_http_bridge.core.events import LONGEST_WAIT_S, Moment
 from mqtt_http_bridge.core.log import Log
 
 AGREES_S: Final = 5.0
 PATIENCE_S: Final = 600.0
 _FIRST_WAIT_S: Final = 2.0
-_LONGEST_WAIT_S: Final = 10.0
 _RESOLUTION: Final = timedelta(seconds=1)
 """The resolution of a Date, which is cut off to whole seconds."""
 
@@ -73,7 +72,7 @@ class ClockTrust:
         if ahead_s is not None and abs(ahead_s) <= AGREES_S:
             return self._trust("the clock agrees with the backend's: sending what was measured")
         if not asked.is_answered:
-            self.wait_s = min(2 * self.wait_s, _LONGEST_WAIT_S)
+            self.wait_s = min(2 * self.wait_s, LONGEST_WAIT_S)
             return []
         self.wait_s = _FIRST_WAIT_S
         if self._ends_s is None:

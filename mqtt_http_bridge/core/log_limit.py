@@ -24,6 +24,7 @@ everything flaps has fewer than thirty lines, and the last line about anything i
 from dataclasses import dataclass, field, replace
 from typing import Final, Literal
 
+from mqtt_http_bridge.core.events import NEVER
 from mqtt_http_bridge.core.log import Log
 from mqtt_http_bridge.core.words import counted
 
@@ -65,8 +66,8 @@ class _Crowd:
     """Those that had a line of their own, until there is a count: they do not count as others."""
     others: set[str] = field(default_factory=set)
     """Those that had no line since the last count."""
-    due_s: float = float("inf")
-    counted_s: float = -float("inf")
+    due_s: float = NEVER
+    counted_s: float = -NEVER
 
     def add(self, line: Log, now_s: float) -> None:
         """Counts a line that is not logged."""
@@ -83,7 +84,7 @@ class _Crowd:
         text = f"{len(self.others)} more: {crowd}"
         self.others.clear()
         self.named.clear()
-        self.due_s, self.counted_s = float("inf"), now_s
+        self.due_s, self.counted_s = NEVER, now_s
         return Log(self.level, text)
 
 
@@ -95,7 +96,7 @@ class LogLimit:
     """Keeps what was logged since the day began. One caller at a time."""
 
     def __init__(self) -> None:
-        self._day_ends_s = -float("inf")
+        self._day_ends_s = -NEVER
         self._repeats = 0
         self._kinds: dict[str, _Kind] = {}
         self._troubles: dict[str, _Trouble] = {}

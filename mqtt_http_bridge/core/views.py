@@ -14,7 +14,8 @@ from mqtt_http_bridge.core.venus.readings import ChargerKey
 
 DROPPED: Final = "dropped by a person"
 """The reason of a loss that a person asked for."""
-_LONGEST_REASON = 200
+_LONGEST_REASON: Final = 200
+"""The most characters of all reasons of one loss."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +163,11 @@ class BackendView:
     gx: Mapping[str, GxDelivery] = field(default_factory=lambda: MappingProxyType({}))
     """The results for the measurements of each GX, by portal id."""
 
+    @property
+    def said(self) -> str:
+        """Returns why the last POST failed, and what to fix."""
+        return f"{self.reason}: {self.remedy}" if self.remedy else self.reason
+
 
 @dataclass(frozen=True, slots=True)
 class ParkedView:
@@ -197,25 +203,37 @@ class Loss:
     count: int
     since: str
     until: str
-    reason: str
+    reasons: tuple[str, ...]
+    """One reason, or several once losses were merged; none twice."""
 
     def __post_init__(self) -> None:
-        texts = (self.since, self.until, self.reason)
+        texts = (self.since, self.until, *self.reasons)
         if type(self.count) is not int or not all(isinstance(text, str) for text in texts):
-            raise TypeError("expected a count and three texts")
+            raise TypeError("expected a count, two times and reasons")
+
+    @property
+    def reason(self) -> str:
+        """Returns its reasons as one text."""
+        return ", ".join(self.reasons)
+
+    @property
+    def is_wanted(self) -> bool:
+        """True if a person asked for all of it."""
+        return self.reasons == (DROPPED,)
 
     def __str__(self) -> str:
         time = f"from {self.since} to {self.until}" if self.since else "of unknown time"
         return f"{self.count} {time} ({self.reason})"
 
     def merged(self, later: "Loss") -> "Loss":
-        """Merges two losses into one."""
-        reason = self.reason
-        if later.reason not in reason and len(reason) + len(later.reason) < _LONGEST_REASON:
-            reason = f"{reason}, {later.reason}"
+        """Merges two losses into one. Reasons that would make its text too long are left out."""
+        reasons = self.reasons
+        for reason in later.reasons:
+            if reason not in reasons and sum(map(len, (*reasons, reason))) < _LONGEST_REASON:
+                reasons = (*reasons, reason)
         known = [loss.since for loss in (self, later) if loss.since]
         since, until = min(known, default=""), max(self.until, later.until)
-        return Loss(self.count + later.count, since, until, reason)
+        return Loss(self.count + later.count, since, until, reasons)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,10 +15,9 @@ from pathlib import Path
 
 import pytest
 
-from mqtt_http_bridge.adapters.broker import Broker
+from mqtt_http_bridge.adapters.broker import Broker, receive_batching
 from mqtt_http_bridge.adapters.broker import broker as broker_module
 from mqtt_http_bridge.adapters.broker import bulk_reader as bulk
-from mqtt_http_bridge.adapters.broker import receive_batching as gathering_module
 from mqtt_http_bridge.adapters.broker.receive_batching import READ_BEFORE_S, ReceiveBatching
 from mqtt_http_bridge.adapters.clock import SystemClock
 from mqtt_http_bridge.app.inbox import Inbox, Stop
@@ -75,8 +74,8 @@ def events() -> "queue.SimpleQueue[Event]":
 def broker(
     mosquitto: Mosquitto, events: "queue.SimpleQueue[Event]", monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Broker]:
-    """A connection that gathers from its beginning, and reads by itself once an hour."""
-    monkeypatch.setattr(gathering_module, "SETTLED_S", 0.0)
+    """A connection that collects from its beginning, and reads by itself once an hour."""
+    monkeypatch.setattr(receive_batching, "SETTLED_S", 0.0)
     broker = ear(MqttSettings(port=mosquitto.port), events.put)
     broker.start()
     yield broker
@@ -107,19 +106,19 @@ def said(broker: Broker, events: "queue.SimpleQueue[Event]") -> bytes:
     raise TimeoutError
 
 
-def test_what_is_gathered_comes_when_it_is_asked_for(
+def test_what_is_collected_comes_when_it_is_asked_for(
     mosquitto: Mosquitto, broker: Broker, events: "queue.SimpleQueue[Event]"
 ) -> None:
     """Less than 16 KiB wakes nobody; `read_by` brings it."""
     with StandInGx(mosquitto) as gx:
         connect(broker, gx, events)
-        wait_until_gathering(broker)
+        wait_until_batching(broker)
         while not events.empty():
             events.get()
-        gx.publish_raw("solarcharger/0/State", b"gathered")
+        gx.publish_raw("solarcharger/0/State", b"collected")
         with pytest.raises(queue.Empty):
             events.get(timeout=0.2)
-        while said(broker, events) != b"gathered":
+        while said(broker, events) != b"collected":
             pass
 
 
@@ -138,7 +137,7 @@ def test_a_burst_needs_nobody_to_ask(
 
 def test_the_last_words_are_read_at_shutdown(monkeypatch: pytest.MonkeyPatch) -> None:
     """`stop` reads what has come before it says goodbye, and says goodbye."""
-    monkeypatch.setattr(gathering_module, "SETTLED_S", 0.0)
+    monkeypatch.setattr(receive_batching, "SETTLED_S", 0.0)
     heard: queue.SimpleQueue[Event] = queue.SimpleQueue()
     with socket.create_server(("127.0.0.1", 0)) as listener:
         broker = ear(MqttSettings(port=listener.getsockname()[1]), heard.put)
@@ -150,7 +149,7 @@ def test_the_last_words_are_read_at_shutdown(monkeypatch: pytest.MonkeyPatch) ->
             assert isinstance(heard.get(timeout=TIMEOUT_S), Connected)
             broker.subscribe(("N/#",))
             assert peer.recv(4096)[0] == 0x82
-            wait_until_gathering(broker)
+            wait_until_batching(broker)
             peer.sendall(publish(STATE.encode(), b"last words"))
             wait_until_arrived(peer)
             broker.stop(TIMEOUT_S)
@@ -166,7 +165,7 @@ def test_many_tls_records_are_read_at_once(tmp_path: Path, monkeypatch: pytest.M
 
     Once as it is, at the end; and once with `loop_read` leaving off after every ten of them.
     """
-    monkeypatch.setattr(gathering_module, "SETTLED_S", 0.0)
+    monkeypatch.setattr(receive_batching, "SETTLED_S", 0.0)
     heard: queue.SimpleQueue[Event] = queue.SimpleQueue()
     payloads = [b"%d" % number for number in range(100)]
 
@@ -186,7 +185,7 @@ def test_many_tls_records_are_read_at_once(tmp_path: Path, monkeypatch: pytest.M
             assert isinstance(heard.get(timeout=TIMEOUT_S), Connected)
             broker.subscribe(("N/#",))
             assert peer.recv(4096)[0] == 0x82
-            wait_until_gathering(broker)
+            wait_until_batching(broker)
             with monkeypatch.context() as patch:
                 patch.setattr(bulk, "MOST_BYTES", 10 * bulk.LEAST_COUNTED_BYTES)
                 say_all(peer)
@@ -223,8 +222,8 @@ def wait_until_arrived(peer: socket.socket) -> None:
     wait_until(lambda: not any(fcntl.ioctl(peer, termios.TIOCOUTQ, b"1234")))
 
 
-def wait_until_gathering(broker: Broker) -> None:
-    """Returns when the kernel gathers."""
+def wait_until_batching(broker: Broker) -> None:
+    """Returns when the kernel collects."""
     wait_until(lambda: broker._batching.is_on)
 
 
@@ -233,7 +232,7 @@ def test_another_paho_is_read_by_itself(
 ) -> None:
     """With a version that lacks what the bulk reader needs, paho reads; the log says so once."""
     monkeypatch.setattr(bulk, "NEEDED_OF_PAHO", (("_sock_recv",), ("_taken_out", "_older")))
-    monkeypatch.setattr(gathering_module, "SETTLED_S", 0.0)
+    monkeypatch.setattr(receive_batching, "SETTLED_S", 0.0)
     heard: queue.SimpleQueue[Event] = queue.SimpleQueue()
     broker = ear(MqttSettings(port=mosquitto.port), heard.put)
     broker.start()
@@ -245,7 +244,7 @@ def test_another_paho_is_read_by_itself(
             assert event.topic == STATE
             if event.payload == b"heard":
                 break
-    # It reads one packet at a time: what the kernel has gathered would take it for ever.
+    # It reads one packet at a time: what the kernel has collected would take it for ever.
     assert not broker._batching.is_on
     broker.stop(TIMEOUT_S)
     del broker._client
@@ -258,7 +257,7 @@ def test_another_paho_reads_what_tls_has_taken(
 ) -> None:
     """Many messages in one record: the socket is ready for the first of them only."""
     monkeypatch.setattr(bulk, "NEEDED_OF_PAHO", (("_taken_out",),))
-    monkeypatch.setattr(gathering_module, "LONGEST_UNGATHERED_S", TIMEOUT_S)
+    monkeypatch.setattr(receive_batching, "LONGEST_UNBATCHED_S", TIMEOUT_S)
     heard: queue.SimpleQueue[Event] = queue.SimpleQueue()
     with tls_listener(tmp_path) as (listener, pinned):
         port = listener.getsockname()[1]
@@ -274,11 +273,11 @@ def test_another_paho_reads_what_tls_has_taken(
     del broker._client
 
 
-# --- while the kernel gathers --------------------------------------------------------------------
+# --- while the kernel collects -------------------------------------------------------------------
 
 
 class Peer:
-    """A broker with one client, which gathers and would read by itself in an hour."""
+    """A broker with one client, which collects and would read by itself in an hour."""
 
     def __init__(
         self, broker: Broker, listener: socket.socket, events: "queue.SimpleQueue[Event]"
@@ -304,11 +303,11 @@ class Peer:
         accepted.sendall(CONNACK)
 
     def let_subscribe(self) -> None:
-        """Hears that the client is in, and has it subscribe, after which it gathers."""
+        """Hears that the client is in, and has it subscribe, after which it collects."""
         assert isinstance(self._events.get(timeout=TIMEOUT_S), Connected)
         self.broker.subscribe(("N/#",))
         assert self.socket.recv(4096)[0] == 0x82
-        wait_until_gathering(self.broker)
+        wait_until_batching(self.broker)
 
     def close(self) -> None:
         """Closes all connections."""
@@ -318,8 +317,8 @@ class Peer:
 
 @pytest.fixture
 def peer(events: "queue.SimpleQueue[Event]", monkeypatch: pytest.MonkeyPatch) -> Iterator[Peer]:
-    """A connection that gathers."""
-    monkeypatch.setattr(gathering_module, "SETTLED_S", 0.0)
+    """A connection that collects."""
+    monkeypatch.setattr(receive_batching, "SETTLED_S", 0.0)
     with socket.create_server(("127.0.0.1", 0)) as listener:
         listener.settimeout(TIMEOUT_S)
         broker = ear(MqttSettings(port=listener.getsockname()[1]), events.put)
@@ -350,24 +349,24 @@ def test_the_end_of_a_connection_wakes(
     assert end.failure.cause is Cause.LOST
 
 
-def test_the_next_connection_does_not_gather_at_once(
+def test_the_next_connection_does_not_collect_at_once(
     peer: Peer, events: "queue.SimpleQueue[Event]", monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A connection that is young is read as things come, whatever the one before it did."""
-    monkeypatch.setattr(gathering_module, "SETTLED_S", 3600.0)
+    monkeypatch.setattr(receive_batching, "SETTLED_S", 3600.0)
     peer.socket.close()
     peer.accept()
     assert isinstance(events.get(timeout=TIMEOUT_S), Disconnected)
     assert isinstance(events.get(timeout=TIMEOUT_S), Connected)
-    peer.socket.sendall(publish(STATE.encode(), b"not gathered"))
+    peer.socket.sendall(publish(STATE.encode(), b"not collected"))
     message = events.get(timeout=TIMEOUT_S)
     assert isinstance(message, Message)
-    assert message.payload == b"not gathered"
+    assert message.payload == b"not collected"
     assert not peer.broker._batching.is_on
 
 
 def test_a_connection_is_young_until_it_has_settled_after_a_subscription() -> None:
-    """A young one is read as messages come, an older one when they have gathered so long."""
+    """A young one is read as messages come, an older one when they have collected so long."""
     heard: queue.SimpleQueue[Event] = queue.SimpleQueue()
     clock = Clock()
     with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -380,13 +379,13 @@ def test_a_connection_is_young_until_it_has_settled_after_a_subscription() -> No
             assert isinstance(heard.get(timeout=TIMEOUT_S), Connected)
             clock.now_s = 3600.0
             broker.subscribe(("N/#",))
-            assert gathering_module.SETTLED_S > WARM_UP_S
-            clock.now_s += gathering_module.SETTLED_S - 0.1
+            assert receive_batching.SETTLED_S > WARM_UP_S
+            clock.now_s += receive_batching.SETTLED_S - 0.1
             peer.sendall(publish(STATE.encode(), b"young"))
             assert taken(heard, 1) == [b"young"]
             assert not broker._batching.is_on
             clock.now_s += 0.1
-            wait_until_gathering(broker)
+            wait_until_batching(broker)
             # Nobody asks: it is read in a tenth of a second.
             topics = [STATE.encode(), f"N/{PORTAL_ID}/solarcharger/0/Yield/Power".encode()]
             frames = [publish(topic, b"%d" % n) for n in (1, 2) for topic in topics]
@@ -413,7 +412,7 @@ def test_what_is_too_much_for_one_write_goes_out(peer: Peer) -> None:
 def test_the_keepalive_of_mqtt(
     peer: Peer, events: "queue.SimpleQueue[Event]", monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Pings are sent and their answers read while the kernel gathers; a dead broker is noticed."""
+    """Pings are sent and their answers read while the kernel collects; a dead broker is noticed."""
     ping, answer = b"\xc0\x00", b"\xd0\x00"
     monkeypatch.setattr(broker_module, "MQTT_KEEPALIVE_S", 2)
     peer.broker._batching._longest_s = 0.1
@@ -444,7 +443,7 @@ def test_after_a_pause_what_has_come_counts_first(
     assert events.empty()
 
 
-# --- when what is gathered is read ---------------------------------------------------------------
+# --- when what is collected is read --------------------------------------------------------------
 
 
 class Clock:
@@ -457,8 +456,8 @@ class Clock:
         return moment(self.now_s)
 
 
-class GatheringAt(ReceiveBatching):
-    """Gathers for up to 3 s on a clock that a test sets, and counts who was woken."""
+class BatchingAt(ReceiveBatching):
+    """Collects for up to 3 s on a clock that a test sets, and counts who was woken."""
 
     def __init__(self) -> None:
         self.now_s = 0.0
@@ -470,106 +469,106 @@ class GatheringAt(ReceiveBatching):
 
 
 @pytest.fixture
-def gathering() -> Iterator[GatheringAt]:
-    """A connection that gathers."""
+def batching() -> Iterator[BatchingAt]:
+    """A connection that collects."""
     here, there = socket.socketpair()
     with here, there:
-        gathering = GatheringAt()
-        gathering.read_at_once()
-        gathering.now_s = 100.0
-        gathering.begin_or_end(here)
-        assert gathering.is_on
-        yield gathering
+        batching = BatchingAt()
+        batching.read_at_once()
+        batching.now_s = 100.0
+        batching.begin_or_end(here)
+        assert batching.is_on
+        yield batching
 
 
 def test_the_kernel_is_told_when_to_begin_and_when_to_end() -> None:
     """It begins once everything that was asked for has had time to come, and only if it may."""
     here, there = socket.socketpair()
     with here, there:
-        gathering = GatheringAt()
+        batching = BatchingAt()
 
         def least_bytes(now_s: float) -> int:
-            gathering.now_s = now_s
-            gathering.begin_or_end(here)
+            batching.now_s = now_s
+            batching.begin_or_end(here)
             return here.getsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT)
 
         assert least_bytes(3600.0) == 1
-        gathering.read_at_once()
-        assert least_bytes(3600.0 + gathering_module.SETTLED_S - 0.1) == 1
-        assert least_bytes(3600.0 + gathering_module.SETTLED_S) == gathering_module.BATCH_BYTES
-        assert gathering.woken == 0
-        gathering.read_at_once()
-        assert gathering.woken == 1  # It waits for more than what comes next may be.
-        assert least_bytes(gathering.now_s) == 1
-        gathering._longest_s = None
+        batching.read_at_once()
+        assert least_bytes(3600.0 + receive_batching.SETTLED_S - 0.1) == 1
+        assert least_bytes(3600.0 + receive_batching.SETTLED_S) == receive_batching.BATCH_BYTES
+        assert batching.woken == 0
+        batching.read_at_once()
+        assert batching.woken == 1  # It waits for more than what comes next may be.
+        assert least_bytes(batching.now_s) == 1
+        batching._longest_s = None
         assert least_bytes(9999.0) == 1
 
 
-def test_a_wait_ends_before_something_is_due(gathering: GatheringAt) -> None:
+def test_a_wait_ends_before_something_is_due(batching: BatchingAt) -> None:
     """Until all has been read for it, once; before and after that it takes as long as it may."""
-    assert gathering.wait_s() == 3.0
-    gathering.read_by(110.0)
-    assert gathering.wait_s() == 3.0
-    gathering.now_s = 108.0
-    assert gathering.wait_s() == pytest.approx(2.0 - READ_BEFORE_S)
-    assert not gathering.is_reading_due(108.0)
-    gathering.now_s = 110.0 - READ_BEFORE_S
-    assert gathering.wait_s() == gathering.wait_s() == 0.0
-    assert gathering.is_reading_due(gathering.now_s)
-    assert not gathering.is_reading_due(gathering.now_s)
-    assert gathering.wait_s() == 3.0
-    gathering.read_by(111.0)
-    assert gathering.wait_s() == 1.0
+    assert batching.wait_s() == 3.0
+    batching.read_by(110.0)
+    assert batching.wait_s() == 3.0
+    batching.now_s = 108.0
+    assert batching.wait_s() == pytest.approx(2.0 - READ_BEFORE_S)
+    assert not batching.is_reading_due(108.0)
+    batching.now_s = 110.0 - READ_BEFORE_S
+    assert batching.wait_s() == batching.wait_s() == 0.0
+    assert batching.is_reading_due(batching.now_s)
+    assert not batching.is_reading_due(batching.now_s)
+    assert batching.wait_s() == 3.0
+    batching.read_by(111.0)
+    assert batching.wait_s() == 1.0
 
 
-def test_a_deadline_that_was_missed_is_read_for_at_once(gathering: GatheringAt) -> None:
+def test_a_deadline_that_was_missed_is_read_for_at_once(batching: BatchingAt) -> None:
     """Everything that has come by then may still be in time for whoever is late as well."""
-    gathering.read_by(90.0)
-    assert gathering.wait_s() == 0.0
-    assert gathering.is_reading_due(100.0)
-    assert gathering.wait_s() == 3.0
+    batching.read_by(90.0)
+    assert batching.wait_s() == 0.0
+    assert batching.is_reading_due(100.0)
+    assert batching.wait_s() == 3.0
 
 
 def test_who_waits_is_woken_for_a_deadline_before_the_end_of_the_wait_only(
-    gathering: GatheringAt,
+    batching: BatchingAt,
 ) -> None:
     """The thread is not woken to hear that it may sleep on."""
-    gathering.wait_s()
-    gathering.read_by(130.0)
-    gathering.read_by(103.0 + READ_BEFORE_S)
-    assert gathering.woken == 0
+    batching.wait_s()
+    batching.read_by(130.0)
+    batching.read_by(103.0 + READ_BEFORE_S)
+    assert batching.woken == 0
     for _ in range(3):
-        gathering.read_by(102.9 + READ_BEFORE_S)
-    assert gathering.woken == 1
+        batching.read_by(102.9 + READ_BEFORE_S)
+    assert batching.woken == 1
 
 
-def test_where_nothing_is_gathered_a_deadline_is_read_for_as_well() -> None:
+def test_where_nothing_is_collected_a_deadline_is_read_for_as_well() -> None:
     """There every message ends the wait; that none came has to be told before a deadline, too."""
-    gathering = GatheringAt()
-    assert gathering.wait_s() == gathering_module.LONGEST_UNGATHERED_S
-    gathering.read_by(0.5 + READ_BEFORE_S)
-    assert gathering.woken == 1
-    assert gathering.wait_s() == 0.5
-    gathering.now_s = 0.5
-    assert gathering.wait_s() == 0.0
-    assert gathering.is_reading_due(0.5)
-    assert gathering.wait_s() == gathering_module.LONGEST_UNGATHERED_S
+    batching = BatchingAt()
+    assert batching.wait_s() == receive_batching.LONGEST_UNBATCHED_S
+    batching.read_by(0.5 + READ_BEFORE_S)
+    assert batching.woken == 1
+    assert batching.wait_s() == 0.5
+    batching.now_s = 0.5
+    assert batching.wait_s() == 0.0
+    assert batching.is_reading_due(0.5)
+    assert batching.wait_s() == receive_batching.LONGEST_UNBATCHED_S
 
 
-def test_a_system_that_does_not_gather(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_system_that_does_not_collect(caplog: pytest.LogCaptureFixture) -> None:
     """It is told once, and everything is read as it comes."""
 
     class Refusing(socket.socket):
         def setsockopt(self, *_: object) -> None:
             raise OSError(92, "Protocol not available")
 
-    gathering = GatheringAt()
-    gathering.read_at_once()
-    gathering.now_s = 100.0
+    batching = BatchingAt()
+    batching.read_at_once()
+    batching.now_s = 100.0
     with Refusing() as refusing:
         for _ in range(3):
-            gathering.begin_or_end(refusing)
-    assert not gathering.is_on
+            batching.begin_or_end(refusing)
+    assert not batching.is_on
     (line,) = [record.getMessage() for record in caplog.records]
     assert line.startswith("this system cannot collect messages")
 
@@ -595,7 +594,7 @@ def test_no_measurement_is_older_for_a_disk_that_takes_its_time(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """All that the GX said a second before each is in it: on a real connection, in real time."""
-    monkeypatch.setattr(gathering_module, "SETTLED_S", 0.0)
+    monkeypatch.setattr(receive_batching, "SETTLED_S", 0.0)
     monkeypatch.setattr(warm_up, "WARM_UP_S", 0.5)
     clock, inbox, ages_s = SystemClock(), Inbox(), list[float]()
     with socket.create_server(("127.0.0.1", 0)) as listener:

@@ -103,10 +103,10 @@ def test_what_was_stored_of_the_past_counts_for_the_device() -> None:
 
 def test_a_wrong_key() -> None:
     """The remedy is told apart from the reason; nothing was judged."""
-    reason = "the backend answered 401: correct the key"
-    verdict = all_owed(Outcome.KEY_REFUSED, ["A"], reason, cause=WRONG_KEY)
+    reason, remedy = "the backend answered 401", WRONG_KEY.remedy
+    verdict = all_owed(Outcome.KEY_REFUSED, ["A"], reason, cause=WRONG_KEY, remedy=remedy)
     found = Watched().send(7, verdict)
-    assert dict(found.unstored) == {"A": Unstored("the backend answered 401", "correct the key")}
+    assert dict(found.unstored) == {"A": Unstored(reason, "correct the key")}
     assert not found.is_answered
     assert dict(found.reports) == {DeviceResult.FAILED: 1}
 

@@ -178,6 +178,22 @@ def test_status_for_programs(shell: Shell, outbox: Outbox) -> None:
     }
 
 
+def test_status_for_scripts(shell: Shell, outbox: Outbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Counts each place that may hold something, because an installer deletes by these counts."""
+    park(outbox, 1, "not registered: Device B not found")
+    monkeypatch.setattr(outbox_verbs, "_in_memory", lambda settings: 20)
+    said = shell.outbox("status", "--lines")
+    assert said.lines == [
+        f"directory={shell.directory}",
+        "in_use=yes",
+        "waiting=2",
+        "in_memory=20",
+        "parked=2",
+        "damaged=0",
+        "unreadable=0",
+    ]
+
+
 def test_status_of_an_empty_outbox(shell: Shell) -> None:
     """Nothing waits, so there is no oldest; but there is room."""
     with opened(shell.directory):

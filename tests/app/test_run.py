@@ -14,8 +14,7 @@ from typing import Any
 import pytest
 
 from mqtt_http_bridge.adapters import clock as clock_module
-from mqtt_http_bridge.adapters.broker import Broker
-from mqtt_http_bridge.adapters.broker import receive_batching as gathering_module
+from mqtt_http_bridge.adapters.broker import Broker, receive_batching
 from mqtt_http_bridge.adapters.clock import SystemClock, boot_id
 from mqtt_http_bridge.adapters.outbox import Boot, Outbox, records
 from mqtt_http_bridge.adapters.outbox.clock import clock_notes
@@ -59,7 +58,7 @@ def brokers(monkeypatch: pytest.MonkeyPatch) -> list[Broker]:
         return made[-1]
 
     monkeypatch.setattr(service, "Broker", make)
-    monkeypatch.setattr(gathering_module, "SETTLED_S", 0.0)
+    monkeypatch.setattr(receive_batching, "SETTLED_S", 0.0)
     monkeypatch.setattr(connection, "DISCOVERY_S", 0.1)
     return made
 
@@ -116,7 +115,7 @@ def wait_for_power(backend: StandInBackend, power_w: float) -> None:
     raise TimeoutError
 
 
-def test_what_was_gathered_is_in_the_measurement(
+def test_what_was_collected_is_in_the_measurement(
     tmp_path: Path,
     mosquitto: Mosquitto,
     backend: StandInBackend,
@@ -184,7 +183,7 @@ def test_a_gx_that_starts_up_long_after_its_broker(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     """Its portal id is read late, as others are; what it then answers is not waited for."""
-    monkeypatch.setattr(gathering_module, "SETTLED_S", 5.0)
+    monkeypatch.setattr(receive_batching, "SETTLED_S", 5.0)
 
     def scene() -> None:
         wait_until(lambda: bool(brokers) and brokers[0]._batching.is_on)

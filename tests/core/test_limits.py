@@ -78,7 +78,11 @@ def test_a_refused_subscription_is_told() -> None:
         )
     ]
     assert virtual.relay.handle(refused) == []
+    # The same refusal with other words is no news, a refusal of another topic is.
+    same = SubscriptionRefused(moment(1.0), refused.topics[:1])
+    assert virtual.relay.handle(same) == []
     assert virtual.relay.view(moment(1.0)).refused_topics == refused.topics
+    assert len(virtual.relay.handle(SubscriptionRefused(moment(1.0), ("N/b/#",)))) == 1
     for number in range(1000):
         virtual.relay.handle(SubscriptionRefused(moment(1.0), (f"N/{number}/#",)))
     assert len(virtual.relay.view(moment(1.0)).refused_topics) == 64

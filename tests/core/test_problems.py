@@ -47,7 +47,7 @@ def of_outbox(count: int) -> list[str]:
     outbox = OutboxView(
         in_memory=count,
         fault="full",
-        lost=(Loss(count, "", "2026-06-21T11:02:00Z", "no room"),),
+        lost=(Loss(count, "", "2026-06-21T11:02:00Z", ("no room",)),),
         damaged=count,
     )
     view = replace(STATUS, outbox=outbox)

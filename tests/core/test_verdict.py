@@ -54,7 +54,7 @@ def unavailable(says: str) -> Expected:
 
 
 def wrong(cause: Cause, outcome: Outcome = Outcome.MISCONFIGURED) -> Expected:
-    return Expected(outcome, owed="AB", says=cause.remedy, cause=cause)
+    return Expected(outcome, owed="AB", says="the backend answered ", cause=cause)
 
 
 WRONG_KEY = wrong(remedies.WRONG_KEY, Outcome.KEY_REFUSED)
@@ -171,6 +171,9 @@ def test_the_verdict_on_every_answer(answer: Answer, expected: Expected) -> None
     assert verdict.refused.keys() == set(expected.refused)
     assert expected.says in verdict.reason
     assert verdict.cause is expected.cause
+    if verdict.cause is not None:
+        assert verdict.remedy == verdict.cause.remedy
+        assert verdict.remedy not in verdict.reason
     assert verdict.is_done == (not expected.owed and not expected.refused)
 
 

@@ -202,6 +202,19 @@ def test_the_past_is_not_on_its_way() -> None:
     assert kinds(status(delivery=delivery, owed=GxOwed(2, 9, 9_890.0))) == []
 
 
+@pytest.mark.parametrize(("remedy", "fix"), [("correct the URL", "correct the URL"), ("", WAIT)])
+def test_what_the_backend_said_of_others_comes_with_its_remedy(remedy: str, fix: str) -> None:
+    """A newer measurement waits behind a setting to be fixed, or behind what passes by itself."""
+    found = status(owed=GxOwed(2, 9, 9_900.0))
+    backend = replace(found.backend, is_taking=False, reason="it answered 404", remedy=remedy)
+    delivery = replace(STORED, stored=NOW.at(9_900.0))
+    found = replace(found, backend=replace(backend, gx={PORTAL: delivery}))
+    (problem,) = well(found).problems
+    assert problem.kind is Kind.BACKEND_TAKES_NOTHING
+    assert "it answered 404" in problem.text
+    assert problem.fix == fix
+
+
 def test_a_view_of_the_outbox_from_before_the_answer() -> None:
     """It is some seconds old, and still shows what is stored by now."""
     assert kinds(status(owed=GxOwed(1, 8, 9_930.0))) == []

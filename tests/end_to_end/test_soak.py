@@ -17,8 +17,7 @@ from pathlib import Path
 import pytest
 
 from mqtt_http_bridge.adapters.backend import Backend
-from mqtt_http_bridge.adapters.broker import Broker, shared_id
-from mqtt_http_bridge.adapters.broker import receive_batching as gathering
+from mqtt_http_bridge.adapters.broker import Broker, receive_batching, shared_id
 from mqtt_http_bridge.adapters.clock import SystemClock
 from mqtt_http_bridge.adapters.outbox import Boot, Outbox
 from mqtt_http_bridge.app.dialect import DIALECT
@@ -113,9 +112,9 @@ def test_weeks_of_measurements_and_reconnects() -> None:
 def test_connections_leave_nothing_behind(monkeypatch: pytest.MonkeyPatch) -> None:
     """A broker that hangs up thousands of times costs neither descriptors nor memory.
 
-    Each connection subscribes, gathers, and is read because something is due.
+    Each connection subscribes, collects, and is read because something is due.
     """
-    monkeypatch.setattr(gathering, "SETTLED_S", 0.0)
+    monkeypatch.setattr(receive_batching, "SETTLED_S", 0.0)
     # Nobody else has our client id, and thousands of trials whether somebody has take long.
     monkeypatch.setattr(shared_id, "MOST_SHORT", 2 * CONNECTIONS)
     events: queue.SimpleQueue[Event] = queue.SimpleQueue()
@@ -131,7 +130,7 @@ def test_connections_leave_nothing_behind(monkeypatch: pytest.MonkeyPatch) -> No
             batch_s=3600.0,
         )
         broker.start()
-        opened, in_use, gathered = 0, 0, 0
+        opened, in_use, collected = 0, 0, 0
         for number in range(CONNECTIONS):
             peer, _ = listener.accept()
             with peer:
@@ -141,7 +140,7 @@ def test_connections_leave_nothing_behind(monkeypatch: pytest.MonkeyPatch) -> No
                 assert peer.recv(4096)[0] == 0x82
                 peer.sendall(publish(b"t", b"%d" % number))
                 assert next_message(broker, events).payload == b"%d" % number
-                gathered += broker._batching.is_on
+                collected += broker._batching.is_on
                 if number == CONNECTIONS // 10:
                     opened, in_use = descriptors(), blocks()
                 elif number == CONNECTIONS - 1:
@@ -149,7 +148,7 @@ def test_connections_leave_nothing_behind(monkeypatch: pytest.MonkeyPatch) -> No
                     assert abs(blocks() - in_use) < SLACK_BLOCKS
             events.get(timeout=TIMEOUT_S)  # Disconnected
         broker.stop(TIMEOUT_S)
-    assert gathered > CONNECTIONS * 0.9
+    assert collected > CONNECTIONS * 0.9
     del broker._client
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from tests.support.installing import HOME, Surroundings, install, log
 from tests.support.look_alike import PATH, LookAlike, enter, may_mount, wait_until
+from tests.support.outboxes import measurement, opened, store, take_oldest
 from tests.support.sshd import Sshd
 
 pytestmark = pytest.mark.once
@@ -126,6 +127,68 @@ def test_a_first_version_that_does_not_start_leaves_nothing(gx: LookAlike, place
     assert not [line for line in gx.commands() if "mqtt" in line]
 
 
+def put_outbox(gx: LookAlike, name: str = f"{HOME}/outbox") -> Path:
+    """Leaves an outbox on the GX, as an earlier installation leaves it, with one entry."""
+    directory = gx / name
+    directory.parent.mkdir(exist_ok=True)
+    with opened(directory) as outbox:
+        store(outbox, measurement(1, "A", "B"))
+    return directory
+
+
+def send_all(directory: Path) -> None:
+    with opened(directory) as outbox:
+        outbox.settle(take_oldest(outbox), None)
+
+
+def park_all(directory: Path) -> None:
+    with opened(directory) as outbox:
+        entry = take_oldest(outbox)
+        outbox.park(entry, entry.body, ["A", "B"], "not registered: Device B not found")
+
+
+def damage(directory: Path) -> None:
+    (segment, *_) = sorted((directory / "log").iterdir())
+    segment.write_bytes(segment.read_bytes().replace(b"06:01:00", b"06:0x:00"))
+    with opened(directory):
+        pass
+
+
+HELD: dict[str, tuple[Callable[[Path], object], bool]] = {
+    "waiting": (lambda directory: None, True),
+    "parked": (park_all, True),
+    "damaged": (damage, True),
+    "sent": (send_all, False),
+}
+
+
+@pytest.mark.parametrize(("change", "is_kept"), HELD.values(), ids=HELD.keys())
+def test_an_outbox_that_holds_anything_outlives_a_first_version_that_does_not_start(
+    gx: LookAlike, place: str, change: Callable[[Path], object], *, is_kept: bool
+) -> None:
+    """Reports that are parked until their charger is registered are measurements like others."""
+    directory = put_outbox(gx)
+    change(directory)
+    break_archive(gx)
+    said = run(gx, URL_AND_KEY, status=1)
+    assert "this version is broken" in said
+    assert directory.exists() is is_kept
+    assert (f"kept: /{HOME}/outbox, which has measurements in it" in said) is is_kept
+
+
+def test_an_outbox_that_the_first_config_does_not_name_is_kept(gx: LookAlike, place: str) -> None:
+    """That the outbox of the config is empty says nothing of another one."""
+    directory = put_outbox(gx)
+    break_archive(gx)
+    (gx / "srv/config.yaml").write_text(
+        "backend: {url: https://a.example, api_key: k}\noutbox: {directory: /data/elsewhere}\n",
+        encoding="utf-8",
+    )
+    send_all(put_outbox(gx, "data/elsewhere"))
+    run(gx, "--config /srv/config.yaml --wait 0", status=1)
+    assert directory.exists()
+
+
 def test_a_first_config_that_is_wrong_is_not_kept(gx: LookAlike, place: str) -> None:
     """Or the right one would be refused the next time."""
     (gx / "srv/config.yaml").write_text("backend: {}\n", encoding="utf-8")
@@ -188,6 +251,19 @@ def test_before_anything_is_removed_it_is_told_and_asked(gx: LookAlike, place: s
     assert (said.returncode, (gx / HOME / "current").exists()) == (0, False), said.stdout
     said = gx.run_with_terminal("sh /srv/archive/install.sh --uninstall --purge --yes", "")
     assert (said.returncode, (gx / HOME).exists()) == (0, False), said.stdout
+
+
+def test_a_purge_tells_of_an_outbox_elsewhere(gx: LookAlike, place: str) -> None:
+    """It is not removed with the rest, and has a person's measurements."""
+    (gx / "srv/config.yaml").write_text(
+        "backend: {url: https://a.example, api_key: k}\noutbox: {directory: /data/elsewhere}\n",
+        encoding="utf-8",
+    )
+    run(gx, "--config /srv/config.yaml --wait 0")
+    wait_until((gx / "data/elsewhere/log").exists, "the outbox")
+    said = run(gx, "--uninstall --purge")
+    assert f"not removed: the outbox in /data/elsewhere, which is outside /{HOME}" in said
+    assert (gx / "data/elsewhere").exists()
 
 
 def test_over_ssh_it_can_be_purged_at_any_time(

@@ -169,7 +169,7 @@ def in_memory_for_a_moment(t_s: float) -> StatusView:
 
 def with_losses(status: StatusView, count: int) -> StatusView:
     """The same, with so many measurements given up."""
-    loss = Loss(count, "2026-01-01T00:00:00Z", "2026-01-01T01:00:00Z", "no room")
+    loss = Loss(count, "2026-01-01T00:00:00Z", "2026-01-01T01:00:00Z", ("no room",))
     return replace(status, outbox=replace(status.outbox, lost=(loss,)))
 
 

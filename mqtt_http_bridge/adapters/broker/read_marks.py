@@ -8,7 +8,7 @@ somebody asks.
 
 from collections.abc import Callable
 
-from mqtt_http_bridge.core.events import AllRead, Event, Moment
+from mqtt_http_bridge.core.events import NEVER, AllRead, Event, Moment
 
 
 class ReadMarks:
@@ -18,13 +18,13 @@ class ReadMarks:
         """Reports nothing unless `is_on`."""
         self.is_on = is_on
         self._emit = emit
-        self._until_s = -float("inf")
-        self._told_s = -float("inf")
+        self._until_s = -NEVER
+        self._told_s = -NEVER
         self._is_owed = False
 
     def start_afresh(self) -> None:
         """Starts a new connection."""
-        self._until_s = self._told_s = -float("inf")
+        self._until_s = self._told_s = -NEVER
         self._is_owed = False
 
     def before_messages(self, moment: Moment) -> None:

@@ -48,7 +48,7 @@ BATCH_BYTES: Final = 16_384
 READ_BEFORE_S: Final = 0.5
 """Everything is read this many seconds before the main thread acts. So it knows what was published
 a second before, even if the process is held up for half a second."""
-LONGEST_UNGATHERED_S: Final = 1.0
+LONGEST_UNBATCHED_S: Final = 1.0
 """The longest wait, in seconds, while any byte ends it: the age of the next message is known only
 to within this time."""
 
@@ -98,7 +98,7 @@ class ReceiveBatching:
         """Returns the longest time to wait for the socket before reading, in seconds."""
         self._waits_until_s = NEVER  # Whoever changes `_due_s` from here on has to wake us.
         now_s, due_s = self._now_s(), self._due_s
-        wait_s = (self._longest_s or 0.0) if self.is_on else LONGEST_UNGATHERED_S
+        wait_s = (self._longest_s or 0.0) if self.is_on else LONGEST_UNBATCHED_S
         if due_s > self._done_s:
             wait_s = min(wait_s, max(0.0, due_s - READ_BEFORE_S - now_s))
         self._waits_until_s = now_s + wait_s

@@ -13,7 +13,7 @@ from mqtt_http_bridge.adapters.outbox.files import shown
 from mqtt_http_bridge.adapters.outbox.reading import Found
 from mqtt_http_bridge.core.disk_remedy import disk_remedy
 from mqtt_http_bridge.core.log import Log
-from mqtt_http_bridge.core.views import DROPPED, Loss
+from mqtt_http_bridge.core.views import Loss
 from mqtt_http_bridge.core.words import counted
 
 log = logging.getLogger(__name__)
@@ -121,7 +121,7 @@ class FaultLog:
 
     def lost(self, ranges: Sequence[Loss]) -> None:
         """Logs what had to be given up: the first time at once, then at most once an hour."""
-        ranges = [loss for loss in ranges if loss.reason != DROPPED]
+        ranges = [loss for loss in ranges if not loss.is_wanted]
         count = sum(loss.count for loss in ranges)
         if self._told_losses is None or count < self._told_losses:
             self._told_losses = count

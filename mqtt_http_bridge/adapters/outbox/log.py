@@ -256,7 +256,7 @@ class Log:
                 self._begin_with(found)
             for bad in found.unreadable:
                 reason = f"{unreadable(bad.segment)}: at most so many"
-                loss = Loss(max(1, len(bad.numbers)), "", "", reason)
+                loss = Loss(max(1, len(bad.numbers)), "", "", (reason,))
                 self.losses = bounded((*self.losses, loss))
 
     def _begin_with(self, found: Found) -> None:

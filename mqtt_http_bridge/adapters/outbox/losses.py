@@ -13,9 +13,9 @@ MOST_RANGES: Final = 20
 
 def with_loss(ranges: tuple[Loss, ...], timestamp: str, reason: str) -> tuple[Loss, ...]:
     """Adds a loss: to the last range with its reason if that has a loss on the same day."""
-    loss = Loss(1, timestamp, timestamp, reason)
+    loss = Loss(1, timestamp, timestamp, (reason,))
     for place in range(len(ranges) - 1, -1, -1):
-        if ranges[place].reason == reason and ranges[place].until[:10] == timestamp[:10]:
+        if ranges[place].reasons == loss.reasons and ranges[place].until[:10] == timestamp[:10]:
             return (*ranges[:place], ranges[place].merged(loss), *ranges[place + 1 :])
     return bounded((*ranges, loss))
 
@@ -36,6 +36,12 @@ def losses_text(ranges: tuple[Loss, ...]) -> str:
 def read_losses(text: bytes) -> tuple[Loss, ...] | None:
     """Reads a text made by `losses_text`; None if it is something else."""
     try:
-        return bounded(Loss(**members) for members in json.loads(text))
+        return bounded(_read_loss(**members) for members in json.loads(text))
     except (ValueError, TypeError, RecursionError):
         return None
+
+
+def _read_loss(*, count: int, since: str, until: str, reasons: list[str]) -> Loss:
+    if not isinstance(reasons, list):
+        raise TypeError("expected a list of reasons")
+    return Loss(count, since, until, tuple(reasons))

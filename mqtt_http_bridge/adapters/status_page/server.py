@@ -28,6 +28,7 @@ from mqtt_http_bridge.adapters.status_page.request import (
     is_ours,
     read_head,
 )
+from mqtt_http_bridge.core.events import NEVER
 
 log = logging.getLogger(__name__)
 
@@ -106,7 +107,7 @@ class StatusServer:
         self._listening: socket.socket | None = None
         self._connections: dict[int, _Connection] = {}
         self._told = ""
-        self._try_s = self._accept_s = -float("inf")
+        self._try_s = self._accept_s = -NEVER
         self._is_stopping = False
         self._thread = threading.Thread(target=self._run, name="status page", daemon=True)
 

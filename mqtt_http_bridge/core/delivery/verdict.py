@@ -110,12 +110,17 @@ class Verdict(ByFate):
     retry_after_s: float | None = None
     """The pause that the backend has asked for."""
     remedy: str = ""
-    """The remedy, unless `reason` already says it."""
+    """The remedy, for people; empty if none is known."""
 
     @property
     def condition(self) -> BackendCondition:
         """Returns the state of the backend."""
         return self.outcome.condition
+
+    @property
+    def said(self) -> str:
+        """Returns the trouble with its remedy, for a line of a log."""
+        return f"{self.reason}: {self.remedy}" if self.remedy else self.reason
 
     @property
     def is_done(self) -> bool:

@@ -151,7 +151,8 @@ class BrokerConnection:
             self._discovery_due_s = NEVER
             commands += self._tell(
                 "the broker has not named a GX yet: waiting for the GX to start. If it is up,"
-                " and this is its broker, set mqtt.portal_id to its VRM portal ID"
+                " and this is its broker, set mqtt.portal_id to its VRM portal ID",
+                kind="the broker has not named a GX",
             )
         if self._silence_due_s <= now.monotonic_s:
             commands += self._look_into_silence(now.monotonic_s)
@@ -182,7 +183,8 @@ class BrokerConnection:
             return [
                 *self._tell(
                     f"connected, but nothing heard for {DEAF_S:.0f} s: reconnecting:"
-                    " check that the GX is on"
+                    " check that the GX is on",
+                    kind="connected, but nothing heard",
                 ),
                 Reconnect(),
             ]
@@ -190,13 +192,13 @@ class BrokerConnection:
         return [
             *self._tell(
                 "connected, but no GX is heard: reconnecting from time to time: check that the"
-                " GX is on, and that mqtt.portal_id is its own"
+                " GX is on, and that mqtt.portal_id is its own",
+                kind="connected, but no GX is heard",
             ),
             Reconnect(),
         ]
 
-    def _tell(self, trouble: str, kind: str = "") -> list[Command]:
-        kind = kind or trouble
+    def _tell(self, trouble: str, *, kind: str) -> list[Command]:
         if kind in self._told:
             return []
         self._told.add(kind)

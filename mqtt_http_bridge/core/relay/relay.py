@@ -151,13 +151,15 @@ class Relay:
         if dropped.packets:
             commands += self._tell_once(
                 "the broker sends what no GX sends: packets over 1 MB, or answers that nobody asked"
-                " for: they are discarded and counted"
+                " for: they are discarded and counted",
+                kind="the broker sends what no GX sends",
             )
         if dropped.messages:
             # Nobody knows what was in them, so nothing known is certain any more.
             commands += self._tell_once(
                 "messages come faster than they can be handled: the excess is discarded and"
-                " counted, and all values are requested again"
+                " counted, and all values are requested again",
+                kind="messages come faster than they can be handled",
             )
             if self._connection.is_connected:
                 commands.append(Reconnect())
@@ -166,13 +168,14 @@ class Relay:
     def _note_refusal(self, topics: tuple[str, ...]) -> list[Command]:
         for topic in topics[: MOST_REFUSED - len(self._refused_topics)]:
             self._refused_topics[topic] = None
-        return self._tell_once(f"{refusal_text(topics)}: {REFUSAL_REMEDY}")
+        text = f"{refusal_text(topics)}: {REFUSAL_REMEDY}"
+        return self._tell_once(text, kind=refusal_text(topics[:1]))
 
-    def _tell_once(self, text: str) -> list[Command]:
-        if text in self._told or len(self._told) >= MOST_REFUSED:
+    def _tell_once(self, text: str, *, kind: str) -> list[Command]:
+        if kind in self._told or len(self._told) >= MOST_REFUSED:
             return []
-        self._told.add(text)
-        return [Log.warning(text)]
+        self._told.add(kind)
+        return [Log.warning(text, kind=kind)]
 
     # --- connection --------------------------------------------------------------------------
 

@@ -4,13 +4,15 @@ When the first is announced, nobody knows how many will follow. So each gets the
 largest gap that is left: 0, 1/2, 1/4, 3/4, 1/8, 5/8 ... of an interval.
 """
 
+from mqtt_http_bridge.core.events import NEVER
+
 
 class WakeSlots:
     """Hands out moments on the monotonic clock."""
 
     def __init__(self, interval_s: float) -> None:
         self._interval_s = interval_s
-        self._began_s = -float("inf")
+        self._began_s = -NEVER
         self._count = 0
 
     def next_s(self, now_s: float) -> float:

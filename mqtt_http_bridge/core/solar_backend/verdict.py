@@ -44,10 +44,6 @@ def judge(answer: Answer, serials: Sequence[str]) -> Verdict:
             return _judge_reply(answer, serials)
 
 
-def _with_remedy(reason: str, remedy: str) -> str:
-    return f"{reason}: {remedy}" if remedy else reason
-
-
 def _judge_reply(reply: Reply, serials: Sequence[str]) -> Verdict:
     document = _json(reply.body)
     results = document.get("results") if isinstance(document, dict) else None
@@ -65,8 +61,7 @@ def _judge_reply(reply: Reply, serials: Sequence[str]) -> Verdict:
         return all_owed(outcome, serials, said, retry_after_s=wait_s, remedy=NOT_WELL)
     more, cause = _misconfiguration(reply)
     outcome = Outcome.KEY_REFUSED if cause is WRONG_KEY else Outcome.MISCONFIGURED
-    reason = f"{said}{more}: {cause.remedy}"
-    return all_owed(outcome, serials, reason, cause=cause)
+    return all_owed(outcome, serials, f"{said}{more}", cause=cause, remedy=cause.remedy)
 
 
 def _is_success(reply: Reply) -> bool:

@@ -72,7 +72,7 @@ def trouble(answer: Answer, verdict: Verdict) -> Finding:
     if not isinstance(answer, Reply):
         return wrong("backend POST", answer.reason, answer.remedy or PASSES)
     fix = (verdict.cause.remedy if verdict.cause is not None else verdict.remedy) or PASSES
-    return wrong("backend POST", verdict.reason.removesuffix(f": {fix}"), fix)
+    return wrong("backend POST", verdict.reason, fix)
 
 
 def probe(answer: Answer, verdict: Verdict, serial: str) -> Finding:
@@ -205,5 +205,4 @@ def key_unproven(key: str) -> Finding:
 def key_refused(key: str, verdict: Verdict) -> Finding:
     """Reports a key with which the backend has refused everything."""
     fix = "compare it with the key that the backend gave you"
-    remedy = f": {verdict.cause.remedy}" if verdict.cause else ""
-    return wrong("API key", f"{key}: {verdict.reason.removesuffix(remedy)}", fix)
+    return wrong("API key", f"{key}: {verdict.reason}", fix)

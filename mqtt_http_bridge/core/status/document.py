@@ -11,7 +11,7 @@ from datetime import datetime
 from math import isnan
 from typing import Any, Final
 
-from mqtt_http_bridge.core.events import Moment
+from mqtt_http_bridge.core.events import NEVER, Moment
 from mqtt_http_bridge.core.status.changes import Change
 from mqtt_http_bridge.core.status.history import (
     QUARTER_S,
@@ -54,7 +54,7 @@ def document(status: StatusView, changes: Iterable[Change] = ()) -> dict[str, An
     known = notes(status, found)
     judged = {each.portal_id: each for each in found.gx}
     shown = {site.portal_id for site in relay.sites}
-    unseen = [SiteView(e.portal_id, e.name, -float("inf"), ()) for e in found.gx]
+    unseen = [SiteView(e.portal_id, e.name, -NEVER, ()) for e in found.gx]
     sites = [*relay.sites, *(site for site in unseen if site.portal_id not in shown)]
     told: dict[str, Any] = {
         "version": status.version,
@@ -74,7 +74,7 @@ def document(status: StatusView, changes: Iterable[Change] = ()) -> dict[str, An
         "backend": {
             "taking": backend.is_taking,
             "status": backend.status,
-            "reason": _text(backend.reason),
+            "reason": _text(backend.said),
             "answered": _unix_s(backend.moment) if backend.moment else None,
             "posts": dict(backend.results),
         },
@@ -320,4 +320,4 @@ def _unix_s_of(timestamp: str | None) -> float | None:
 
 
 def _unix_s_at(now: Moment, monotonic_s: float) -> float | None:
-    return None if monotonic_s == -float("inf") else _unix_s(now.at(monotonic_s))
+    return None if monotonic_s == -NEVER else _unix_s(now.at(monotonic_s))

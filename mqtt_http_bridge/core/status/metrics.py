@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from mqtt_http_bridge.core.events import Moment
+from mqtt_http_bridge.core.events import NEVER, Moment
 from mqtt_http_bridge.core.status.well import GxWell, well
 from mqtt_http_bridge.core.venus.readings import ChargerKey
 from mqtt_http_bridge.core.views import ChargerView, SiteView, StatusView
@@ -112,7 +112,7 @@ def _samples(status: StatusView, *, per_charger: bool) -> Iterator[Sample]:
 
 
 def _of_site(site: SiteView, now: Moment) -> Iterator[Sample]:
-    if site.heard_s > -float("inf"):
+    if site.heard_s > -NEVER:
         moment = now.at(site.heard_s)
         yield "gx_heard_timestamp_seconds", {"portal_id": site.portal_id}, _unix_s(moment)
 
@@ -138,7 +138,7 @@ def _of_charger(portal_id: str, charger: ChargerView, now: Moment) -> Iterator[S
     report = charger.report
     state = "" if charger.state is None else str(charger.state)
     yield "charger_info", {**labels, "name": charger.name, "state": state}, 1.0
-    if charger.heard_s > -float("inf"):
+    if charger.heard_s > -NEVER:
         yield "charger_heard_timestamp_seconds", labels, _unix_s(now.at(charger.heard_s))
     yield "charger_left_out_total", labels, float(charger.left_out)
     if report is None:

@@ -13,7 +13,7 @@ from mqtt_http_bridge.core.status.well import (
     limit_s,
     was_heard,
 )
-from mqtt_http_bridge.core.views import DROPPED, ChargerView, OutboxView, StatusView
+from mqtt_http_bridge.core.views import ChargerView, OutboxView, StatusView
 from mqtt_http_bridge.core.words import counted, timestamp_words
 
 REMARK_FIX: Final = "look at the charger, its driver and device.serials: run check"
@@ -87,7 +87,7 @@ def _of_outbox(outbox: OutboxView) -> Iterator[Problem]:
             "fix the disk of outbox.directory: full, read-only, broken or not ours; what only"
             " memory has is lost if the service ends before that",
         )
-    given_up = [loss for loss in outbox.lost if loss.reason != DROPPED]
+    given_up = [loss for loss in outbox.lost if not loss.is_wanted]
     if given_up:
         lost, last = sum(loss.count for loss in given_up), given_up[-1]
         yield Problem(

@@ -233,7 +233,7 @@ def _unix_s(moment: Moment) -> float:
 
 
 def _unix_s_at(now: Moment, monotonic_s: float) -> float | None:
-    return None if monotonic_s == -float("inf") else _unix_s(now.at(monotonic_s))
+    return None if monotonic_s == -NEVER else _unix_s(now.at(monotonic_s))
 
 
 def longest_gap_s(interval_s: float) -> float:

@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from mqtt_http_bridge.core.broker_failure import REFUSAL_REMEDY, refusal_text
+from mqtt_http_bridge.core.events import NEVER
 from mqtt_http_bridge.core.relay.portals import DAY_S
 from mqtt_http_bridge.core.relay.site import SILENCE_S
 from mqtt_http_bridge.core.status.problem import Kind, Problem
@@ -119,7 +120,7 @@ def heard_before(status: StatusView) -> set[str]:
 
 def was_heard(site: SiteView, before: Collection[str]) -> bool:
     """Tells whether a GX counts: it was heard, by this process or `before` it."""
-    return site.heard_s > -float("inf") or site.portal_id in before
+    return site.heard_s > -NEVER or site.portal_id in before
 
 
 def well(status: StatusView) -> Wellness:
@@ -239,8 +240,8 @@ def _of_site(site: SiteView, status: StatusView) -> Iterator[Reason]:
     """Says what is wrong with hearing and measuring a GX."""
     now_s, measured_s = seen_s(status), site.measured_s
     if not is_heard(site, now_s):
-        yield from _silent(status, is_heard_before=site.heard_s > -float("inf"))
-    elif status.relay.is_connected and measured_s == -float("inf"):
+        yield from _silent(status, is_heard_before=site.heard_s > -NEVER)
+    elif status.relay.is_connected and measured_s == -NEVER:
         yield Reason(Kind.GX_NOT_MEASURED, "no measurement was made yet", WAIT_A_MINUTE)
     elif status.relay.is_connected and now_s - measured_s > patience_s(status):
         what = f"no measurement was made for {span_words(now_s - measured_s)}"
@@ -300,7 +301,7 @@ def _not_stored(
         kind = Kind.NOT_STORED if delivery.is_answered else Kind.BACKEND_TAKES_NOTHING
         why = waiting[0]
         return Reason(kind, why.reason, why.remedy or WAIT, count=owed.waiting, age_s=age_s)
-    stored_s = delivery.stored.monotonic_s if delivery.stored is not None else -float("inf")
+    stored_s = delivery.stored.monotonic_s if delivery.stored is not None else -NEVER
     on_its_way_s = status.now.monotonic_s - max(stored_s, owed.since_s)
     if owed.newest > delivery.newest and on_its_way_s > patience_s(status):
         backend = status.backend

@@ -366,9 +366,9 @@ def test_losses_are_told_apart_by_day_and_reason() -> None:
     for day, hour, reason in ((1, 1, "a"), (1, 5, "a"), (2, 1, "a"), (2, 2, "b"), (2, 3, "a")):
         ranges = with_loss(ranges, stamp(day, hour), reason)
     assert ranges == (
-        Loss(2, stamp(1, 1), stamp(1, 5), "a"),
-        Loss(2, stamp(2, 1), stamp(2, 3), "a"),
-        Loss(1, stamp(2, 2), stamp(2, 2), "b"),
+        Loss(2, stamp(1, 1), stamp(1, 5), ("a",)),
+        Loss(2, stamp(2, 1), stamp(2, 3), ("a",)),
+        Loss(1, stamp(2, 2), stamp(2, 2), ("b",)),
     )
     assert read_losses(losses_text(ranges).encode()) == ranges
 
@@ -379,11 +379,20 @@ def test_no_loss_is_forgotten_after_many_days() -> None:
     for day in range(MOST_RANGES + 10):
         ranges = with_loss(ranges, stamp(day), "a" if day else "b")
     assert len(ranges) == MOST_RANGES
-    assert ranges[0] == Loss(11, stamp(0), stamp(10), "b, a")
+    assert ranges[0] == Loss(11, stamp(0), stamp(10), ("b", "a"))
     for number in range(500):
         ranges = with_loss(ranges, stamp(number), f"reason {number}")
     assert sum(loss.count for loss in ranges) == MOST_RANGES + 510
     assert len(losses_text(ranges)) < 6000
+
+
+def test_a_reason_that_is_a_part_of_another_one_is_kept() -> None:
+    """And one that is there already is not added again."""
+    longer = Loss(1, stamp(1), stamp(1), ("no room in memory",))
+    both = longer.merged(Loss(1, stamp(2), stamp(2), ("no room",)))
+    assert both.reason == "no room in memory, no room"
+    assert both.merged(both).reasons == both.reasons
+    assert both.merged(Loss(1, stamp(3), stamp(3), ("x" * 200,))).reasons == both.reasons
 
 
 # --- the index ---------------------------------------------------------------------------------

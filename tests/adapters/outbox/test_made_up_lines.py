@@ -85,7 +85,8 @@ def crafted(rest: bytes) -> bytes:
         b"clock 0 - " + b"[" * 100_000,
         b"losses 0 - {}",
         b"losses 0 - [1]",
-        b'losses 0 - [{"count":"x","since":1,"until":2,"reason":3}]',
+        b'losses 0 - [{"count":"x","since":1,"until":2,"reasons":[3]}]',
+        b'losses 0 - [{"count":1,"since":"","until":"","reasons":"text"}]',
         b"from a later version",
     ],
 )
