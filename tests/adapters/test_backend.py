@@ -710,7 +710,7 @@ def test_a_proxy_that_wants_a_login_for_a_plain_request(
     monkeypatch.setenv("http_proxy", faulty.url)
     faulty.always(Forced(407))
     verdict = DIALECT.judge(reply_of("http://solar.invalid"), ["A"])
-    assert "407, a proxy that wants a login: give it one in HTTP_PROXY" in verdict.reason
+    assert "407, a proxy that wants a login: give it one in HTTP_PROXY" in verdict.said
     assert verdict.outcome is Outcome.MISCONFIGURED
 
 
