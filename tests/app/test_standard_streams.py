@@ -49,7 +49,7 @@ VERBS = {
     "run": ["run", "-c", "no.yaml"],
 }
 INTERRUPTED = {"demo": ["timeout", "-s", "INT", "3"]}
-"""What takes half a minute otherwise: it is ended as by Ctrl+C."""
+"""Ends as by Ctrl+C what takes half a minute otherwise."""
 STREAMS = {
     "closed": '"$@" >&- 2>&-',
     "stdout closed": '"$@" >&-',
