@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from mqtt_http_bridge import cli
 from tests.support.charger_values import single_tracker
 from tests.support.extent import IS_LONG
 from tests.support.places import RECORDINGS
@@ -28,7 +29,15 @@ VERBS = {
     "outbox list": ["outbox", "list", "-c", "config.yaml"],
     "outbox show": ["outbox", "show", "1", "-c", "config.yaml"],
     "outbox retry": ["outbox", "retry", "-c", "config.yaml"],
+    "outbox drain": ["outbox", "drain", "-c", "config.yaml"],
     "outbox drop": ["outbox", "drop", "--all", "-c", "config.yaml"],
+    "health": ["health", "-c", "config.yaml"],
+    "health --alive": ["health", "--alive", "-c", "config.yaml"],
+    "setup": [
+        *("setup", "-c", "new.yaml", "--host", "127.0.0.1", "--port", "9", "--web-port", "9"),
+        *("--url", "http://127.0.0.1:9", "--api-key-file", "key.txt", "--no-start"),
+    ],
+    "demo": ["demo"],
     "status": ["status", "-c", "config.yaml"],
     "status --json": ["status", "--json", "-c", "config.yaml"],
     "check --json": ["check", "--json", "-c", "config.yaml"],
@@ -39,6 +48,8 @@ VERBS = {
     "record": ["record", "-o", "r.jsonl", "--host", "127.0.0.1", "--port", "9", "--duration", "0"],
     "run": ["run", "-c", "no.yaml"],
 }
+INTERRUPTED = {"demo": ["timeout", "-s", "INT", "3"]}
+"""Ends as by Ctrl+C what takes half a minute otherwise."""
 STREAMS = {
     "closed": '"$@" >&- 2>&-',
     "stdout closed": '"$@" >&-',
@@ -59,19 +70,28 @@ def environment(**more: str) -> dict[str, str]:
 
 @pytest.fixture
 def config(tmp_path: Path) -> Path:
-    """A config with an outbox that is empty."""
+    """A config with an outbox that is empty, and a key in a file."""
     path = tmp_path / "config.yaml"
     path.write_text("backend: {url: http://127.0.0.1:9, api_key: k}\n", encoding="utf-8")
+    (tmp_path / "key.txt").write_text("k3y\n", encoding="utf-8")
     return path
 
 
+def test_each_verb_is_tried() -> None:
+    """A new one must not be forgotten here."""
+    tried = {" ".join(words[:count]) for words in VERBS.values() for count in (1, 2)}
+    assert cli.VERBS.keys() - tried == set()
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("verb", VERBS if IS_LONG else ("help", "check", "replay", "record"))
+@pytest.mark.parametrize(
+    "verb", VERBS if IS_LONG else ("help", "check", "replay", "record", "setup", "health")
+)
 def test_no_stream_brings_a_verb_to_a_traceback(verb: str, config: Path) -> None:
     """Whatever the shell made of stdout and stderr: it ends, and says at most a line."""
     for name, shell in STREAMS.items():
         said = subprocess.run(
-            ["bash", "-c", shell, "bash", *PROGRAM, *VERBS[verb]],
+            ["bash", "-c", shell, "bash", *INTERRUPTED.get(verb, []), *PROGRAM, *VERBS[verb]],
             cwd=config.parent,
             env=environment(),
             capture_output=True,

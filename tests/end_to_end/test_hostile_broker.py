@@ -12,9 +12,14 @@ from tests.support.running import STOP_S, TIMEOUT_S, World, call
 
 MIB = 1_048_576
 MOST_MORE_MIB = 64
-MOST_MORE_FOR_GXS_MIB = 96
-"""For 10,000 GX devices that speak: 55 to 60 MiB, and where the processor is busy up to 20 more
-for what waits in the inbox meanwhile."""
+MOST_MORE_FOR_GXS_MIB = 80
+"""For 10,000 GX devices that speak: 67 to 69 MiB, with two others at work on two processors.
+
+That is more than for the other attacks, as it is what a fleet of that size takes, and no garbage
+that could be thrown away: about 18 are for the GX devices, and as many for what is known of topics.
+Most of the rest waits in the inbox, which must hold what a whole fleet says at the start: up to
+100,000 messages were seen there, of 200 bytes each. It is bounded at little more than that.
+"""
 MOST_LINES = 80
 """A line for each charger that is left out, 64 at most, is the worst."""
 MOST_KEEPALIVES = 20
@@ -121,7 +126,10 @@ def backend_options() -> dict[str, Any]:
 @pytest.mark.slow
 @pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: str(attack.__name__))
 def test_an_attack(attack: Callable[[], Packets], world: World, broker: HostileBroker) -> None:
-    """Less than 64 MiB more, POSTs that go on, a handful of lines, and no flood of keepalives."""
+    """Takes less than 64 MiB more, posts on, says a handful of lines, and wakes nobody too often.
+
+    The one that makes up GX devices may take more, see MOST_MORE_FOR_GXS_MIB.
+    """
     process = world.run({"mqtt.port": broker.port})
     world.backend.wait_for(2, 30.0)
     before_mib = process.memory_mib("VmRSS")

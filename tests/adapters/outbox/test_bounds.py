@@ -35,6 +35,7 @@ from tests.adapters.outbox.support import (
     store,
     take,
 )
+from tests.support.extent import extent
 
 pytestmark = [pytest.mark.long, pytest.mark.usefixtures("quick_disk")]
 LIMIT = 400_000
@@ -298,17 +299,26 @@ def test_the_parked_take_a_quarter(directory: Path) -> None:
 # --- no entry comes back -----------------------------------------------------------------------
 
 
+BEATS = extent(2016, 7 * 24 * 120)
+"""Measurements of each GX: a tenth of a week, or all of it."""
+BODY_BYTES = extent(0, 600)
+"""The least length of a body: no more than it must have, or about that of two chargers."""
+MOST_BYTES = extent(8_000_000, 100_000_000)
+"""Room for all that is parked, which may take a quarter."""
+
+
 @pytest.mark.once
+@pytest.mark.slow
 def test_one_refused_device_of_sixty_gx_devices_for_a_week(directory: Path) -> None:
     """Every restart knows exactly what is owed, and the disk holds at most twice that.
 
-    A tenth of a week, and entries of a tenth of the length: the same number of segments a day.
+    The short run has a tenth of the entries, of a tenth of the length: as many segments a day.
     """
     refused, held = "gx7", list[int]()
-    with opened(directory) as outbox:
-        for beat in range(2016):
+    with opened(directory, max_bytes=MOST_BYTES) as outbox:
+        for beat in range(BEATS):
             for portal in range(60):
-                body = body_of(beat, size=0)
+                body = body_of(beat, size=BODY_BYTES)
                 outbox.store(body, portal_id=f"gx{portal}", is_clock_trusted=True)
             if beat % 4 == 3:
                 settled(outbox)
@@ -316,7 +326,7 @@ def test_one_refused_device_of_sixty_gx_devices_for_a_week(directory: Path) -> N
                     settle_all(outbox, name, is_parked=name == refused)
             held.append(beat)
     for _ in range(3):
-        with opened(directory) as outbox:
+        with opened(directory, max_bytes=MOST_BYTES) as outbox:
             assert [p.portal_id for p in outbox.view().portals if p.count] == []
             assert parked(outbox, "HQ1", refused) == held
             settled(outbox)
