@@ -40,7 +40,7 @@ from tests.support.peer import SERVER_UNAVAILABLE, Peer
 from tests.support.running import World
 from tests.support.virtual import OTHER_PORTAL
 
-pytestmark = pytest.mark.long
+pytestmark = [pytest.mark.long, pytest.mark.lively]
 
 SERIAL = "HQ2211AAAA1"
 SECRET = "correct horse battery"
@@ -50,12 +50,6 @@ TELLS_AT_ONCE = (
     "a.LEAST_SPACING_S = b.LEAST_SPACING_S = 0.05"
 )
 """Has a service write down at once how it goes: each test would wait 10 s for that."""
-
-
-@pytest.fixture
-def gx(lively_gx: StandInGx) -> StandInGx:
-    """One charger with one tracker."""
-    return lively_gx
 
 
 def found(world: World, settings: Mapping[str, object] | None = None) -> dict[str, list[Finding]]:

@@ -34,17 +34,11 @@ from tests.support.gx import PORTAL_ID, StandInGx
 from tests.support.patience import wait_until
 from tests.support.running import World
 
-pytestmark = pytest.mark.long
+pytestmark = [pytest.mark.long, pytest.mark.lively]
 
 NEIGHBOUR = "c0619ab35133"
 NEIGHBOURS_SERIAL = "HQ2211NNNN9"
 Steps = dict[str, list[Finding]]
-
-
-@pytest.fixture
-def gx(lively_gx: StandInGx) -> StandInGx:
-    """One charger with one tracker."""
-    return lively_gx
 
 
 def found(

@@ -20,7 +20,7 @@ from tests.support.mosquitto import HOST, Mosquitto
 from tests.support.peer import SERVER_UNAVAILABLE, Peer
 from tests.support.running import World
 
-pytestmark = pytest.mark.long
+pytestmark = [pytest.mark.long, pytest.mark.lively]
 
 PREFIX = "home/venus"
 REQUESTS = f"{PREFIX}/R/{PORTAL_ID}/keepalive"
@@ -32,12 +32,6 @@ def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(listen, "ANSWER_S", 2.0)
     monkeypatch.setattr(listen, "OLD_GX_S", 1.0)
     monkeypatch.setattr(prefixes, "SEARCH_S", 1.0)
-
-
-@pytest.fixture
-def gx(lively_gx: StandInGx) -> StandInGx:
-    """One charger with one tracker."""
-    return lively_gx
 
 
 @pytest.fixture

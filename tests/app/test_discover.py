@@ -14,14 +14,10 @@ from tests.support.charger_values import multi_tracker, single_tracker
 from tests.support.gx import PORTAL_ID, StandInGx
 from tests.support.mosquitto import Login, Mosquitto, make_certificate
 
+pytestmark = pytest.mark.usefixtures("own_directory")
+
 SECRET = "correct horse battery"
 PASSWORD_VARIABLE = "MQTT_HTTP_BRIDGE_MQTT_PASSWORD"
-
-
-@pytest.fixture(autouse=True)
-def _own_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each test works in an empty directory."""
-    monkeypatch.chdir(tmp_path)
 
 
 @pytest.fixture

@@ -1,8 +1,8 @@
 """Tests `outbox drain`: it sends what waits, and does nothing else."""
 
 import socket
-from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,9 +15,9 @@ KEY = "a-long-key"
 
 
 @pytest.fixture
-def backend() -> Iterator[StandInBackend]:
-    with StandInBackend(known_serials={"HQ1"}, api_key=KEY) as backend:
-        yield backend
+def backend_options() -> dict[str, Any]:
+    """Knows one charger and one key."""
+    return {"known_serials": {"HQ1"}, "api_key": KEY}
 
 
 @pytest.fixture

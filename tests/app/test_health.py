@@ -1,16 +1,16 @@
 """Tests `health`: what supervisors rely on, and what may restart a service."""
 
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from mqtt_http_bridge.cli import main
-from tests.support.charger_values import single_tracker
 from tests.support.faulty_backend import Forced
 from tests.support.patience import wait_until
 from tests.support.running import Running, World
+
+pytestmark = pytest.mark.one_charger
 
 ROOT = Path(__file__).parents[2]
 QUICK = (
@@ -19,13 +19,6 @@ QUICK = (
     "a.LEAST_SPACING_S = b.LEAST_SPACING_S = 0.05"
 )
 """A statement that has the state written as soon as there is news."""
-
-
-@pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    with World(tmp_path) as world:
-        world.add_gx().add("solarcharger", 277, single_tracker(power_w=64.5))
-        yield world
 
 
 def health(world: World, *options: str) -> int:

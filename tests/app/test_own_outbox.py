@@ -16,9 +16,8 @@ ROOF = "backend: {url: 'http://127.0.0.1:1', api_key: key}\nmqtt: {port: 1}\n"
 
 
 @pytest.fixture(autouse=True)
-def _own_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def _one_config(own_directory: Path) -> None:
     """Works in a folder with one config, whose outbox is the default."""
-    monkeypatch.chdir(tmp_path)
     write("config.yaml")
 
 

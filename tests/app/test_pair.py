@@ -2,7 +2,6 @@
 
 import os
 import stat
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,31 +11,22 @@ from mqtt_http_bridge.adapters.config import load
 from mqtt_http_bridge.app import try_login
 from mqtt_http_bridge.app.listen import listen
 from mqtt_http_bridge.cli import DONE, FAILED, WRONG_USAGE, main
-from tests.support.charger_values import single_tracker
 from tests.support.gx import PORTAL_ID
 from tests.support.paired_gx import PASSWORD, PairedGx
 
-pytestmark = pytest.mark.long
+pytestmark = [pytest.mark.long, pytest.mark.usefixtures("own_directory")]
 
 PASSWORD_VARIABLE = "MQTT_HTTP_BRIDGE_MQTT_PASSWORD"
 TOKEN = Path("gx_token.txt")
 
 
-@pytest.fixture(autouse=True)
-def _own_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each test works in an empty directory."""
-    monkeypatch.chdir(tmp_path)
-
-
 @pytest.fixture
-def gx(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Iterator[PairedGx]:
-    """A GX with one charger, whose certificates are pinned."""
-    with PairedGx(tmp_path / "gx") as gx:
-        gx.gx.add("solarcharger", 277, single_tracker())
-        ports = ["--port", str(gx.broker.port), "--web-port", str(gx.web.server_port)]
-        assert main(["pin", "127.0.0.1", *ports]) == DONE
-        capsys.readouterr()
-        yield gx
+def gx(paired_gx: PairedGx, capsys: pytest.CaptureFixture[str]) -> PairedGx:
+    """A GX whose certificates are pinned."""
+    ports = ["--port", str(paired_gx.broker.port), "--web-port", str(paired_gx.web.server_port)]
+    assert main(["pin", "127.0.0.1", *ports]) == DONE
+    capsys.readouterr()
+    return paired_gx
 
 
 def pair(gx: PairedGx, *more: str) -> list[str]:

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -38,13 +38,6 @@ from tests.support.patience import wait_until
 
 TIMEOUT_S = 20.0
 INTERVAL_S = 0.5
-
-
-@pytest.fixture
-def backend() -> Iterator[StandInBackend]:
-    """A backend."""
-    with StandInBackend() as backend:
-        yield backend
 
 
 @pytest.fixture(autouse=True)

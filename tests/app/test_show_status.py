@@ -1,7 +1,7 @@
 """Tests `status`: what it shows of the saved state, for people and for scripts."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,12 +13,11 @@ from mqtt_http_bridge.app.show_status import lines, texts
 from mqtt_http_bridge.cli import DONE, FAILED, WRONG_USAGE, main
 from mqtt_http_bridge.core.status.problem import Kind, Problem
 from mqtt_http_bridge.core.status.state_file import GxState, Liveness, Owed, Process, State
-from tests.support.charger_values import single_tracker
 from tests.support.gx import PORTAL_ID
 from tests.support.patience import wait_until
 from tests.support.running import Running, World
 
-pytestmark = pytest.mark.long
+pytestmark = [pytest.mark.long, pytest.mark.one_charger]
 
 STATE = State(
     process=Process("1.2", 17, "boot", 4711, 1780315200.0, "/data/config.yaml", 30.0),
@@ -119,14 +118,6 @@ def test_times_out_of_range() -> None:
 
 
 # --- the verb ------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    """A GX with one charger, a broker and a backend."""
-    with World(tmp_path) as world:
-        world.add_gx().add("solarcharger", 277, single_tracker())
-        yield world
 
 
 @pytest.fixture

@@ -4,18 +4,16 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from mqtt_http_bridge import cli
-from tests.support.charger_values import single_tracker
 from tests.support.extent import IS_LONG
 from tests.support.places import RECORDINGS
 from tests.support.running import PROGRAM, TIMEOUT_S, World, end_in_time, full_pipe
 
-pytestmark = pytest.mark.long
+pytestmark = [pytest.mark.long, pytest.mark.one_charger]
 
 TWO = str(RECORDINGS / "two.jsonl.gz")
 VERBS = {
@@ -152,15 +150,6 @@ def test_an_error_is_one_printable_line_without_a_secret(tmp_path: Path) -> None
 
 
 # --- run -----------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    """A GX with a charger, and a backend."""
-    with World(tmp_path) as world:
-        gx = world.add_gx()
-        gx.add("solarcharger", 277, single_tracker())
-        yield world
 
 
 def measures_and_ends(world: World, process: "subprocess.Popen[bytes]") -> None:

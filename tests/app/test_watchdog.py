@@ -10,29 +10,20 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 import pytest
 
 from mqtt_http_bridge.adapters import systemd
 from mqtt_http_bridge.app.watchdog import STATUS, ending_within, stacks, watching
 from mqtt_http_bridge.core.watchdog import Progress
-from tests.support.charger_values import single_tracker
 from tests.support.extent import IS_LONG
 from tests.support.patience import wait_until
 from tests.support.running import STOP_S, TIMEOUT_S, World, full_pipe
 
+pytestmark = pytest.mark.one_charger
+
 LOOK_S = 0.6
 """Between two looks here; a look may be a quarter of that late."""
-
-
-@pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    """A GX with a charger, and a backend."""
-    with World(tmp_path) as world:
-        gx = world.add_gx()
-        gx.add("solarcharger", 277, single_tracker())
-        yield world
 
 
 def test_only_the_thread_that_stands_still_is_named() -> None:

@@ -9,17 +9,15 @@ from typing import Any
 import pytest
 
 from tests.support import page_states as states
-from tests.support.browser import Browser, find_program
+from tests.support.browser import Browser
 
 pytestmark = pytest.mark.once
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """One browser, on the page, so that its own server is asked for the modules."""
-    if find_program() is None:
-        pytest.fail("no Chromium: on Debian, apt-get install chromium")
-    with Browser() as browser, states.serving(states.no_charger()) as served:
+@pytest.fixture(scope="module", autouse=True)
+def _page(browser: Browser) -> Iterator[None]:
+    """Shows the page, so that its own server is asked for the modules."""
+    with states.serving(states.no_charger()) as served:
         browser.timezone(states.ZONE)
         browser.go(served.url)
         browser.wait_for("document.querySelector('#verdict')")
@@ -27,7 +25,7 @@ def browser() -> Iterator[Browser]:
             "Promise.all([import('/plot.js'), import('/words.js')]).then(([plot, words]) =>"
             " { window.plot = plot; window.words = words; })"
         )
-        yield browser
+        yield
 
 
 @pytest.mark.parametrize(

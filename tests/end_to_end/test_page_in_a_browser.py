@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.browser import Browser, find_program
+from tests.support.browser import Browser
 from tests.support.charger_values import multi_tracker, single_tracker
 from tests.support.gx import StandInGx
 from tests.support.running import Running, World
@@ -35,14 +35,10 @@ def power_is(serial: str, text: str) -> str:
     return f"{power}.replaceAll('\\u202f', ' ') === {text!r}"
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """One browser for all tests: it takes seconds to start."""
-    if find_program() is None:
-        pytest.fail("no Chromium: on Debian, apt-get install chromium")
-    with Browser() as browser:
-        browser.hurry(10.0)
-        yield browser
+@pytest.fixture(scope="module", autouse=True)
+def _quick(browser: Browser) -> None:
+    """Has the timers of the page run fast."""
+    browser.hurry(10.0)
 
 
 @dataclass

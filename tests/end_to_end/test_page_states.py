@@ -5,7 +5,7 @@ within the edges. `python -m tests.support.screenshots DIRECTORY` makes the pict
 """
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from mqtt_http_bridge.core.status.changes import Change
 from mqtt_http_bridge.core.status.history import History
 from tests.support import axe
 from tests.support import page_states as states
-from tests.support.browser import Browser, find_program
+from tests.support.browser import Browser
 from tests.support.page_states import State, serving
 from tests.support.screenshots import DOCS, make_pictures
 from tests.support.sunny_day import history_of
@@ -33,15 +33,11 @@ SIZES = """
 SHOWN = "document.querySelector('#verdict')?.innerText.startsWith({!r})"
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """One browser for all tests: it takes seconds to start."""
-    if find_program() is None:
-        pytest.fail("no Chromium: on Debian, apt-get install chromium")
-    with Browser() as browser:
-        browser.hurry(10.0)
-        browser.timezone(states.ZONE)
-        yield browser
+@pytest.fixture(scope="module", autouse=True)
+def _quick_and_at_home(browser: Browser) -> None:
+    """Has the timers of the page run fast, in the zone of the states."""
+    browser.hurry(10.0)
+    browser.timezone(states.ZONE)
 
 
 @pytest.fixture(scope="module")

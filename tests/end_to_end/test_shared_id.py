@@ -1,14 +1,14 @@
 """Tests two programs with one client id: the log, `status` and `check` say so."""
 
-from collections.abc import Iterator
-from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.adapters.test_shared_id import rival
-from tests.support.charger_values import single_tracker
 from tests.support.patience import wait_until
 from tests.support.running import World, call
+
+pytestmark = pytest.mark.one_charger
 
 NAMED = "another client with this client id keeps taking the connection over"
 REMEDY = "set mqtt.client_id"
@@ -16,11 +16,9 @@ QUICK = "from mqtt_http_bridge.adapters.broker import shared_id as s; s.LEAST_TR
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    """A GX with a charger, and a backend."""
-    with World(tmp_path, strict=False) as world:
-        world.add_gx().add("solarcharger", 277, single_tracker())
-        yield world
+def backend_options() -> dict[str, Any]:
+    """Accepts what two clients with one id send."""
+    return {"strict": False}
 
 
 def test_another_client_with_our_id_is_named_everywhere(world: World) -> None:

@@ -27,13 +27,6 @@ FRESH_S = 2.0
 machine takes to pass it on."""
 
 
-@pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    """A broker and a backend that knows every serial."""
-    with World(tmp_path) as world:
-        yield world
-
-
 @contextmanager
 def telling_the_time(gx: StandInGx) -> Iterator[float]:
     """Within this the GX tells five times a second how long its charger has been on; since when."""

@@ -33,6 +33,8 @@ PATHS = (
     "/metrics",
 )
 
+pytestmark = pytest.mark.lively
+
 
 class Page:
     """One service with its status page."""
@@ -73,12 +75,6 @@ class Page:
             if time.monotonic() > deadline_s:
                 raise TimeoutError(f"found {self.status()}")
             time.sleep(0.05)
-
-
-@pytest.fixture
-def gx(lively_gx: StandInGx) -> StandInGx:
-    """A GX with one charger."""
-    return lively_gx
 
 
 def open_page(world: World, fault: str = "pass") -> Page:

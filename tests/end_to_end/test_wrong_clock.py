@@ -2,13 +2,11 @@
 
 import json
 import time
-from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 
 import pytest
 
-from tests.support.charger_values import single_tracker
 from tests.support.fake_clock import LIBRARIES, FakeClock
 from tests.support.running import TIMEOUT_S, World
 
@@ -19,16 +17,10 @@ NOT_SYNCHRONISED = (
 SHORT_PATIENCE = "import mqtt_http_bridge.core.clock_trust as trust; trust.PATIENCE_S = {}"
 
 pytestmark = [
+    pytest.mark.one_charger,
     pytest.mark.once,
     pytest.mark.skipif(not LIBRARIES, reason="needs libfaketime: apt-get install faketime"),
 ]
-
-
-@pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    with World(tmp_path) as world:
-        world.add_gx().add("solarcharger", 277, single_tracker(power_w=64.5))
-        yield world
 
 
 def stamps(world: World) -> list[float]:

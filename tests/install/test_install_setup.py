@@ -7,7 +7,6 @@ import pytest
 import yaml
 
 from tests.install.test_install_host import ETC, ids, install
-from tests.support.charger_values import single_tracker
 from tests.support.faulty_backend import FaultyBackend
 from tests.support.gx import PORTAL_ID
 from tests.support.installing import replace, unpack
@@ -31,29 +30,22 @@ def host(firmware: Path) -> Iterator[LookAlike]:
 
 
 @pytest.fixture
-def gx(tmp_path: Path) -> Iterator[PairedGx]:
-    with PairedGx(tmp_path / "gx") as gx:
-        gx.gx.add("solarcharger", 277, single_tracker())
-        yield gx
-
-
-@pytest.fixture
 def backend() -> Iterator[FaultyBackend]:
     with FaultyBackend() as backend:
         yield backend
 
 
 @pytest.fixture
-def place(host: LookAlike, archive: Path, gx: PairedGx) -> str:
+def place(host: LookAlike, archive: Path, paired_gx: PairedGx) -> str:
     """The archive on the host; it looks for a GX on the ports of the stand-in."""
     unpacked = unpack(archive, host / "srv")
-    replace(unpacked / STEPS, "mqtt: int = 8883", f"mqtt: int = {gx.broker.port}")
-    replace(unpacked / STEPS, "web: int = 443", f"web: int = {gx.web.server_port}")
+    replace(unpacked / STEPS, "mqtt: int = 8883", f"mqtt: int = {paired_gx.broker.port}")
+    replace(unpacked / STEPS, "web: int = 443", f"web: int = {paired_gx.web.server_port}")
     return "/" + str(unpacked.relative_to(host.path))
 
 
 def test_a_person_is_asked_and_the_gx_is_paired(
-    host: LookAlike, place: str, gx: PairedGx, backend: FaultyBackend
+    host: LookAlike, place: str, paired_gx: PairedGx, backend: FaultyBackend
 ) -> None:
     """The service's group reads the secrets, root alone changes them; purged, all is gone."""
     command = host.command("/bin/sh", "-c", f"cd {place} && ./install.sh --gx 127.0.0.1")
@@ -67,7 +59,7 @@ def test_a_person_is_asked_and_the_gx_is_paired(
         terminal.expect("the service starts at the next boot")
         assert terminal.end() == 0
         assert terminal.seen.count("API key ") == 2  # The question, and one check.
-        for secret in (PASSWORD, backend.api_key, *gx.web.tokens.values()):
+        for secret in (PASSWORD, backend.api_key, *paired_gx.web.tokens.values()):
             assert secret not in terminal.seen
     config = yaml.safe_load(host.read(f"{ETC}/config.yaml"))
     assert config["mqtt"]["portal_id"] == PORTAL_ID
@@ -81,7 +73,7 @@ def test_a_person_is_asked_and_the_gx_is_paired(
 
 
 def test_a_script_names_the_fingerprint(
-    host: LookAlike, place: str, gx: PairedGx, tmp_path: Path
+    host: LookAlike, place: str, paired_gx: PairedGx, tmp_path: Path
 ) -> None:
     """If the GX cannot be reached, nothing is left behind."""
     for name, text in (("key", "k\n"), ("password", f"{PASSWORD}\n")):

@@ -6,8 +6,9 @@ from typing import Final
 from tests.support.places import CHECKOUT
 
 PACKAGE: Final = "mqtt_http_bridge"
-AREAS: Final = ("core", "adapters/outbox")
-"""The code that mutants are made of: what decides, and what keeps measurements."""
+AREAS: Final = ("core", "adapters/outbox", "adapters/clock", "app/listen", "app/record")
+"""The code that mutants are made of, packages and modules: what decides, and what keeps
+measurements; what tells the time, and what people are shown and send in."""
 
 _DELIVERY: Final = (
     "core/test_suspects.py core/test_exchange.py core/test_holds.py core/test_plan.py"
@@ -47,6 +48,9 @@ _TESTS: Final = {
     "core/venus": f"{_VENUS} {_RELAY}",
     "core/status": _STATUS,
     "adapters/outbox": _OUTBOX,
+    "adapters/clock": "adapters/test_clock.py",
+    "app/listen": "app/test_discover.py app/test_check.py app/test_check_bridges.py",
+    "app/record": "app/test_record.py end_to_end/test_verbs.py",
     "core": f"{_RELAY} {_DELIVERY} {_STATUS}",
 }
 """By the longest beginning of the module's path; the tests that notice most come first."""
@@ -72,7 +76,7 @@ def modules(names: list[str]) -> list[str]:
     found = sorted(
         path.relative_to(package).with_suffix("").as_posix()
         for area in AREAS
-        for path in (package / area).rglob("*.py")
+        for path in [*package.glob(f"{area}.py"), *(package / area).rglob("*.py")]
     )
     wanted = [_path(name) for name in names] or [""]
     chosen = [m for m in found if any(m == w or m.startswith(w and f"{w}/") for w in wanted)]
