@@ -107,7 +107,7 @@ class Senders:
 
     def _start_thread(self, clock_check: ClockCheck | None = None) -> None:
         name = f"sender {len(self._threads) + 1}"
-        progress = Progress(name, time.monotonic)
+        progress = Progress(name, time.monotonic, self._outbox.disk_until_s)
         progress.busy(START_S)
         self._watch(progress)
         thread = threading.Thread(

@@ -14,8 +14,10 @@ three looks hangs:
 These do not count as hanging:
 
 - A thread with nothing to do. None waits for more than 30 s at a time, and each wait is a round.
-- A flush, or an exchange with the backend, which may take long. The thread announces it beforehand,
-  with a limit (`busy`); looks count only after that limit.
+- An exchange with the backend, which may take long. The thread announces it beforehand, with a
+  limit (`busy`); looks count only after that limit.
+- A read, a write or a flush of the outbox. It is noted since when it has been under way, and none
+  of the threads that may wait for it counts as hanging until its limit is over.
 - A process that was stopped, or a machine that slept or was overloaded. Then the look itself comes
   late, by more than 5 s. A late look proves nothing, because the threads had no time either, so the
   count starts again.
@@ -33,15 +35,26 @@ LATE: Final = 0.25
 MOST_WITHOUT_TURN: Final = 3
 
 
+def _no_disk() -> float:
+    """Returns that no disk is at work."""
+    return -float("inf")
+
+
 class Progress:
     """Counts the rounds of one thread. Only that thread counts; any thread may read."""
 
-    def __init__(self, name: str, now_s: Callable[[], float]) -> None:
-        """Begins at 0. `now_s` is the clock that the watchdog uses."""
+    def __init__(
+        self, name: str, now_s: Callable[[], float], disk_until_s: Callable[[], float] = _no_disk
+    ) -> None:
+        """Begins at 0. `now_s` is the clock that the watchdog uses.
+
+        `disk_until_s` returns until when a disk may take that the thread may be waiting for.
+        """
         self.name = name
         self.turns = 0
         self.busy_until_s = -float("inf")
         self._now_s = now_s
+        self._disk_until_s = disk_until_s
 
     def turn(self) -> None:
         """Counts a round; whatever the thread was busy with is over."""
@@ -51,6 +64,10 @@ class Progress:
     def busy(self, limit_s: float) -> None:
         """Announces something that may take up to `limit_s`; the next turn ends it."""
         self.busy_until_s = self._now_s() + limit_s
+
+    def is_busy(self, now_s: float) -> bool:
+        """Tells whether it may take longer: it said so, or the disk is at work."""
+        return now_s < self.busy_until_s or now_s < self._disk_until_s()
 
     def end(self) -> None:
         """Notes that the thread has finished and makes no more rounds."""
@@ -72,7 +89,7 @@ class Watchdog:
         self._latest_s = now_s
         for thread in threads:
             turns = thread.turns
-            has_turned = turns != self._turns.get(thread.name) or now_s < thread.busy_until_s
+            has_turned = turns != self._turns.get(thread.name) or thread.is_busy(now_s)
             self._turns[thread.name] = turns
             looks = 0 if is_late or has_turned else self._without_turn[thread.name] + 1
             self._without_turn[thread.name] = looks

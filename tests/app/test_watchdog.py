@@ -99,10 +99,16 @@ HANG_IN_READ = (
     "from mqtt_http_bridge.adapters.broker import broker; import threading; "
     "broker.Broker._read = lambda self: threading.Event().wait()"
 )
+HANG_IN_WRITER = (
+    "from mqtt_http_bridge.adapters.outbox import writer; import threading; "
+    "writer.Writer._take_in = lambda self, items: threading.Event().wait()"
+)
 
 
 @pytest.mark.parametrize(
-    ("fault", "name"), [(HANG_IN_RELAY, "main"), (HANG_IN_READ, "broker")], ids=["main", "broker"]
+    ("fault", "name"),
+    [(HANG_IN_RELAY, "main"), (HANG_IN_READ, "broker"), (HANG_IN_WRITER, "outbox")],
+    ids=["main", "broker", "outbox"],
 )
 def test_a_thread_that_stands_still_ends_the_service(world: World, fault: str, name: str) -> None:
     """With a status that is not 0, and a line for each thread that tells where it was."""
@@ -177,6 +183,24 @@ def test_a_flush_that_takes_long_is_no_standstill(world: World) -> None:
     world.backend.wait_for(1, TIMEOUT_S)
     process.send(signal.SIGTERM)
     assert process.wait(4 * STOP_S) == 0
+    assert process.said("no progress") == []
+
+
+SLOW_CALLS = (
+    "import os, threading, time; is_main = lambda: threading.current_thread().name[0] == 'M'; "
+    "pauses = iter([4] * 4); wait = lambda: is_main() or time.sleep(next(pauses, 0)); "
+    "slow = lambda call: lambda *a: (wait(), call(*a))[1]; "
+    "os.pread, os.pwrite = slow(os.pread), slow(os.pwrite)"
+)
+"""The first four calls of the other threads are slow; a start takes too many of them."""
+
+
+@pytest.mark.once
+def test_a_read_or_a_write_that_takes_long_is_no_standstill(world: World) -> None:
+    """Neither of the outbox's thread nor of a sender that waits for it."""
+    process = world.run(fault=f"{QUICK}; {SLOW_CALLS}")
+    world.backend.wait_for(2, 3 * TIMEOUT_S)
+    assert process.stop() == 0
     assert process.said("no progress") == []
 
 

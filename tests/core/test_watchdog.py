@@ -10,7 +10,8 @@ class Virtual:
 
     def __init__(self) -> None:
         self.now_s = 1000.0
-        self.thread = Progress("sender", lambda: self.now_s)
+        self.disk_until_s = 0.0
+        self.thread = Progress("sender", lambda: self.now_s, lambda: self.disk_until_s)
         self.other = Progress("main", lambda: self.now_s)
         self.watchdog = Watchdog()
 
@@ -60,6 +61,13 @@ def test_a_late_look_starts_the_count_anew(
 def test_what_may_take_long_is_no_standstill_for_so_long(virtual: Virtual) -> None:
     """A flush of three minutes: the count begins when it should have been over."""
     virtual.thread.busy(180.0)
+    found = [virtual.look(is_turning=False) for _ in range(12)]
+    assert found == [[]] * 10 + [["sender"]] * 2
+
+
+def test_a_disk_that_takes_long_is_no_standstill_for_so_long(virtual: Virtual) -> None:
+    """Nor if the thread had no time to say that it waits for it."""
+    virtual.disk_until_s = virtual.now_s + 180.0
     found = [virtual.look(is_turning=False) for _ in range(12)]
     assert found == [[]] * 10 + [["sender"]] * 2
 

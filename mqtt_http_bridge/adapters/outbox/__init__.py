@@ -36,8 +36,9 @@ out of its POSTs while B has something parked. For a look at the state, call `vi
 `timestamp`, or from another process the functions of `inspection`. A watchdog looks at `progress`.
 
 From the bottom up: `records`, `index`, `clock`, `losses` and `room` are pure; `files` has all
-system calls; `reading` and `segments` are the log on the disk; `log` makes its changes; `entries`
-and `cleaning` make room; `writer` is the thread, and `incoming` is the queue to it.
+system calls, and `disk_waits` notes how long they take; `reading` and `segments` are the log on the
+disk; `log` makes its changes; `entries` and `cleaning` make room; `writer` is the thread, and
+`incoming` is the queue to it.
 """
 
 from mqtt_http_bridge.adapters.outbox.clock import Boot

@@ -9,7 +9,7 @@ other threads get it.
 Everything here is for the writer thread only, and may raise OSError.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from typing import Final
 
@@ -36,8 +36,9 @@ _NEARLY: Final = 16
 class Cleaning:
     """Keeps a log small by removing old segments and, if needed, the oldest entries."""
 
-    def __init__(self, entries: Entries) -> None:
-        """Does not touch the disk."""
+    def __init__(self, entries: Entries, before_step: Callable[[], None] = lambda: None) -> None:
+        """Does not touch the disk. Calls `before_step` again and again during what takes long."""
+        self._before_step = before_step
         self._entries = entries
         self._log = entries.log
         self._segments = entries.log.segments
@@ -98,6 +99,7 @@ class Cleaning:
 
     def _clean_oldest(self) -> bool:
         """Writes again what the oldest segment owes, and removes it, unless it cannot be read."""
+        self._before_step()
         oldest = next(iter(self._segments.sizes))
         slot = slot_of(oldest)
         if self._log.index.live_bytes(slot):
@@ -146,5 +148,6 @@ class Cleaning:
     def lose(self, entries: Sequence[tuple[int, str]], reason: str) -> None:
         """Gives up entries and counts them; other threads get the lock in between."""
         for start in range(0, len(entries), _SLICE):
+            self._before_step()
             self._entries.lose(entries[start : start + _SLICE], reason)
             breathe()

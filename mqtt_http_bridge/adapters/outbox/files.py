@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Final
 
 from mqtt_http_bridge.adapters.directories import flush_directory, make_directory
+from mqtt_http_bridge.adapters.outbox.disk_waits import DiskWaits, noted
 from mqtt_http_bridge.adapters.outbox.room import Room
 from mqtt_http_bridge.core.errors import OutboxBusy
 
@@ -41,6 +42,7 @@ class LogFiles:
 
     def __init__(self, directory: Path) -> None:
         """Does not touch the disk yet."""
+        self.waits = DiskWaits()
         self.directory = directory
         self.damaged = directory / "damaged"
         self.requests = directory / "requests"
@@ -51,6 +53,7 @@ class LogFiles:
 
     # --- whose it is ---------------------------------------------------------------------------
 
+    @noted
     def take(self) -> None:
         """Takes over the directory. Raises OutboxBusy if another process has it."""
         make_directory(self._log, 0o700)
@@ -68,16 +71,19 @@ class LogFiles:
             if self._locked != descriptor:
                 close(descriptor)
 
+    @noted
     def give_up(self) -> None:
         """Releases the directory."""
         descriptor, self._locked = self._locked, None
         if descriptor is not None:
             close(descriptor)
 
+    @noted
     def is_ours(self) -> bool:
         """Tells whether the lock is still in place: nobody has moved the directory."""
         return self._locked is not None and self._is_at(self._lock, self._locked)
 
+    @noted
     def is_in_place(self, segment: int, descriptor: int) -> bool:
         """Tells whether an open segment is still in place."""
         return self._is_at(self.path(segment), descriptor)
@@ -90,6 +96,7 @@ class LogFiles:
         except OSError:  # If something is wrong, the next write will show it.
             return True
 
+    @noted
     def is_locked(self) -> bool:
         """Tells whether another process has the outbox."""
         descriptor = os.open(self._lock, os.O_RDONLY | os.O_CLOEXEC)
@@ -100,6 +107,7 @@ class LogFiles:
 
     # --- segments ------------------------------------------------------------------------------
 
+    @noted
     def segments(self) -> dict[int, int]:
         """Returns the sizes of all segments by number, the oldest first."""
         found = {}
@@ -112,6 +120,7 @@ class LogFiles:
                         found[int(stem)] = entry.stat().st_size
         return dict(sorted(found.items()))
 
+    @noted
     def create(self, segment: int, size: int) -> None:
         """Makes a segment of filler. When this returns, it and its name are on the disk."""
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
@@ -127,11 +136,13 @@ class LogFiles:
         finally:
             close(descriptor)
 
+    @noted
     def open(self, segment: int, *, is_writing: bool) -> int:
         """Opens a segment."""
         flags = os.O_RDWR if is_writing else os.O_RDONLY
         return os.open(self.path(segment), flags | os.O_CLOEXEC)
 
+    @noted
     def read(self, segment: int) -> bytes:
         """Reads a segment, up to the longest that ours can be."""
         descriptor = self.open(segment, is_writing=False)
@@ -140,6 +151,7 @@ class LogFiles:
         finally:
             close(descriptor)
 
+    @noted
     def remove(self, segment: int) -> None:
         """Removes a segment, and flushes that, so that it cannot reappear after later ones go."""
         with suppress(FileNotFoundError):
@@ -152,6 +164,7 @@ class LogFiles:
 
     # --- damage, requests, room ----------------------------------------------------------------
 
+    @noted
     def cut_out(self, segment: int, offset: int, end: int) -> None:
         """Replaces a bad stretch with filler, after copying it to `damaged`."""
         descriptor = self.open(segment, is_writing=True)
@@ -177,6 +190,7 @@ class LogFiles:
             finally:
                 close(descriptor)
 
+    @noted
     def set_aside(self, segment: int) -> None:
         """Moves a segment that cannot be read to `damaged`, if there is room for it."""
         make_directory(self.damaged, 0o700)
@@ -186,12 +200,14 @@ class LogFiles:
             flush_directory(str(self.damaged))
         self.remove(segment)
 
+    @noted
     def damaged_bytes(self) -> int:
         """Returns how many bytes are kept of damaged parts."""
         with suppress(FileNotFoundError), os.scandir(self.damaged) as found:
             return sum(_bytes_on_disk(entry.stat()) for entry in found)
         return 0
 
+    @noted
     def take_requests(self, *only: str) -> list[str]:
         """Returns the names of the requests and removes them; leaves out those it cannot remove.
 
@@ -210,6 +226,7 @@ class LogFiles:
                 raise
         return taken
 
+    @noted
     def room(self, max_bytes: int | None) -> Room:
         """Returns how much room there is, and how much of it the outbox takes."""
         found = os.statvfs(self.directory)

@@ -181,6 +181,10 @@ class Outbox:
         """Returns how many measurements are in memory only, at most; it never waits."""
         return self._incoming.added - self.writer.taken_in + len(self._log.waiting)
 
+    def disk_until_s(self) -> float:
+        """Returns until when a watchdog should excuse those who wait for the disk; never waits."""
+        return self._log.segments.files.waits.until_s()
+
     def view(self) -> OutboxContents:
         """Returns the state of the outbox."""
         self._log.faults.look()

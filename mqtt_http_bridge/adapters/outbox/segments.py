@@ -139,7 +139,7 @@ class Segments:
         """Flushes everything that was written before."""
         with self.mutex:
             tails = list(self._tails)
-        with self._faults.flushing():
+        with self._faults.flushing(), self.files.waits.waiting():
             for tail in tails:
                 disk.flush(tail.descriptor)
         with self.mutex:
@@ -188,7 +188,8 @@ class Segments:
         return self._tails[-1].segment
 
     def _append(self, tail: Tail, data: bytes) -> None:
-        disk.write(tail.descriptor, tail.position, data)
+        with self.files.waits.waiting():
+            disk.write(tail.descriptor, tail.position, data)
         tail.position += len(data)
         tail.size = self.sizes[tail.segment] = max(tail.size, tail.position)
         entry = entry_in(fields_of(data))

@@ -22,8 +22,10 @@ LOOK_EVERY_S: Final = 5.0
 REFUSED: Final = "the disk refuses"
 MOST_BYTES: Final = 4_000_000
 """The most bytes of entries kept in memory only: a day of one GX with two chargers."""
-LONGEST_TURN_S: Final = 300.0
-"""Seconds that a disk may hang, which is logged, before it counts as no progress."""
+LONGEST_READ_S: Final = 300.0
+"""Seconds that reading all of the log may take, on a slow machine with a slow disk."""
+LONGEST_STEP_S: Final = 60.0
+"""Seconds that a slow machine may take to write a segment again, besides the disk's own time."""
 _MOST_UNFLUSHED: Final = 500
 """More lines than this are flushed without waiting for the next entry."""
 
@@ -33,7 +35,8 @@ class Writer(threading.Thread):
 
     def __init__(self, entries: Entries, incoming: Incoming, tell_news: Callable[[], None]) -> None:
         super().__init__(name="outbox", daemon=True)
-        self.progress = Progress(self.name, time.monotonic)
+        waits = entries.log.segments.files.waits
+        self.progress = Progress(self.name, time.monotonic, waits.until_s)
         self.taken_in = 0
         """Counts the queued items that have been handled."""
         self.retry_requests = 0
@@ -41,7 +44,7 @@ class Writer(threading.Thread):
         """Senders see no number above this one: later entries have not been flushed."""
         self._entries = entries
         self._log = entries.log
-        self._cleaning = Cleaning(entries)
+        self._cleaning = Cleaning(entries, partial(self.progress.busy, LONGEST_STEP_S))
         self._incoming = incoming
         self._tell_news = tell_news
         self._next_look_s = time.monotonic() + LOOK_EVERY_S
@@ -55,6 +58,7 @@ class Writer(threading.Thread):
         self._offer()
         if self._log.is_on_disk:
             self._serve_requests()  # Left for a service that has ended. Nothing is sent yet.
+        self.progress.turn()
 
     def _recover(self) -> None:
         """Begins to use the disk, or uses it again, and writes everything that is in memory."""
@@ -62,6 +66,7 @@ class Writer(threading.Thread):
         if log.segments.is_known():
             log.segments.close_tails()
         else:
+            self.progress.busy(LONGEST_READ_S)
             log.reopen()
         self._cleaning.bring_in()
         log.faults.well()
@@ -69,11 +74,9 @@ class Writer(threading.Thread):
     def run(self) -> None:
         """Runs until the queue is closed and empty."""
         while (taken := self._incoming.take(self._until_look_s())) is not None:
-            self.progress.busy(LONGEST_TURN_S)
             self._turn(*taken)
             self._count(*taken)
             self.progress.turn()
-        self.progress.busy(LONGEST_TURN_S)
         self._end()
         self.progress.end()
 
