@@ -9,13 +9,12 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from tests.support.container import debian_mirror, debian_suite
+from tests.support.container import NotPossible, debian_mirror, debian_suite
 from tests.support.look_alike import NOT_COPIED, SITECUSTOMIZE, make_firmware, program
 
 ARCHITECTURE = "armhf"
 EMULATOR = "qemu-arm-static"
 TRIPLET = "arm-linux-gnueabihf"
-USUAL_MIRROR = "http://deb.debian.org/debian"
 DOWNLOAD_S = 600.0
 PYTHON3 = """\
 #!/bin/sh
@@ -56,7 +55,10 @@ def _downloaded(directory: Path) -> list[Path]:
     for name in ("state/lists/partial", "cache/archives/partial"):
         (directory / name).mkdir(parents=True)
     (directory / "status").touch()
-    source = f"deb {debian_mirror() or USUAL_MIRROR} {debian_suite()} main\n"
+    mirror = debian_mirror()
+    if mirror is None:
+        raise NotPossible("expected a mirror of Debian in /etc/apt, found none")
+    source = f"deb {mirror} {debian_suite()} main\n"
     (directory / "sources.list").write_text(source, encoding="utf-8")
     settings = {
         "APT::Architecture": ARCHITECTURE,
