@@ -2,8 +2,12 @@
 
 import shutil
 import socket
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from time import monotonic
+
+import requests
 
 from mqtt_http_bridge.adapters.api_keys import ApiKeys
 from mqtt_http_bridge.adapters.backend import Backend
@@ -14,13 +18,16 @@ from mqtt_http_bridge.app.storing import Storing
 from mqtt_http_bridge.core.commands import Store
 from mqtt_http_bridge.core.delivery.answers import Answer
 from mqtt_http_bridge.core.settings import BackendSettings, OutboxSettings, Secret
-from tests.bench.consumers import directory, relay
-from tests.bench.inside import fill_spool
+from tests.bench.consumers import AUTO, directory, relay
+from tests.bench.devices import daylight
+from tests.bench.gx import BenchGx
+from tests.bench.inside import a_measurement, fill_spool
 from tests.bench.plan import Plan
-from tests.bench.processes import in_child
-from tests.bench.results import Results
+from tests.bench.player import playing
+from tests.bench.processes import Measured, in_child
+from tests.bench.results import RELAY, Results
 from tests.bench.taker import Taker, backend
-from tests.bench.traffic import portal_ids
+from tests.bench.traffic import Wire, portal_ids
 from tests.bench.virtual_gx import VirtualGx
 from tests.bench.waiting import Failed, wait_for
 from tests.support.mosquitto import Mosquitto
@@ -32,6 +39,8 @@ WARM = 100
 """After so many everything has been used once."""
 GROWTH = "RSS added by a day without the backend, MiB"
 RATE = "entries drained a second"
+BUSY_RATE = "the same while 4,000 messages a second come in"
+BARE = "a bare Session.post loop"
 DRAINED_WITHIN_S = 300.0
 
 
@@ -114,34 +123,75 @@ def _rss_mib() -> float:
 
 
 def drain(plan: Plan) -> Results:
-    """Entries a second from a full spool to a backend, with the pace taken off."""
+    """Entries a second from a full spool to a backend, with the pace taken off.
+
+    Beside it a loop that does nothing but post, and the same drain while many GX devices speak.
+    """
     entries = plan.pick(20_000, 2_000)
     results = Results({"entries": f"{entries:,}", "max_rate": "1000 a second, the most there is"})
     with directory() as full, backend() as taker:
         fill_spool(str(full / "outbox"), entries)
         for _ in range(plan.pick(3, 1)):
-            with directory() as place:
-                shutil.copytree(full / "outbox", place / "outbox")
-                _drain(place, taker, entries, results)
+            results.add(RATE, BARE, _bare_rate(taker, plan.pick(5_000, 1_000)))
+            for case, listens in ((RATE, _to_one_gx), (BUSY_RATE, _to_many_gxs)):
+                with directory() as place, Mosquitto() as broker, listens(broker) as portals:
+                    shutil.copytree(full / "outbox", place / "outbox")
+                    consumer = relay(taker.url, portals, outbox={"max_rate": 1000})
+                    before = taker.taken
+                    with consumer.start(broker.port, place) as process:
+                        rate, cpu_ms = _drain(process, taker, before, entries)
+                    results.add(case, RELAY, rate)
+                    results.add(f"{case}: CPU ms of one", RELAY, cpu_ms)
     return results
 
 
-def _drain(place: Path, taker: Taker, entries: int, results: Results) -> None:
-    before = taker.taken
-    settings: dict[str, object] = {"max_rate": 1000}
-    consumer = relay(taker.url, portal_ids(1), outbox=settings)
-    with Mosquitto() as broker, consumer.start(broker.port, place) as process:
-        wait_for("the first POST", lambda: taker.taken > before, within_s=30.0, every_s=0.005)
-        began_s, cpu_s, first = monotonic(), process.cpu_s, taker.taken - before
-        wait_for(
-            f"{entries} entries to be taken",
-            lambda: taker.taken - before >= entries,
-            within_s=DRAINED_WITHIN_S,
-            every_s=0.05,
-        )
-        took_s, used_s = monotonic() - began_s, process.cpu_s - cpu_s
-        process.check()
-    if (taken := taker.taken - before) != entries:
-        raise Failed(f"expected {entries} POSTs, found {taken}")
-    results.add(RATE, "value", (entries - first) / took_s)
-    results.add("CPU ms of an entry", "value", used_s / (entries - first) * 1000)
+def _bare_rate(taker: Taker, count: int) -> float:
+    call = f"print(json.dumps(post_again_and_again({taker.url!r}, {count})))"
+    return float(
+        in_child(f"import json; from tests.bench.backlog import post_again_and_again; {call}")
+    )
+
+
+def post_again_and_again(url: str, count: int) -> float:
+    """Posts the same measurement `count` times over one connection; returns how many a second."""
+    address, body = f"{url}/api/victron/measurements", DIALECT.body(a_measurement())
+    with requests.Session() as session:
+        session.post(address, data=body, timeout=10.0).raise_for_status()
+        began_s = monotonic()
+        for _ in range(count):
+            session.post(address, data=body, timeout=10.0).raise_for_status()
+        return count / (monotonic() - began_s)
+
+
+@contextmanager
+def _to_one_gx(broker: Mosquitto) -> Iterator[list[str]]:
+    """One that says nothing."""
+    yield portal_ids(1)
+
+
+@contextmanager
+def _to_many_gxs(broker: Mosquitto) -> Iterator[str]:
+    """A thousand, whose chargers say four values a second each."""
+    ids = portal_ids(1_000)
+    with (
+        BenchGx(broker.inside_port, ids, 1) as gx,
+        closing(Wire(broker.inside_port, "bench-load")) as wire,
+        playing(wire, daylight(ids)),
+    ):
+        yield AUTO
+        gx.check()
+
+
+def _drain(process: Measured, taker: Taker, before: int, entries: int) -> tuple[float, float]:
+    """Returns how many measurements a second were sent, and the milliseconds of CPU for each."""
+    wait_for("the first POST", lambda: taker.taken > before, within_s=30.0, every_s=0.005)
+    began_s, cpu_s, first = monotonic(), process.cpu_s, taker.taken
+    wait_for(
+        f"{entries} entries to be taken",
+        lambda: taker.taken - before >= entries,
+        within_s=DRAINED_WITHIN_S,
+        every_s=0.05,
+    )
+    took_s, used_s, sent = monotonic() - began_s, process.cpu_s - cpu_s, taker.taken - first
+    process.check()
+    return sent / took_s, used_s / sent * 1000

@@ -108,7 +108,7 @@ def _at_work(case: Case, taker: Taker, place: Path, results: Results) -> Iterato
         broker = stack.enter_context(Mosquitto())
         gx = stack.enter_context(BenchGx(broker.inside_port, ids, 1))
         wire = stack.enter_context(closing(Wire(broker.inside_port, "bench-load")))
-        stack.enter_context(playing(wire, _daylight(ids)))
+        stack.enter_context(playing(wire, daylight(ids)))
         began_s = time.monotonic()
         connections = case.connections or "auto"
         consumer = relay(
@@ -127,7 +127,7 @@ def _at_work(case: Case, taker: Taker, place: Path, results: Results) -> Iterato
         gx.check()
 
 
-def _daylight(ids: list[str]) -> Load:
+def daylight(ids: list[str]) -> Load:
     """The changes of ten seconds."""
     pieces = tuple(
         (

@@ -187,7 +187,15 @@ TARGETS = (
         for way, limits in ((link.KEPT, (6.0, 6.0, 6.0)), (link.CLOSED, (11.0, 9.7, 6.8)))
         for kind, most in zip(link.KINDS, limits, strict=True)
     ),
-    Target(backlog.RATE, median_of("drain", backlog.RATE, "value"), 600, is_least=True),
+    *(
+        Target(
+            f"{case} x {backlog.BARE}",
+            times("drain", case, RELAY, backlog.RATE, backlog.BARE),
+            0.6,
+            is_least=True,
+        )
+        for case in (backlog.RATE, backlog.BUSY_RATE)
+    ),
     Target(fleet.P99, most_of("fleet", fleet.P99, "value"), 5.0),
     Target(fleet.GROWTH, most_of("fleet", fleet.GROWTH, "value"), 0.0),
     *(
