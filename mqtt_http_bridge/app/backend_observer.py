@@ -64,7 +64,7 @@ class BackendObserver:
                 is_taking=bool(verdict.stored),
                 status=answer.status if isinstance(answer, Reply) else None,
                 reason=verdict.reason,
-                remedy=_remedy(verdict),
+                remedy=verdict.remedy,
             )
 
     def note_entry(self, job: Job, exchange: Exchange, timestamp: str) -> None:
@@ -125,11 +125,7 @@ def _why(serial: str, fate: DeviceFate, exchange: Exchange) -> Unstored:
     verdict = exchange.verdicts.get(serial)
     if verdict is None:
         return Unstored("it is sent later, as the backend has failed on it")
-    return Unstored(verdict.reason, _remedy(verdict))
-
-
-def _remedy(verdict: Verdict) -> str:
-    return verdict.cause.remedy if verdict.cause is not None else verdict.remedy
+    return Unstored(verdict.reason, verdict.remedy)
 
 
 def _devices(

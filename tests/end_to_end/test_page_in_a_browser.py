@@ -104,7 +104,7 @@ def test_a_charger_appears_changes_and_leaves(scene: Scene) -> None:
 def test_the_backend_goes_away_and_comes_back(scene: Scene) -> None:
     """It says what is wrong and what fixes it; then that it is over."""
     page = scene.browser
-    page.wait_for("document.querySelector('#backend').innerText.includes('takes measurements')")
+    page.wait_for("document.querySelector('#backend').innerText.includes('stores measurements')")
     scene.world.backend.down()
     page.wait_for("document.querySelector('#problems').innerText.includes('Connection refused')")
     assert "To fix it: " in page.text("#problems")

@@ -269,7 +269,7 @@ function showBackend() {
   const isOwing = doc.problems.some(each => ["not_stored", "parked", "owed_for_long"].includes(each.kind));
   const isGood = backend.taking && !isOwing && doc.well;
   say($("backend-says"), backend.answered === null ? "nothing sent yet"
-    : !backend.taking ? "takes nothing" : isOwing ? "answers, and has not stored all" : "takes measurements");
+    : !backend.taking ? "takes nothing" : isOwing ? "answers, and has not stored all" : "stores measurements");
   $("backend-says").className = isGood ? "good" : "";
   show($("backend-reason"), backend.reason !== "");
   say($("backend-reason"), backend.reason);

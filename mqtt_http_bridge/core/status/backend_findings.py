@@ -71,8 +71,7 @@ def trouble(answer: Answer, verdict: Verdict) -> Finding:
     """Says why a POST achieved nothing at all."""
     if not isinstance(answer, Reply):
         return wrong("backend POST", answer.reason, answer.remedy or PASSES)
-    fix = (verdict.cause.remedy if verdict.cause is not None else verdict.remedy) or PASSES
-    return wrong("backend POST", verdict.reason, fix)
+    return wrong("backend POST", verdict.reason, verdict.remedy or PASSES)
 
 
 def probe(answer: Answer, verdict: Verdict, serial: str) -> Finding:
