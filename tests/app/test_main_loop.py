@@ -6,7 +6,6 @@ import queue
 import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -179,7 +178,7 @@ def test_what_came_before_the_loop_began_counts_from_then_on() -> None:
         events.append,
         earliest_s=11.5,
     )
-    assert events == [Connected(moment(11.5)), replace(heard[0], moment=moment(11.5)), heard[1]]
+    assert events == [Connected(moment(11.5)), heard[0]._replace(moment=moment(11.5)), heard[1]]
 
 
 def test_an_event_in_time_keeps_its_moment() -> None:

@@ -1,7 +1,6 @@
 """Tests when a running service writes its state file, and what it does if the disk refuses."""
 
 import os
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -87,7 +86,7 @@ def test_nobody_is_woken_before_there_is_a_look(reporter: StateReporter) -> None
 
 def test_with_many_gx_devices_it_looks_less_often(reporter: StateReporter) -> None:
     """A look costs something for each of them; the file is believed for a minute."""
-    many = replace(CONNECTED, sites=(SITE,) * 1000)
+    many = CONNECTED._replace(sites=(SITE,) * 1000)
     reporter.tell(moment(1.0), many)
     assert reporter.due_s == 21.0
 

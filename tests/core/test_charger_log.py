@@ -24,7 +24,7 @@ def report() -> DeviceReport:
 
 
 MEASURED = report()
-OFF = replace(MEASURED, reachable=False, producing=False)
+OFF = MEASURED._replace(reachable=False, producing=False)
 
 
 def told(*found: DeviceReport | Omission | None) -> list[list[Log]]:
@@ -86,16 +86,16 @@ def test_a_change_behind_a_passing_state_is_told() -> None:
 
 def test_new_numbers_are_no_news() -> None:
     """Only what people would act on: not the power, nor whether it produces."""
-    dimmer = replace(MEASURED, yield_power_w=1.0, producing=False, trackers=(), last_update_s=7)
+    dimmer = MEASURED._replace(yield_power_w=1.0, producing=False, trackers=(), last_update_s=7)
     assert told(MEASURED, dimmer) == [told(MEASURED)[0], []]
 
 
 @pytest.mark.parametrize(
     "changed",
     [
-        replace(MEASURED, serial="HQ2211BBBB2"),
-        replace(MEASURED, name="North roof"),
-        replace(MEASURED, product_name="SmartSolar"),
+        MEASURED._replace(serial="HQ2211BBBB2"),
+        MEASURED._replace(name="North roof"),
+        MEASURED._replace(product_name="SmartSolar"),
     ],
     ids=["serial", "name", "product"],
 )
@@ -149,6 +149,6 @@ def test_chargers_are_told_apart() -> None:
 
 def test_a_name_cannot_forge_a_line() -> None:
     """A name may hold a newline; the log's lines do not."""
-    forged = replace(MEASURED, name="roof\n2026-01-01 all is well")
+    forged = MEASURED._replace(name="roof\n2026-01-01 all is well")
     ((line,),) = told(forged)
     assert "\n" not in line.text

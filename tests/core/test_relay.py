@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import timedelta
 from itertools import combinations, pairwise
 from typing import Literal
@@ -109,7 +109,7 @@ def test_a_clock_that_is_set_is_noted(step_s: float) -> None:
     """By how much, once, whatever brings the first moment of the new time; less is no setting."""
     relay = Relay(settings(PORTAL))
     relay.handle(Connected(moment(0.0)))
-    late = replace(moment(1.0), utc=moment(1.0).utc + timedelta(seconds=2.0))
+    late = moment(1.0)._replace(utc=moment(1.0).utc + timedelta(seconds=2.0))
     assert NoteClockStep not in map(type, relay.handle(Tick(late)))
     utc = late.utc + timedelta(seconds=1.0 + step_s)
     commands = relay.handle(Message(Moment(2.0, utc), f"N/{PORTAL}/heartbeat", value(1)))
