@@ -9,7 +9,7 @@ from inspect import get_annotations, isclass
 import mqtt_http_bridge
 
 
-def records() -> Iterator[type[tuple[object, ...]]]:
+def records() -> Iterator[type]:
     """Every NamedTuple of the package."""
     for each in pkgutil.walk_packages(mqtt_http_bridge.__path__, "mqtt_http_bridge."):
         for found in vars(importlib.import_module(each.name)).values():

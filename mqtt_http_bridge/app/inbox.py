@@ -5,7 +5,6 @@ import queue
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from mqtt_http_bridge.core.events import Disconnected, Dropped, Event, Message
@@ -13,7 +12,6 @@ from mqtt_http_bridge.core.events import Disconnected, Dropped, Event, Message
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
 class Stop:
     """Asks the main loop to end."""
 

@@ -17,6 +17,7 @@ from mqtt_http_bridge.core.status.problem import Kind
 from mqtt_http_bridge.core.status.state_file import LEAST_SPACING_S, State
 from mqtt_http_bridge.core.status.state_json import from_json
 from mqtt_http_bridge.core.views import BackendView, OutboxView, RelayView, SiteView, StatusView
+from tests.support.log_lines import as_logged
 from tests.support.virtual import PORTAL, moment
 
 SETTINGS = Settings(
@@ -124,7 +125,7 @@ def test_a_disk_that_refuses_is_told_once(
         assert reporter.tell(moment(30.0), CONNECTED) == []
         assert reporter.deadline_s == 65.0
         reporter.tell_the_end(moment(31.0), CONNECTED)
-    assert reporter.tell(moment(61.0), CONNECTED) == [Log.info(WRITTEN)]
+    assert as_logged(reporter.tell(moment(61.0), CONNECTED)) == [Log.info(WRITTEN)]
     assert written(file).written_s == 61.0
     monkeypatch.setattr(file, "write", refuse)
     assert len(reporter.tell(moment(91.0), CONNECTED)) == 1

@@ -9,6 +9,7 @@ from mqtt_http_bridge.core.measurement import DeviceReport
 from mqtt_http_bridge.core.omission import Cause, Omission, Remark
 from mqtt_http_bridge.core.relay.charger_log import ChargerLog
 from mqtt_http_bridge.core.venus.readings import ChargerKey
+from tests.support.log_lines import as_logged
 from tests.support.sayings import KEY, SINGLE, Bus
 
 OTHER = ChargerKey("solarcharger", 278)
@@ -30,7 +31,8 @@ OFF = MEASURED._replace(reachable=False, producing=False)
 def told(*found: DeviceReport | Omission | None) -> list[list[Log]]:
     """The lines for each of several looks in a row; None is a charger not in the reports."""
     news = ChargerLog("barn")
-    return [news.tell({KEY: one} if one is not None else {}, {}) for one in found]
+    looks = ({KEY: one} if one is not None else {} for one in found)
+    return [as_logged(news.tell(look, {})) for look in looks]
 
 
 UNKNOWN = Omission(Cause.NUMBER_UNKNOWN, found="its power is unknown: /Yield/Power is null")
@@ -131,10 +133,11 @@ def test_a_remark_is_told_once_while_it_holds() -> None:
         Log.warning(f"{WHO} stands still"),
         Log.info(f"{WHO} is named"),
     ]
-    assert log.tell({KEY: MEASURED}, {KEY: (still, named)}) == told_at_first
+    assert as_logged(log.tell({KEY: MEASURED}, {KEY: (still, named)})) == told_at_first
     assert log.tell({KEY: MEASURED}, {KEY: (still, named)}) == []
     assert log.tell({KEY: MEASURED}, {KEY: ()}) == []
-    assert log.tell({KEY: MEASURED}, {KEY: (still,)}) == [Log.warning(f"{WHO} stands still")]
+    again = log.tell({KEY: MEASURED}, {KEY: (still,)})
+    assert as_logged(again) == [Log.warning(f"{WHO} stands still")]
 
 
 def test_chargers_are_told_apart() -> None:
@@ -142,7 +145,7 @@ def test_chargers_are_told_apart() -> None:
     news = ChargerLog("barn")
     first = news.tell({KEY: MEASURED, OTHER: MEASURED}, {})
     assert [line.text.split(" '")[0] for line in first] == [WHO, "barn: charger solarcharger/278"]
-    assert news.tell({KEY: MEASURED, OTHER: UNKNOWN}, {}) == [
+    assert as_logged(news.tell({KEY: MEASURED, OTHER: UNKNOWN}, {})) == [
         Log.warning(f"barn: charger solarcharger/278 is left out of measurements: {UNKNOWN.found}")
     ]
 

@@ -34,6 +34,7 @@ from mqtt_http_bridge.core.relay.keepalives import FULL_SPACING_S
 from mqtt_http_bridge.core.relay.relay import Relay
 from mqtt_http_bridge.core.settings import Settings
 from mqtt_http_bridge.core.venus.keepalive import SUPPRESSED_KEEPALIVE
+from tests.support.log_lines import as_logged
 from tests.support.virtual import (
     CHARGER,
     OTHER_PORTAL,
@@ -113,7 +114,7 @@ def test_a_clock_that_is_set_is_noted(step_s: float) -> None:
     assert NoteClockStep not in map(type, relay.handle(Tick(late)))
     utc = late.utc + timedelta(seconds=1.0 + step_s)
     commands = relay.handle(Message(Moment(2.0, utc), f"N/{PORTAL}/heartbeat", value(1)))
-    assert commands[:2] == [
+    assert as_logged(commands[:2]) == [
         Log.info(f"the clock of this machine was set by {step_s:+.0f} s"),
         NoteClockStep(step_s),
     ]
