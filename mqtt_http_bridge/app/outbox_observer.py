@@ -4,16 +4,18 @@ import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import groupby
 from types import MappingProxyType
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from mqtt_http_bridge.adapters.outbox import Outbox, OutboxContents, PortalContents, inspection
-from mqtt_http_bridge.adapters.outbox.inspection import OutboxStatus
+from mqtt_http_bridge.adapters.outbox import Outbox, OutboxContents, PortalContents
 from mqtt_http_bridge.app.dialect import DIALECT
 from mqtt_http_bridge.core.delivery.refusal import refusal_of
 from mqtt_http_bridge.core.events import NEVER, Moment
 from mqtt_http_bridge.core.status.outbox_room import hours_of_room
 from mqtt_http_bridge.core.status.owed_ages import OwedAges
 from mqtt_http_bridge.core.views import GxOwed, OutboxView, ParkedView
+
+if TYPE_CHECKING:
+    from mqtt_http_bridge.adapters.outbox.inspection import OutboxStatus  # `run` needs none.
 
 KEPT_S: Final = 2.0
 """Seconds for which the result of a look is reused."""
@@ -79,7 +81,7 @@ class OutboxObserver:
             self._disk_due_s = now_s + DISK_KEPT_S
             room = self._outbox.room()
             self._limit = None if room is None else room.limit
-            self._damaged = inspection.count_damaged(self._outbox.directory)
+            self._damaged = self._outbox.count_damaged()
 
     def _timestamp(self, place: Place, number: int) -> str | None:
         return self._outbox.timestamp(place[0], number)
@@ -121,7 +123,7 @@ def count_waiting(portals: Iterable[PortalContents]) -> int:
     return sum(portal.count for portal in portals)
 
 
-def room_of(status: OutboxStatus, interval_s: float) -> float:
+def room_of(status: "OutboxStatus", interval_s: float) -> float:
     """Returns for how many hours an outbox has room."""
     return _hours(status.portals, status.max_bytes, interval_s)
 

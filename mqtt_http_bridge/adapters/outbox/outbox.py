@@ -205,6 +205,10 @@ class Outbox:
         except OSError:
             return None
 
+    def count_damaged(self) -> int:
+        """Counts the damaged parts that are kept for a person to look at. Reads the disk."""
+        return self._log.segments.files.count_damaged()
+
     def timestamp(self, portal_id: str, number: int) -> str | None:
         """Reads the time of an entry, as it would be sent; None if it cannot be read now."""
         with self._mutex:
