@@ -115,7 +115,7 @@ class Dispatcher:
     def note_unheard(self, answer: Answer) -> None:
         """Notes that the backend could not even be asked for its time."""
         verdict = self._dialect.judge(answer, ())
-        is_waiting = any(portal.count for portal in self._outbox.view().portals)
+        is_waiting = any(portal.owed for portal in self._outbox.view().portals)
         with self._mutex:
             self._told.note_unreached(verdict, is_waiting=is_waiting)
             self._on_verdict(answer, verdict)

@@ -107,7 +107,7 @@ def _oldest(portals: Iterable[PortalContents]) -> dict[Place, int]:
 
 def _owed(portal: PortalContents, since: Since) -> GxOwed:
     return GxOwed(
-        waiting=portal.count,
+        waiting=portal.owed,
         newest=portal.newest or 0,
         since_s=since.get((portal.portal_id, ""), NEVER),
         parked=parked_views([portal], since) if portal.parked else (),
@@ -120,7 +120,7 @@ def _is_any(owed: GxOwed) -> bool:
 
 def count_waiting(portals: Iterable[PortalContents]) -> int:
     """Counts the entries that are owed."""
-    return sum(portal.count for portal in portals)
+    return sum(portal.owed for portal in portals)
 
 
 def room_of(status: "OutboxStatus", interval_s: float) -> float:
@@ -150,7 +150,7 @@ def parked_views(
     for serial, group in groupby(found, key=lambda item: item[0]):
         each = list(group)
         refusal = refusal_of(serial, each[-1][2].reason, DIALECT.causes)
-        count = sum(parked.count for _, _, parked in each)
+        count = sum(parked.entries for _, _, parked in each)
         since_s = min(since.get((portal_id, serial), NEVER) for _, portal_id, _ in each)
         views.append(ParkedView(serial, count, refusal.said, refusal.cause.remedy, since_s))
     return tuple(views)

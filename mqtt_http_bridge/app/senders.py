@@ -99,7 +99,7 @@ class Senders:
 
     def start(self, clock_check: ClockCheck | None = None) -> None:
         """Starts the first thread; if the clock is checked, nothing is sent before that."""
-        waiting = sum(portal.count for portal in self._outbox.view().portals)
+        waiting = sum(portal.owed for portal in self._outbox.view().portals)
         if waiting:
             wait = counted(waiting, "measurement waits", "measurements wait")
             log.info("%s from before", wait)
@@ -129,7 +129,7 @@ class Senders:
             while not self._resting.wait_for(lambda: self._dispatcher.is_at_rest, timeout=1.0):
                 if not self._threads[0].is_alive():
                     break
-        return not any(portal.count or portal.parked for portal in self._outbox.view().portals)
+        return not any(portal.owed or portal.parked for portal in self._outbox.view().portals)
 
     def stop(self, timeout_s: float) -> None:
         """Ends the threads after the current POSTs, waiting at most `timeout_s` for all of them.
