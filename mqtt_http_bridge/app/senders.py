@@ -158,8 +158,6 @@ class Senders:
             job = self._next_job()
             if job is not None:
                 self._dispatcher.send(job, backend, before_post)
-                if len(self._threads) > 1 and self._dispatcher.is_more_due:
-                    self._dispatcher.wake()
         backend.close()
         progress.end()
 

@@ -21,6 +21,7 @@ from mqtt_http_bridge.app.senders import Senders
 from mqtt_http_bridge.app.storing import Storing
 from mqtt_http_bridge.core.commands import Store
 from mqtt_http_bridge.core.delivery.answers import Answer, NotSent, Reply
+from mqtt_http_bridge.core.events import LONGEST_WAIT_S
 from mqtt_http_bridge.core.redaction import Redaction
 from mqtt_http_bridge.core.settings import BackendSettings, Secret
 from mqtt_http_bridge.core.watchdog import Progress
@@ -163,6 +164,25 @@ def test_one_gx_has_one_post_under_way(outbox: Outbox) -> None:
     senders.start()
     assert senders.finish()
     assert waiting(outbox) == 0
+    senders.stop(TIMEOUT_S)
+
+
+def test_a_backlog_keeps_its_pace_with_several_connections(outbox: Outbox) -> None:
+    """Each entry at its time: the thread that waits hears that it is due sooner than it thought.
+
+    Nothing else happens meanwhile that would wake it.
+    """
+    for n in range(30):
+        store(outbox, measurement("A", at_s=30.0 * n))
+    store(outbox, measurement("B"), portal_id="another")
+    backend = Scripted(taken)
+    senders = senders_of(outbox, backend, max_rate_per_s=100.0)
+    senders.start()
+    began_s = time.monotonic()
+    wait_for(lambda: len(threads()) == 2)
+    wait_for(lambda: len(backend.posts) == 31)
+    took_s = time.monotonic() - began_s
+    assert took_s < LONGEST_WAIT_S
     senders.stop(TIMEOUT_S)
 
 
