@@ -130,7 +130,7 @@ def drain(plan: Plan) -> Results:
     Beside it a loop that does nothing but post, and the same drain while many GX devices speak.
     """
     entries = plan.pick(20_000, 2_000)
-    results = Results({"entries": f"{entries:,}", "max_rate": "1000 a second, the most there is"})
+    results = Results({"entries": f"{entries:,}", "max_rate": "10000 a second, the most there is"})
     for _ in range(plan.pick(3, 1)):
         with backend() as taker:
             results.add(RATE, BARE, _bare_rate(taker, plan.pick(5_000, 1_000)))
@@ -189,7 +189,7 @@ def _drain(
         fill_spool(str(place / "outbox"), entries)
         with listens(broker) as portals:
             speaking = MANY if portals == AUTO else 1
-            consumer = relay(taker.url, portals, outbox={"max_rate": 1000})
+            consumer = relay(taker.url, portals, outbox={"max_rate": 10000})
             with consumer.start(broker.port, place) as process:
                 wait_for(
                     f"{speaking} GX devices to be measured",
