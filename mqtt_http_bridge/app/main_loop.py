@@ -10,7 +10,6 @@ import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from types import FrameType
 from typing import TYPE_CHECKING, Final, Protocol
 
@@ -124,7 +123,7 @@ def _not_before(event: Event, latest_s: float) -> Event:
     """`event`, moved to `latest_s` if it came before: a Tick may overtake it in the inbox."""
     if event.moment.monotonic_s >= latest_s:
         return event
-    return replace(event, moment=event.moment.not_before(latest_s))
+    return event._replace(moment=event.moment.not_before(latest_s))
 
 
 def executor(

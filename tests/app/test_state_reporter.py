@@ -1,7 +1,6 @@
 """Tests when a running service writes its state file, and what it does if the disk refuses."""
 
 import os
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,6 +17,7 @@ from mqtt_http_bridge.core.status.problem import Kind
 from mqtt_http_bridge.core.status.state_file import LEAST_SPACING_S, State
 from mqtt_http_bridge.core.status.state_json import from_json
 from mqtt_http_bridge.core.views import BackendView, OutboxView, RelayView, SiteView, StatusView
+from tests.support.log_lines import as_logged
 from tests.support.virtual import PORTAL, moment
 
 SETTINGS = Settings(
@@ -87,7 +87,7 @@ def test_nobody_is_woken_before_there_is_a_look(reporter: StateReporter) -> None
 
 def test_with_many_gx_devices_it_looks_less_often(reporter: StateReporter) -> None:
     """A look costs something for each of them; the file is believed for a minute."""
-    many = replace(CONNECTED, sites=(SITE,) * 1000)
+    many = CONNECTED._replace(sites=(SITE,) * 1000)
     reporter.tell(moment(1.0), many)
     assert reporter.due_s == 21.0
 
@@ -125,7 +125,7 @@ def test_a_disk_that_refuses_is_told_once(
         assert reporter.tell(moment(30.0), CONNECTED) == []
         assert reporter.deadline_s == 65.0
         reporter.tell_the_end(moment(31.0), CONNECTED)
-    assert reporter.tell(moment(61.0), CONNECTED) == [Log.info(WRITTEN)]
+    assert as_logged(reporter.tell(moment(61.0), CONNECTED)) == [Log.info(WRITTEN)]
     assert written(file).written_s == 61.0
     monkeypatch.setattr(file, "write", refuse)
     assert len(reporter.tell(moment(91.0), CONNECTED)) == 1

@@ -8,6 +8,7 @@ import pytest
 from mqtt_http_bridge.core.commands import Publish
 from mqtt_http_bridge.core.log import Log
 from mqtt_http_bridge.core.venus.keepalive import SUPPRESSED_KEEPALIVE, full_keepalive
+from tests.support.log_lines import as_logged
 from tests.support.virtual import (
     CHARGER,
     OTHER_PORTAL,
@@ -423,7 +424,9 @@ def test_a_long_silence_is_told_once() -> None:
     virtual.reset()
     virtual.at(300.0)
     assert virtual.measured_s() == [5.0, 10.0]
-    assert [done.at_s for done in virtual.done if done.command == Log.warning(SILENCE)] == [90.0]
+    assert [
+        done.at_s for done in virtual.done if as_logged([done.command]) == [Log.warning(SILENCE)]
+    ] == [90.0]
 
 
 def test_a_gx_heard_again_is_measured_again_and_told_of_once() -> None:

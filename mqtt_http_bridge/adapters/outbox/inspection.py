@@ -7,9 +7,8 @@ directory of the outbox, and raises LocalFault if it cannot be read or changed.
 
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from mqtt_http_bridge.adapters.directories import make_directory
 from mqtt_http_bridge.adapters.outbox.cleaning import Cleaning
@@ -29,8 +28,7 @@ _TRIES: Final = 5
 again."""
 
 
-@dataclass(frozen=True, slots=True)
-class OutboxStatus:
+class OutboxStatus(NamedTuple):
     """Holds the state of an outbox at one moment."""
 
     directory: str

@@ -2,8 +2,8 @@
 
 import errno
 import time
-from dataclasses import dataclass, field, replace
-from typing import Final
+from dataclasses import dataclass, field
+from typing import Final, NamedTuple
 
 from mqtt_http_bridge.adapters.outbox import records
 from mqtt_http_bridge.adapters.outbox.clock import Boot, ClockNotes, clock_notes
@@ -32,8 +32,7 @@ def breathe() -> None:
     time.sleep(_BREATH_S)
 
 
-@dataclass(frozen=True, slots=True)
-class Damage:
+class Damage(NamedTuple):
     """A stretch of a segment without a single good line, from `offset` up to `end`."""
 
     segment: int
@@ -41,8 +40,7 @@ class Damage:
     end: int
 
 
-@dataclass(frozen=True, slots=True)
-class Unreadable:
+class Unreadable(NamedTuple):
     """A segment that the disk cannot read, and the numbers that its entries may have."""
 
     segment: int
@@ -145,4 +143,4 @@ def _take_in_head(fields: Fields, found: Found) -> None:
     found.next_number = max(found.next_number, number)
     if found.unreadable and number in (numbers := found.unreadable[-1].numbers):
         numbers = range(numbers.start, number)
-        found.unreadable[-1] = replace(found.unreadable[-1], numbers=numbers)
+        found.unreadable[-1] = found.unreadable[-1]._replace(numbers=numbers)
