@@ -20,7 +20,7 @@ from mqtt_http_bridge.adapters.broker import broker as broker_module
 from mqtt_http_bridge.adapters.broker import bulk_reader as bulk
 from mqtt_http_bridge.adapters.broker.receive_batching import READ_BEFORE_S, ReceiveBatching
 from mqtt_http_bridge.adapters.clock import SystemClock
-from mqtt_http_bridge.app.inbox import Inbox, Stop
+from mqtt_http_bridge.app.inbox import Call, Inbox, Stop
 from mqtt_http_bridge.app.main_loop import run_loop
 from mqtt_http_bridge.core.broker_failure import Cause
 from mqtt_http_bridge.core.commands import Command, Store
@@ -619,16 +619,38 @@ def test_the_loop_tells_what_is_due_before_it_acts() -> None:
     gx = VirtualGx([PORTAL_ID], 1)
     inbox = Inbox()
     inbox.put(Connected(moment(0.0)))
-    inbox.put(Stop())
     told: list[str] = []
+
+    def carry_out(command: Command) -> None:
+        told.append(type(command).__name__)
+        if len(told) == 4:
+            inbox.put(Stop())
+
     run_loop(
         gx.relay,
         inbox,
         lambda: moment(0.0),
-        lambda command: told.append(type(command).__name__),
+        carry_out,
         read_by=lambda due_s: told.append(f"due in {due_s:.0f} s"),
     )
     assert told == ["due in 10 s", "Log", "Publish", "ReadAtOnce"]
+
+
+def test_what_is_due_is_told_once_the_inbox_is_empty() -> None:
+    """Each message may change it, but nobody waits for it before the last one was handled."""
+    inbox, told = Inbox(), list[float]()
+    for t_s in (0.0, 1.0, 2.0):
+        inbox.put(Connected(moment(t_s)))
+    inbox.put(Call(lambda: None))
+
+    def read_by(due_s: float) -> None:
+        told.append(due_s)
+        inbox.put(Stop())
+
+    run_loop(
+        Relay(settings(PORTAL_ID)), inbox, lambda: moment(2.0), lambda _: None, read_by=read_by
+    )
+    assert told == [2.0 + WARM_UP_S]
 
 
 def test_no_measurement_is_older_for_a_disk_that_takes_its_time(
