@@ -80,18 +80,19 @@ def run_loop(
             return
         if isinstance(item, ThreadDied):
             raise ThreadFailed(f"the thread {item.name} has died: the lines above say why")
+        commands: list[Command] = []
         if isinstance(item, Call):
             item.do()
-            continue
-        event = _not_before(item, latest_s)
-        latest_s = event.moment.monotonic_s
-        tap(event)
-        commands = relay.handle(event)
-        if observer is not None:
-            commands += observer.see(event, commands)
-        # Before they are carried out, because a disk may be slow.
-        due_s = _due_s(relay, observer)
-        read_by(due_s)
+        else:
+            event = _not_before(item, latest_s)
+            latest_s = event.moment.monotonic_s
+            tap(event)
+            commands = relay.handle(event)
+            if observer is not None:
+                commands += observer.see(event, commands)
+        if not inbox:  # Before they are carried out, because a disk may be slow.
+            due_s = _due_s(relay, observer)
+            read_by(due_s)
         for command in commands:
             carry_out(command)
 
