@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import TYPE_CHECKING, Final, Protocol
 
+from mqtt_http_bridge.adapters import thread_start
 from mqtt_http_bridge.app.inbox import Call, Inbox, Item, Stop, ThreadDied
 from mqtt_http_bridge.core.commands import (
     Command,
@@ -201,7 +202,7 @@ def _put_at_signals(inbox: Inbox) -> Iterator[None]:
                 inbox.put(Stop())
 
     thread = threading.Thread(target=pass_on, name="signals", daemon=True)
-    thread.start()
+    thread_start.start(thread)
     previous_end = signal.set_wakeup_fd(write_end, warn_on_full_buffer=False)
     try:
         yield

@@ -18,6 +18,7 @@ import paho.mqtt.client as paho
 from paho.mqtt.enums import MQTTErrorCode
 from paho.mqtt.reasoncodes import ReasonCode
 
+from mqtt_http_bridge.adapters import thread_start
 from mqtt_http_bridge.adapters.broker.addresses import Addresses
 from mqtt_http_bridge.adapters.broker.bulk_reader import BulkClient
 from mqtt_http_bridge.adapters.broker.client import (
@@ -162,7 +163,7 @@ class Broker:
         `wait_s`.
         """
         self._wakeup = Wakeup()
-        self._thread.start()
+        thread_start.start(self._thread)
         self._has_begun.wait(wait_s)
 
     def stop(self, timeout_s: float) -> None:
