@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final, TextIO
 
 from mqtt_http_bridge import __version__
-from mqtt_http_bridge.adapters import config, machine
+from mqtt_http_bridge.adapters import config, machine, thread_start
 from mqtt_http_bridge.adapters.outbox import inspection
 from mqtt_http_bridge.app.check_backend import Posting, look_at_backend
 from mqtt_http_bridge.app.check_gx import look_at_gx
@@ -69,7 +69,7 @@ def within(limit_s: float, walked: Iterator[Finding]) -> Iterator[Finding]:
     items: queue.SimpleQueue[Finding | Exception | None] = queue.SimpleQueue()
     looking = threading.Thread(target=_look, args=[walked, items], name="check", daemon=True)
     ends_s = time.monotonic() + limit_s
-    looking.start()
+    thread_start.start(looking)
     step = "start"
     while True:
         try:

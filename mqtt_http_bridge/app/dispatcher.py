@@ -98,6 +98,8 @@ class Dispatcher:
         self._expected: set[str] = set()
         """Those of which the outbox has shown no new entry yet."""
         self._seen = -1
+        self._waits_until_s = -NEVER
+        """The time at which the thread in `wait` looks again, unless it is woken."""
         self._retries = outbox.retry_requests
         self._look_due_s = self._keys_due_s = -NEVER
         self._is_abandoned = False
@@ -128,19 +130,27 @@ class Dispatcher:
     # --- what is next ------------------------------------------------------------------------
 
     def choose(self) -> Job | None:
-        """Chooses what to send now, if anything; `send` has to follow."""
+        """Chooses what to send now, if anything; `send` has to follow.
+
+        What is left may be due before the thread in `wait` would look again: then that is woken.
+        """
         with self._mutex:
             now_s = self._now_s()
             self._hear(now_s)
-            return self._plan.choose(now_s)
+            job = self._plan.choose(now_s)
+            is_due_sooner = self._plan.next_due_s() < self._waits_until_s
+        if is_due_sooner:
+            self.wake()
+        return job
 
     def wait(self) -> None:
         """Waits until there may be something to choose. For one thread at a time."""
         with self._mutex:
-            due_s = min(self._plan.next_due_s(), self._look_due_s)
+            due_s = self._waits_until_s = min(self._plan.next_due_s(), self._look_due_s)
         self._read_held_keys()
         timeout_s = max(0.0, min(due_s - self._now_s(), LONGEST_WAIT_S))
         self._seen = self._outbox.wait(self._seen, timeout_s)
+        self._waits_until_s = -NEVER
 
     def wake(self) -> None:
         """Ends a wait."""
@@ -161,12 +171,6 @@ class Dispatcher:
         """Notes how many threads there are."""
         with self._mutex:
             self._plan.connections = count
-
-    @property
-    def is_more_due(self) -> bool:
-        """Tells whether another thread would find something to send."""
-        with self._mutex:
-            return self._plan.next_due_s() <= self._now_s()
 
     @property
     def is_at_rest(self) -> bool:

@@ -102,12 +102,13 @@ class _Handler(RedactingHandler):
     def __init__(
         self, stream: TextIO, redaction: Redaction, now_s: Callable[[], float] = time.monotonic
     ) -> None:
+        # Supervisors add the time themselves.
+        self._is_watched = stream.isatty()
+        # This may fail, and Python closes every handler at exit: it must not find half of one.
+        self._writer = LineWriter(stream, gap=self._gap)
         super().__init__(redaction)
         self._limit = LogLimit()
         self._now_s = now_s
-        # Supervisors add the time themselves.
-        self._is_watched = stream.isatty()
-        self._writer = LineWriter(stream, gap=self._gap)
         self.system_log: SystemLog | None = None
 
     def emit(self, record: logging.LogRecord) -> None:

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import TYPE_CHECKING, Final, Protocol
 
+from mqtt_http_bridge.adapters import thread_start
 from mqtt_http_bridge.app.inbox import Call, Inbox, Item, Stop, ThreadDied
 from mqtt_http_bridge.core.commands import (
     Command,
@@ -80,18 +81,19 @@ def run_loop(
             return
         if isinstance(item, ThreadDied):
             raise ThreadFailed(f"the thread {item.name} has died: the lines above say why")
+        commands: list[Command] = []
         if isinstance(item, Call):
             item.do()
-            continue
-        event = _not_before(item, latest_s)
-        latest_s = event.moment.monotonic_s
-        tap(event)
-        commands = relay.handle(event)
-        if observer is not None:
-            commands += observer.see(event, commands)
-        # Before they are carried out, because a disk may be slow.
-        due_s = _due_s(relay, observer)
-        read_by(due_s)
+        else:
+            event = _not_before(item, latest_s)
+            latest_s = event.moment.monotonic_s
+            tap(event)
+            commands = relay.handle(event)
+            if observer is not None:
+                commands += observer.see(event, commands)
+        if not inbox:  # Before they are carried out, because a disk may be slow.
+            due_s = _due_s(relay, observer)
+            read_by(due_s)
         for command in commands:
             carry_out(command)
 
@@ -200,7 +202,7 @@ def _put_at_signals(inbox: Inbox) -> Iterator[None]:
                 inbox.put(Stop())
 
     thread = threading.Thread(target=pass_on, name="signals", daemon=True)
-    thread.start()
+    thread_start.start(thread)
     previous_end = signal.set_wakeup_fd(write_end, warn_on_full_buffer=False)
     try:
         yield

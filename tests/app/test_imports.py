@@ -190,6 +190,7 @@ def test_what_run_imports_of_ours() -> None:
         "adapters.log_stream",
         "adapters.machine",
         "adapters.small_files",
+        "adapters.thread_start",
         "adapters.state_file",
         "adapters.systemd",
         "adapters.kernel_clock",

@@ -4,6 +4,8 @@ import logging
 import os
 import queue
 import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -356,6 +358,29 @@ def test_the_handlers_are_put_back(number: signal.Signals) -> None:
             if is_signalled:
                 signal.raise_signal(number)
         assert (signal.getsignal(number), threading.excepthook) == before
+
+
+NO_MEMORY = """
+import threading
+from mqtt_http_bridge.app.inbox import Inbox, watch_threads
+
+def fail(*_):
+    raise MemoryError
+
+inbox = Inbox()
+inbox.put = fail
+with watch_threads(inbox):
+    threading.Thread(target=fail).start()
+    threading.Event().wait()
+"""
+
+
+def test_a_death_that_nobody_can_be_told_of_ends_the_process() -> None:
+    """With memory short, even the note in the inbox may fail; the loop would wait for ever."""
+    command = [sys.executable, "-c", NO_MEMORY]
+    found = subprocess.run(command, capture_output=True, text=True, check=False, timeout=PATIENCE_S)
+    assert found.returncode == 1
+    assert "CRITICAL a thread died, and there is no memory to say which" in found.stderr
 
 
 def test_a_signal_wakes_a_loop_that_waits(watched: Inbox) -> None:

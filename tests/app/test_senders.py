@@ -21,6 +21,7 @@ from mqtt_http_bridge.app.senders import Senders
 from mqtt_http_bridge.app.storing import Storing
 from mqtt_http_bridge.core.commands import Store
 from mqtt_http_bridge.core.delivery.answers import Answer, NotSent, Reply
+from mqtt_http_bridge.core.events import LONGEST_WAIT_S
 from mqtt_http_bridge.core.redaction import Redaction
 from mqtt_http_bridge.core.settings import BackendSettings, Secret
 from mqtt_http_bridge.core.watchdog import Progress
@@ -145,6 +146,33 @@ def test_there_are_never_more_than_connections(
     senders.stop(TIMEOUT_S)
 
 
+def test_without_room_for_another_thread_those_that_are_there_go_on(
+    outbox: Outbox, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is said once, and nobody waits for the one that is not there."""
+    begin, progresses = threading.Thread.start, list[Progress]()
+
+    def refuse(thread: threading.Thread) -> None:
+        if thread.name == "sender 3":
+            raise RuntimeError("can't start new thread")
+        begin(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    backend = Meeting(2)
+    senders = senders_of(outbox, backend, watch=progresses.append)
+    senders.start()
+    for n in range(20):
+        store(outbox, measurement(f"S{n}"), portal_id=f"gx{n}")
+    assert senders.finish()
+    assert threads() == ["sender 1", "sender 2"]
+    assert len(backend.posts) == 20
+    (line,) = [text for text in caplog.messages if "cannot start" in text]
+    assert line.startswith("cannot start the thread sender 3: expected memory for it")
+    assert line.endswith(": going on with 2 connections")
+    assert [p.name for p in progresses if p.is_busy(1e12)] == ["sender 3"]
+    senders.stop(TIMEOUT_S)
+
+
 def test_one_gx_has_one_post_under_way(outbox: Outbox) -> None:
     """However many threads there are, and however much waits."""
     under_way: set[str] = set()
@@ -163,6 +191,25 @@ def test_one_gx_has_one_post_under_way(outbox: Outbox) -> None:
     senders.start()
     assert senders.finish()
     assert waiting(outbox) == 0
+    senders.stop(TIMEOUT_S)
+
+
+def test_a_backlog_keeps_its_pace_with_several_connections(outbox: Outbox) -> None:
+    """Each entry at its time: the thread that waits hears that it is due sooner than it thought.
+
+    Nothing else happens meanwhile that would wake it.
+    """
+    for n in range(30):
+        store(outbox, measurement("A", at_s=30.0 * n))
+    store(outbox, measurement("B"), portal_id="another")
+    backend = Scripted(taken)
+    senders = senders_of(outbox, backend, max_rate_per_s=100.0)
+    senders.start()
+    began_s = time.monotonic()
+    wait_for(lambda: len(threads()) == 2)
+    wait_for(lambda: len(backend.posts) == 31)
+    took_s = time.monotonic() - began_s
+    assert took_s < LONGEST_WAIT_S
     senders.stop(TIMEOUT_S)
 
 

@@ -8,7 +8,12 @@ import pytest
 from mqtt_http_bridge import __version__
 from mqtt_http_bridge.adapters.clock import boot_id
 from mqtt_http_bridge.adapters.state_file import StateFile, start_ticks
-from mqtt_http_bridge.app.state_reporter import WRITTEN, StateReporter, this_process
+from mqtt_http_bridge.app.state_reporter import (
+    CALM_SPACING_S,
+    WRITTEN,
+    StateReporter,
+    this_process,
+)
 from mqtt_http_bridge.core.broker_failure import BrokerFailure, Cause
 from mqtt_http_bridge.core.events import Moment
 from mqtt_http_bridge.core.log import Log
@@ -66,7 +71,33 @@ def test_it_is_written_at_once_and_then_with_the_interval(
     assert written(file).written_s == 1.0
     reporter.tell(moment(31.0), CONNECTED)
     assert written(file).written_s == 31.0
-    assert reporter.deadline_s == 66.0
+    assert (reporter.due_s, reporter.deadline_s) == (61.0, 66.0)
+
+
+def test_while_all_is_well_it_looks_when_there_is_something_to_write(
+    reporter: StateReporter,
+) -> None:
+    """A look that finds what the last one found is worth nothing."""
+    reporter.tell(moment(1.0), CONNECTED)
+    reporter.tell(moment(11.0), CONNECTED)
+    assert reporter.due_s == 31.0
+    reporter.tell(moment(33.0), CONNECTED)
+    assert reporter.due_s == 63.0
+    reporter.tell(moment(64.0), CUT_OFF)
+    assert reporter.due_s == 64.0 + LEAST_SPACING_S
+    reporter.tell(moment(74.0), CUT_OFF)
+    assert reporter.due_s == 74.0 + LEAST_SPACING_S
+    reporter.tell(moment(84.0), CONNECTED)
+    assert reporter.due_s == 84.0 + LEAST_SPACING_S
+
+
+def test_with_a_long_interval_it_looks_every_30_s(file: StateFile) -> None:
+    """Trouble is not told later for it."""
+    process = this_process(SETTINGS, moment(0))._replace(interval_s=300.0)
+    reporter = StateReporter(file, process, status)
+    reporter.tell(moment(1.0), CONNECTED)
+    reporter.tell(moment(11.0), CONNECTED)
+    assert reporter.due_s == 11.0 + CALM_SPACING_S
 
 
 def test_a_change_is_written_at_the_next_look(reporter: StateReporter, file: StateFile) -> None:

@@ -80,6 +80,15 @@ def test_a_charger_that_appears_is_waited_for_from_then_on() -> None:
     assert virtual.relay.next_deadline_s() <= 22.0
 
 
+def test_a_deadline_that_was_postponed_wakes_nobody() -> None:
+    """Each heartbeat postpones the end of a connection on which nothing comes."""
+    virtual = measuring(settings(PORTAL, interval_s=3600.0))
+    virtual.let_beat(50.0)
+    assert virtual.relay.next_deadline_s() == 60.0  # A keepalive, not 30 s after the first one.
+    virtual.let_beat(20.0)
+    assert virtual.relay.next_deadline_s() == 90.0
+
+
 def test_a_gx_that_falls_silent_after_its_first_heartbeat() -> None:
     """From that on it should be heard, also where nothing was due to be looked after so soon."""
     virtual = connected(settings())

@@ -75,6 +75,39 @@ def test_a_refresh_between_two_keepalives_moves_those_after_it() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("answered_s", "expected_s"),
+    [
+        (2.0, [0.0, 2.0, 32.0, 62.0, 92.0]),
+        (9.5, [0.0, 9.5, 39.5, 69.5, 99.5]),
+    ],
+)
+def test_keepalives_fall_into_step_with_the_measurements(
+    answered_s: float, expected_s: list[float]
+) -> None:
+    """One that is due shortly before each of them would wake the process once more each time."""
+    virtual = connected(settings(PORTAL))
+    virtual.let(answered_s)
+    virtual.answer()
+    virtual.let_beat(99.0 - answered_s + 1.0, every_s=0.5)
+    assert [at_s for at_s, _ in virtual.keepalives()] == expected_s
+    assert virtual.measured_s() == expected_s[1:]
+
+
+def test_keepalives_keep_their_own_time_beside_slower_measurements() -> None:
+    """One that is due long before the next measurement has a wake-up of its own."""
+    virtual = connected(settings(PORTAL, interval_s=60.0))
+    virtual.let(5.0)
+    virtual.answer()
+    virtual.let_beat(100.0)
+    assert schedule(virtual) == [
+        (0.0, "full"),
+        (30.0, "suppress"),
+        (60.0, "suppress"),
+        (90.0, "suppress"),
+    ]
+
+
 def test_no_two_requests_have_the_same_echo() -> None:
     """An answer to an older request, or another connection's, is not taken for the awaited one."""
     virtual = measuring(settings(PORTAL, refresh_interval_s=60.0))

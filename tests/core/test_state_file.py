@@ -25,8 +25,9 @@ from mqtt_http_bridge.core.status.state_file import (
     State,
     _bounded,
     heard_before,
-    is_worth_writing,
+    is_news,
     liveness,
+    old_at_s,
     state_of,
 )
 from mqtt_http_bridge.core.status.state_json import from_json, to_json
@@ -293,9 +294,9 @@ def test_any_member_may_be_anything(data: st.DataObject) -> None:
         {"gx": (STATE.gx[0]._replace(is_well=True),)},
     ],
 )
-def test_a_change_is_worth_writing(change: dict[str, object]) -> None:
+def test_a_change_is_news(change: dict[str, object]) -> None:
     """Everything that a person would act on is told at once."""
-    assert is_worth_writing(STATE._replace(**change), STATE)  # type: ignore[arg-type]
+    assert is_news(STATE._replace(**change), STATE)  # type: ignore[arg-type]
 
 
 def test_what_always_moves_is_no_change() -> None:
@@ -318,16 +319,14 @@ def test_what_always_moves_is_no_change() -> None:
         owed=Owed(2, 4, None),
         stored=NOW_UNIX_S + 29.0,
     )
-    assert not is_worth_writing(later, STATE)
-    assert is_worth_writing(later._replace(written_s=STATE.written_s + 30.0), STATE)
+    assert not is_news(later, STATE)
+    assert old_at_s(STATE) == STATE.written_s + 30.0
 
 
 def test_short_intervals_do_not_write_more_often() -> None:
     """Measured every second, it is written every ten."""
     quick = STATE._replace(process=PROCESS._replace(interval_s=1.0))
-    soon = quick._replace(written_s=quick.written_s + LEAST_SPACING_S - 0.1)
-    assert not is_worth_writing(soon, quick)
-    assert is_worth_writing(quick._replace(written_s=quick.written_s + LEAST_SPACING_S), quick)
+    assert old_at_s(quick) == quick.written_s + LEAST_SPACING_S
 
 
 # --- how long it is believed ---------------------------------------------------------------------

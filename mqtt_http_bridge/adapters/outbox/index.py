@@ -163,11 +163,21 @@ class Index:
         self.portals: dict[bytes, Portal] = {}
         self._units: dict[int, int] = defaultdict(int)
         """By slot of the segment."""
+        self._parked_units = 0
         self.highest = 0
         """The highest number seen."""
 
     def apply(self, fields: Fields, slot: int, size: int) -> None:
         """Applies a line of `size` bytes in the segment of `slot`."""
+        before = self._parked_units_of(fields[2])
+        self._apply(fields, slot, size)
+        self._parked_units += self._parked_units_of(fields[2]) - before
+
+    def _parked_units_of(self, key: bytes) -> int:
+        portal = self.portals.get(key)
+        return portal.parked_units if portal is not None else 0
+
+    def _apply(self, fields: Fields, slot: int, size: int) -> None:
         kind, key = fields[0], fields[2]
         state, portal = STATE_AFTER.get(kind), self.portals.get(key)
         if kind == b"free" and portal is not None and len(fields) > 3:
@@ -241,7 +251,7 @@ class Index:
     @property
     def parked_bytes(self) -> int:
         """Returns the bytes of parked lines."""
-        return sum(portal.parked_units for portal in self.portals.values()) * UNIT_BYTES
+        return self._parked_units * UNIT_BYTES
 
     def live_bytes(self, slot: int | None = None) -> int:
         """Returns how many bytes of lines are owed, in one segment or in all."""

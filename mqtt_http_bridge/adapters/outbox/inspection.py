@@ -1,8 +1,9 @@
 """Reads and changes an outbox from outside: for `outbox status`, `list`, `drop` and the others.
 
-It only reads. To change something, it leaves a request that the service sees within 5 s; if no
-service is running, it takes the lock and makes the change itself. Every function takes the
-directory of the outbox, and raises LocalFault if it cannot be read or changed.
+It only reads. To change something, it leaves a request that the service sees within 5 s, as long as
+anything waits or is parked; if no service is running, it takes the lock and makes the change
+itself. Every function takes the directory of the outbox, and raises LocalFault if it cannot be read
+or changed.
 """
 
 from collections.abc import Collection, Iterator

@@ -1,10 +1,10 @@
 """Defines the state file: the state of a running service, as a document for other processes.
 
 The service writes it when something has changed, but at most once in `LEAST_SPACING_S`, and about
-once an interval, so that a reader can distinguish a service that hangs from one with no news. A
-reader believes it as long as the outbox is locked, the file was written since the machine started,
-and it is younger than `longest_age_s`. Otherwise it only shows when the service ended: "not running
-since".
+once an interval, so that a reader can distinguish a service that hangs from one with no news. While
+all is well, it looks for changes about twice a minute. A reader believes the file as long as the
+outbox is locked, the file was written since the machine started, and it is younger than
+`longest_age_s`. Otherwise it only shows when the service ended: "not running since".
 
 Times are Unix seconds, except `written_s`, which is on the monotonic clock: steps of the wall clock
 do not affect it, and together with the boot id it says how old the document is.
@@ -235,11 +235,14 @@ def longest_gap_s(interval_s: float) -> float:
     return max(interval_s, LEAST_SPACING_S) + PUT_OFF_S
 
 
-def is_worth_writing(state: State, written: State | None) -> bool:
-    """Tells whether `state` says more than what was written last, or that is an interval old."""
-    if written is None or _lasting(state) != _lasting(written):
-        return True
-    return state.written_s - written.written_s >= max(state.process.interval_s, LEAST_SPACING_S)
+def is_news(state: State, written: State | None) -> bool:
+    """Tells whether `state` says more than what was written last, besides times and counts."""
+    return written is None or _lasting(state) != _lasting(written)
+
+
+def old_at_s(written: State) -> float:
+    """Returns when to write again even without news."""
+    return written.written_s + max(written.process.interval_s, LEAST_SPACING_S)
 
 
 def _lasting(state: State) -> State:
