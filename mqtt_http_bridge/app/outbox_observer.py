@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 KEPT_S: Final = 2.0
 """Seconds for which the result of a look is reused."""
-DISK_KEPT_S: Final = 30.0
+DISK_KEPT_S: Final = 60.0
 """Seconds for which room and damage are reused: they take a dozen system calls."""
 SHARE: Final = 0.02
 """The most CPU time, as a share, to spend on looking, if there are many GX devices to count."""

@@ -15,13 +15,10 @@ from mqtt_http_bridge.adapters.outbox.losses import with_loss
 from mqtt_http_bridge.adapters.outbox.requests import RETRY, drop
 from mqtt_http_bridge.core.errors import OutboxBusy
 from mqtt_http_bridge.core.views import Loss
-from mqtt_http_bridge.core.watchdog import Progress
+from mqtt_http_bridge.core.watchdog import LONGEST_REST_S, Progress
 
 LOOK_EVERY_S: Final = 5.0
 """Seconds between two looks for requests, and for a disk that has come back."""
-LONGEST_REST_S: Final = 30.0
-"""The longest wait, in seconds, while nothing is owed or parked: no request can be about anything
-then, and the disk is used again only with the next measurement."""
 REFUSED: Final = "the disk refuses"
 MOST_BYTES: Final = 4_000_000
 """The most bytes of entries kept in memory only: a day of one GX with two chargers."""
@@ -89,7 +86,10 @@ class Writer(threading.Thread):
             self._tell_news()
 
     def _wait_s(self) -> float:
-        """Returns how long to wait for something to write."""
+        """Returns how long to wait for something to write.
+
+        While nothing is owed or parked, no request can be about anything.
+        """
         if self._log.is_on_disk and not self._log.index.live_bytes():
             return LONGEST_REST_S
         return max(0.0, min(self._next_look_s - time.monotonic(), LOOK_EVERY_S))

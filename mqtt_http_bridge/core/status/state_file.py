@@ -241,7 +241,7 @@ def is_news(state: State, written: State | None) -> bool:
 
 
 def old_at_s(written: State) -> float:
-    """Returns when to write again even without news."""
+    """Returns the time at which it is written again even without news."""
     return written.written_s + max(written.process.interval_s, LEAST_SPACING_S)
 
 
