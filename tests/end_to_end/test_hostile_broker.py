@@ -13,7 +13,7 @@ from tests.support.running import STOP_S, TIMEOUT_S, World, call
 MIB = 1_048_576
 MOST_MORE_MIB = 64
 MOST_MORE_FOR_FLEET_MIB = 144
-"""What a fleet of that size takes: 126 MiB were measured, most of it for ten thousand chargers."""
+"""A fleet of that size takes 105 to 126 MiB more, most of it for ten thousand chargers."""
 MOST_LINES = 80
 """A line for each charger that is left out, 64 at most, is the worst."""
 MOST_KEEPALIVES = 20
