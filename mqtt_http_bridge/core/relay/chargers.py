@@ -1,6 +1,6 @@
 """Keeps the chargers on one GX's bus: they appear, speak, fall silent, leave and are swapped."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Final
 
 from mqtt_http_bridge.core.events import NEVER, Moment
@@ -37,13 +37,30 @@ class Chargers:
         """The names and serials that the broker retains, of chargers that are there and of
         others."""
         self.refused = 0
-        """The number of messages about chargers beyond MOST_CHARGERS."""
+        """The number of messages about chargers for which there is no room."""
         serials.expect(portal_id)
 
     def __iter__(self) -> Iterator[Charger]:
         """Yields the chargers with a PV input, ordered by service and instance."""
         chargers = (self._chargers[key] for key in sorted(self._chargers))
         return (c for c in chargers if c.is_pv_charger and not c.is_forgotten)
+
+    def _has_room(self, key: ChargerKey, kept: Collection[ChargerKey]) -> bool:
+        """Tells whether one more may be kept, and takes its place among those of all GX devices."""
+        if len(kept) >= MOST_CHARGERS:
+            return False
+        if key in self._retained:
+            return True
+        if not self._serials.places_left:
+            return False
+        self._serials.places_left -= 1
+        return True
+
+    def end(self) -> None:
+        """Gives the places of all chargers back: the GX is not relayed any more."""
+        self._serials.places_left += len(self._retained)
+        self._chargers.clear()
+        self._retained.clear()
 
     def _place(self, key: ChargerKey) -> Place:
         return Place(self._portal_id, key)
@@ -67,7 +84,7 @@ class Chargers:
                 self._update(charger, now_s)
             return None
         if charger is None:
-            if len(self._chargers) >= MOST_CHARGERS:
+            if not self._has_room(key, self._chargers):
                 self.refused += 1
                 return None
             charger = Charger(key, self._retained.setdefault(key, {}))
@@ -87,7 +104,7 @@ class Chargers:
         """
         if said is GONE or not PATHS[key.service][path].is_identity:
             return
-        if key not in self._retained and len(self._retained) >= MOST_CHARGERS:
+        if key not in self._retained and not self._has_room(key, self._retained):
             self.refused += 1
             return
         self._retained.setdefault(key, {})[path] = said
