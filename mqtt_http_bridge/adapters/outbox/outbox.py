@@ -8,6 +8,7 @@ from typing import Final
 
 from mqtt_http_bridge.adapters.outbox import records
 from mqtt_http_bridge.adapters.outbox.clock import Boot, ClockNotes
+from mqtt_http_bridge.adapters.outbox.disk_waits import WAITS
 from mqtt_http_bridge.adapters.outbox.entries import Entries
 from mqtt_http_bridge.adapters.outbox.entry import EntryFormat, OutboxContents, portal_contents
 from mqtt_http_bridge.adapters.outbox.files import LogFiles
@@ -183,7 +184,7 @@ class Outbox:
 
     def disk_until_s(self) -> float:
         """Returns until when a watchdog should excuse those who wait for the disk; never waits."""
-        return self._log.segments.files.waits.until_s()
+        return WAITS.until_s()
 
     def view(self) -> OutboxContents:
         """Returns the state of the outbox."""

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from mqtt_http_bridge.adapters.outbox import files as disk
+from mqtt_http_bridge.adapters.outbox.disk_waits import WAITS
 from mqtt_http_bridge.adapters.outbox.fault_log import FaultLog
 from mqtt_http_bridge.adapters.outbox.files import LogFiles
 from mqtt_http_bridge.adapters.outbox.reading import Found, entries_in, read_log
@@ -74,8 +75,8 @@ class Segments:
         another process has the directory.
         """
         self.close()
-        self.files.take()
         try:
+            self.files.take()
             found = read_log(self.files)
             lasting = [self.is_lasting(bad.segment) for bad in found.unreadable]
             for bad in found.unreadable:
@@ -99,7 +100,7 @@ class Segments:
 
     def _open_tail(self, segment: int) -> Tail:
         data = self.files.read(segment).rstrip(b"\n")
-        descriptor = self.files.open(segment, is_writing=True)
+        descriptor = self.files.open(segment, os.O_RDWR)
         position = len(data) + 1 if data else 0  # The line feed of the last line may be missing.
         size = os.fstat(descriptor).st_size
         self._tails.append(Tail(segment, size, descriptor, position, entries_in(data)))
@@ -139,7 +140,7 @@ class Segments:
         """Flushes everything that was written before."""
         with self.mutex:
             tails = list(self._tails)
-        with self._faults.flushing(), self.files.waits.waiting():
+        with self._faults.flushing(), WAITS.waiting():
             for tail in tails:
                 disk.flush(tail.descriptor)
         with self.mutex:
@@ -188,7 +189,7 @@ class Segments:
         return self._tails[-1].segment
 
     def _append(self, tail: Tail, data: bytes) -> None:
-        with self.files.waits.waiting():
+        with WAITS.waiting():
             disk.write(tail.descriptor, tail.position, data)
         tail.position += len(data)
         tail.size = self.sizes[tail.segment] = max(tail.size, tail.position)

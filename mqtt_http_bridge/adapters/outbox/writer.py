@@ -8,6 +8,7 @@ from functools import partial
 from typing import Final
 
 from mqtt_http_bridge.adapters.outbox.cleaning import LINE_BYTES, Cleaning
+from mqtt_http_bridge.adapters.outbox.disk_waits import WAITS
 from mqtt_http_bridge.adapters.outbox.entries import Entries
 from mqtt_http_bridge.adapters.outbox.incoming import Incoming, Item, Put
 from mqtt_http_bridge.adapters.outbox.index import IN_MEMORY
@@ -35,8 +36,7 @@ class Writer(threading.Thread):
 
     def __init__(self, entries: Entries, incoming: Incoming, tell_news: Callable[[], None]) -> None:
         super().__init__(name="outbox", daemon=True)
-        waits = entries.log.segments.files.waits
-        self.progress = Progress(self.name, time.monotonic, waits.until_s)
+        self.progress = Progress(self.name, time.monotonic, WAITS.until_s)
         self.taken_in = 0
         """Counts the queued items that have been handled."""
         self.retry_requests = 0
