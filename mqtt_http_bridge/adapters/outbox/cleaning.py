@@ -9,14 +9,13 @@ other threads get it.
 Everything here is for the writer thread only, and may raise OSError.
 """
 
-from collections.abc import Callable, Collection, Sequence
+import time
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Final
 
 from mqtt_http_bridge.adapters.outbox.entries import DAMAGED, Entries
-from mqtt_http_bridge.adapters.outbox.index import OWED_OR_PARKED, bytes_in, slot_of
-from mqtt_http_bridge.adapters.outbox.reading import breathe
-from mqtt_http_bridge.adapters.outbox.records import State
+from mqtt_http_bridge.adapters.outbox.index import bytes_in, slot_of
 from mqtt_http_bridge.adapters.outbox.room import PARKED_SHARE
 
 NO_ROOM: Final = "no room"
@@ -25,12 +24,19 @@ LINE_BYTES: Final = 256
 """The most bytes that a line takes besides the body."""
 _SLICE: Final = 32
 """Lines to write before other threads get the lock."""
+_BREATH_S: Final = 5e-5
+"""Long enough for another thread that waits for the lock to get it."""
 _FULL: Final = 7 / 8
 """If less than this share of the segments is owed, cleaning up may make room."""
 _NO_CEILING: Final = 1 << 62
 """For entries that are written again: this is no growth, as their old segment is removed."""
 _NEARLY: Final = 16
 """The next segment is made when less than one part in this many of the current one is left."""
+
+
+def breathe() -> None:
+    """Lets other threads get the lock."""
+    time.sleep(_BREATH_S)
 
 
 class Cleaning:
@@ -131,13 +137,13 @@ class Cleaning:
             self._known_room = self._segments.room().allowed
             over = parked - int(PARKED_SHARE * self._known_room)
             if over > 0:
-                self._give_up(over, PARKED_NO_ROOM, (State.PARKED,))
+                self._give_up(over, PARKED_NO_ROOM, is_parked_only=True)
 
-    def _give_up(self, size: int, reason: str, states: Collection[State] = OWED_OR_PARKED) -> None:
+    def _give_up(self, size: int, reason: str, *, is_parked_only: bool = False) -> None:
         """Gives up the oldest entries until `size` bytes fewer are owed."""
         chosen, index = list[tuple[int, str]](), self._log.index
         with self._log.mutex:
-            for number, portal_id in index.entries(states):
+            for number, portal_id in index.entries(is_parked_only=is_parked_only):
                 if size <= 0:
                     break
                 if number not in self._log.in_flight:

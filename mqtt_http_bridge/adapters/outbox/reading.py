@@ -1,7 +1,6 @@
 """Reads a log from its first segment to its last, and finds what is damaged."""
 
 import errno
-import time
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -18,18 +17,11 @@ BAD_MEDIUM: Final = (errno.EIO, errno.EUCLEAN, errno.EBADMSG)
 now."""
 _LIKELY_LINE: Final = 256
 """An unreadable segment is assumed to hold at most one entry for this many bytes."""
-_BREATH_S: Final = 5e-5
-"""Long enough for another waiting thread to get the interpreter."""
 
 
 def unreadable(segment: int) -> str:
     """Returns the reason for giving up the entries of a segment."""
     return f"the disk cannot read segment {segment}"
-
-
-def breathe() -> None:
-    """Lets other threads run."""
-    time.sleep(_BREATH_S)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +77,6 @@ def read_log(files: LogFiles, *, is_partial: bool = False) -> Found:
             continue
         found.sizes[segment] = size
         _take_in(found, segment, data, size)
-        breathe()
     ends = (unreadable.numbers.stop for unreadable in found.unreadable)
     found.next_number = max(found.next_number, found.index.highest + 1, *ends)
     return found
@@ -104,8 +95,7 @@ def _take_in(found: Found, segment: int, data: bytes, size: int) -> None:
     for line in data.split(b"\n"):
         fields = decode(line)
         if fields is not None:
-            if not index.add_newest(fields, slot, len(line) + 1):
-                index.apply(fields, slot, len(line) + 1)
+            if not index.apply(fields, slot, len(line) + 1):
                 _take_in_note(fields, found)
             is_good = True
         elif line:
