@@ -37,8 +37,8 @@ out of its POSTs while B has something parked. For a look at the state, call `vi
 
 From the bottom up: `records`, `index`, `clock`, `losses` and `room` are pure; `files` has all
 system calls, and `disk_waits` notes how long they take; `reading` and `segments` are the log on the
-disk; `log` makes its changes; `entries` and `cleaning` make room; `writer` is the thread, and
-`incoming` is the queue to it.
+disk; `log` reads its entries and makes its changes; `cleaning` makes room; `writer` is the thread,
+and `incoming` is the queue to it.
 """
 
 from mqtt_http_bridge.adapters.outbox.clock import Boot

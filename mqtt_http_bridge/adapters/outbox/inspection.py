@@ -13,7 +13,6 @@ from typing import Final
 
 from mqtt_http_bridge.adapters.directories import make_directory
 from mqtt_http_bridge.adapters.outbox.cleaning import Cleaning
-from mqtt_http_bridge.adapters.outbox.entries import Entries
 from mqtt_http_bridge.adapters.outbox.entry import EntryFormat, PortalContents, portal_contents
 from mqtt_http_bridge.adapters.outbox.files import LogFiles, as_owner, shown
 from mqtt_http_bridge.adapters.outbox.log import Log
@@ -109,12 +108,12 @@ def _entries(directory: Path, entry_format: EntryFormat, unread: _Unread) -> Ite
                 if number > last:
                     entry = None
                     try:
-                        entry = Entries(log).read(number, portal_id)
+                        entry = log.read(number, portal_id)
                     except FileNotFoundError:  # Moved by a clean-up meanwhile.
                         is_over = False
                         break
                     except OSError as error:
-                        _note_unread(unread, Entries(log).segment_with(number, portal_id), error)
+                        _note_unread(unread, log.segment_with(number, portal_id), error)
                     last = number
                     if entry is not None:
                         yield entry
@@ -173,7 +172,7 @@ def request_drop(
         log = Log(files, None, entry_format)
         try:
             log.reopen()
-            cleaning = Cleaning(Entries(log))
+            cleaning = Cleaning(log)
             cleaning.bring_in()
             return drop(log, cleaning, requests)
         finally:

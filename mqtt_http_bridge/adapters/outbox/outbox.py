@@ -9,7 +9,6 @@ from typing import Final
 from mqtt_http_bridge.adapters.outbox import records
 from mqtt_http_bridge.adapters.outbox.clock import Boot, ClockNotes
 from mqtt_http_bridge.adapters.outbox.disk_waits import WAITS
-from mqtt_http_bridge.adapters.outbox.entries import Entries
 from mqtt_http_bridge.adapters.outbox.entry import EntryFormat, OutboxContents, portal_contents
 from mqtt_http_bridge.adapters.outbox.files import LogFiles
 from mqtt_http_bridge.adapters.outbox.incoming import Incoming, Put
@@ -21,9 +20,9 @@ from mqtt_http_bridge.adapters.outbox.writer import Writer
 from mqtt_http_bridge.core.settings import OutboxSettings
 from mqtt_http_bridge.core.watchdog import Progress
 
-MOST_REFUSED: Final = 20_000
-"""The most lines about entries on the disk that the disk may refuse. With more, senders stop,
-because a restart would send all those entries again."""
+MOST_WAITING: Final = 20_000
+"""The most lines that may wait for a disk that refuses. With more, senders stop, because a restart
+would send all those entries again. Entries that are in memory only take less than half of it."""
 
 
 class Outbox:
@@ -32,15 +31,13 @@ class Outbox:
     def __init__(self, settings: OutboxSettings, entry_format: EntryFormat, boot: Boot) -> None:
         """Takes over the directory and reads it. Raises OutboxBusy if another process has it."""
         self.directory = Path(settings.directory)
-        self._format = entry_format
         self._max_bytes = settings.max_bytes
         self._log = Log(LogFiles(self.directory), settings.max_bytes, entry_format, boot)
         self._mutex = self._log.mutex
-        self._entries = Entries(self._log)
         self._incoming = Incoming()
         self._news = threading.Condition(threading.Lock())
         self._changes = 0
-        self.writer = Writer(self._entries, self._incoming, self.wake)
+        self.writer = Writer(self._log, self._incoming, self.wake)
         self.writer.begin()
         self.writer.start()
 
@@ -115,7 +112,7 @@ class Outbox:
 
     def _portal(self, portal_id: str) -> Portal:
         """Returns what may be sent of a GX: nothing, if a restart would send too much again."""
-        is_too_much = self._log.refused > MOST_REFUSED
+        is_too_much = len(self._log.waiting) > MOST_WAITING
         found = None if is_too_much else self._log.index.portals.get(portal_id.encode())
         return found or Portal()
 
@@ -125,7 +122,7 @@ class Outbox:
         `settle`, `park` or `give_back` has to follow. Until then it is not given up.
         """
         with self._mutex:
-            entry = self._entries.take(number, portal_id)
+            entry = self._log.take(number, portal_id)
             if entry is not None:
                 self._log.in_flight[number] = entry
             return entry
@@ -208,6 +205,4 @@ class Outbox:
 
     def timestamp(self, portal_id: str, number: int) -> str | None:
         """Reads the time of an entry, as it would be sent; None if it cannot be read now."""
-        with self._mutex:
-            entry = self._entries.take(number, portal_id)
-            return (self._format.timestamp(entry.body) or None) if entry is not None else None
+        return self._log.timestamp(number, portal_id) or None

@@ -9,9 +9,9 @@ from typing import Final
 
 from mqtt_http_bridge.adapters.outbox.cleaning import LINE_BYTES, Cleaning
 from mqtt_http_bridge.adapters.outbox.disk_waits import WAITS
-from mqtt_http_bridge.adapters.outbox.entries import Entries
 from mqtt_http_bridge.adapters.outbox.incoming import Incoming, Item, Put
 from mqtt_http_bridge.adapters.outbox.index import IN_MEMORY
+from mqtt_http_bridge.adapters.outbox.log import Log
 from mqtt_http_bridge.adapters.outbox.losses import with_loss
 from mqtt_http_bridge.adapters.outbox.requests import RETRY, drop
 from mqtt_http_bridge.core.errors import OutboxBusy
@@ -34,7 +34,7 @@ _MOST_UNFLUSHED: Final = 500
 class Writer(threading.Thread):
     """The writer of one outbox; it ends when its queue is closed."""
 
-    def __init__(self, entries: Entries, incoming: Incoming, tell_news: Callable[[], None]) -> None:
+    def __init__(self, log: Log, incoming: Incoming, tell_news: Callable[[], None]) -> None:
         super().__init__(name="outbox", daemon=True)
         self.progress = Progress(self.name, time.monotonic, WAITS.until_s)
         self.taken_in = 0
@@ -42,9 +42,8 @@ class Writer(threading.Thread):
         self.retry_requests = 0
         self.offered = 0
         """Senders see no number above this one: later entries have not been flushed."""
-        self._entries = entries
-        self._log = entries.log
-        self._cleaning = Cleaning(entries, partial(self.progress.busy, LONGEST_STEP_S))
+        self._log = log
+        self._cleaning = Cleaning(log, partial(self.progress.busy, LONGEST_STEP_S))
         self._incoming = incoming
         self._tell_news = tell_news
         self._next_look_s = time.monotonic() + LOOK_EVERY_S
@@ -94,7 +93,7 @@ class Writer(threading.Thread):
             log.fail(FileNotFoundError(errno.ENOENT, "its directory has been moved or removed"))
             self._next_look_s = 0.0
         for body in dropped:
-            self._entries.count_lost(log.format.timestamp(body), REFUSED)
+            log.count_lost(log.format.timestamp(body), REFUSED)
         if time.monotonic() >= self._next_look_s:
             self._next_look_s = time.monotonic() + LOOK_EVERY_S
             self._look()
@@ -151,11 +150,10 @@ class Writer(threading.Thread):
         """Gives up the oldest entries that are in memory only, if there are too many."""
         log, index = self._log, self._log.index
         for entry in log.held() if index.live_bytes(IN_MEMORY) > MOST_BYTES else ():
-            where = entry.number, entry.portal_id
             if index.live_bytes(IN_MEMORY) <= MOST_BYTES:
                 break
-            if entry.number not in log.in_flight and self._entries.is_in(IN_MEMORY, *where):
-                self._entries.lose([where], REFUSED)
+            if entry.number not in log.in_flight and log.is_only_in_memory(entry):
+                log.lose([(entry.number, entry.portal_id)], REFUSED)
 
     def _end(self) -> None:
         self._next_look_s = 0.0
