@@ -11,13 +11,15 @@ Everything here is for the writer thread only, and may raise OSError.
 
 import errno
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from typing import Final
 
-from mqtt_http_bridge.adapters.outbox.index import bytes_in, slot_of
-from mqtt_http_bridge.adapters.outbox.log import DAMAGED, Log, Where
+from mqtt_http_bridge.adapters.outbox.index import Where, bytes_in, slot_of
+from mqtt_http_bridge.adapters.outbox.log import DAMAGED, Log
+from mqtt_http_bridge.adapters.outbox.requests import are_dropped
 from mqtt_http_bridge.adapters.outbox.room import PARKED_SHARE, Room
+from mqtt_http_bridge.core.views import DROPPED
 
 NO_ROOM: Final = "no room"
 PARKED_NO_ROOM: Final = "no room for more that is parked"
@@ -150,9 +152,17 @@ class Cleaning:
                 if number not in self._log.in_flight:
                     chosen.append((number, portal_id))
                     size -= bytes_in(index.find(number, portal_id) or 0)
-        self.lose(chosen, reason)
+        self._lose(chosen, reason)
 
-    def lose(self, entries: Sequence[Where], reason: str) -> None:
+    def drop(self, requests: Collection[str]) -> list[int]:
+        """Drops what a person requested; returns the numbers."""
+        with self._log.mutex:
+            dropped = are_dropped(requests, self._log.index)
+        self._lose(dropped, DROPPED)
+        self._log.flush()
+        return [number for number, _ in dropped]
+
+    def _lose(self, entries: Sequence[Where], reason: str) -> None:
         """Gives up entries and counts them; other threads get the lock in between."""
         for start in range(0, len(entries), _SLICE):
             self._before_step()

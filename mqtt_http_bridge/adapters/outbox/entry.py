@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Protocol
 
-from mqtt_http_bridge.adapters.outbox.index import UNIT_BYTES, Portal, bytes_in, number_of
+from mqtt_http_bridge.adapters.outbox.index import Portal, bytes_in, number_of
 from mqtt_http_bridge.core.views import Loss
 
 
@@ -35,8 +35,6 @@ class PortalContents:
     portal_id: str
     count: int
     """The number of entries that are owed, without the parked ones."""
-    bytes: int
-    """The bytes of all lines, parked ones included, to within 32 bytes each."""
     oldest: int | None
     newest: int | None
     parked: tuple[ParkedContents, ...]
@@ -51,6 +49,8 @@ class OutboxContents:
     """Holds the state of the outbox at one moment."""
 
     portals: tuple[PortalContents, ...]
+    bytes: int
+    """The bytes of all lines, parked ones included, to within 32 bytes each."""
     highest: int
     """The highest number; an entry above it was measured later."""
     in_memory: int
@@ -65,7 +65,6 @@ def portal_contents(key: bytes, portal: Portal) -> PortalContents:
     return PortalContents(
         portal_id=key.decode(),
         count=len(portal.owed),
-        bytes=portal.units * UNIT_BYTES,
         oldest=portal.owed.oldest_after(0),
         newest=portal.owed.newest(),
         parked=tuple(

@@ -21,6 +21,8 @@ from typing import Final
 from mqtt_http_bridge.adapters.outbox import records
 from mqtt_http_bridge.adapters.outbox.records import STATE_AFTER, Fields, State
 
+Where = tuple[int, str]
+"""The number and the GX of an entry."""
 IN_MEMORY: Final = 0
 """The slot of entries that no segment has ever held."""
 UNIT_BYTES: Final = 32
@@ -110,16 +112,12 @@ class Numbers:
 class Portal:
     """Holds what is owed of one GX, and what is parked of its devices."""
 
-    __slots__ = ("newest_put", "owed", "parked", "reasons", "units")
-
     def __init__(self) -> None:
         self.newest_put = 0
         """The newest measurement, packed, even if it has been sent."""
         self.owed = Numbers()
         self.parked: dict[str, Numbers] = {}
         self.reasons: dict[str, str] = {}
-        self.units = 0
-        """The size of all lines, parked ones included."""
 
     def find(self, number: int) -> int | None:
         """Returns the packed entry with this number, owed or parked."""
@@ -152,8 +150,8 @@ class Index:
         self._parked_units = 0
         """Kept for the writer, which asks at each turn: with 1,000 GX devices, adding them up took
         40 % of its time."""
-        self.highest = 0
-        """The highest number seen."""
+        self.next_number = 1
+        """One more than the highest number seen."""
 
     def apply(self, fields: Fields, slot: int, size: int) -> bool:
         """Applies a line of `size` bytes in the segment of `slot`; returns whether it fits here."""
@@ -163,8 +161,8 @@ class Index:
             if kind == b"free" and portal is not None and len(fields) > 3:
                 self._free(portal, records.serial_in(fields))
             return False
-        if number > self.highest:
-            self.highest = number
+        if number >= self.next_number:
+            self.next_number = number + 1
         elif portal is not None:
             self._remove(portal, number)
         if state is State.GONE:
@@ -175,7 +173,6 @@ class Index:
             portal = self.portals[fields[2]] = Portal()
         units = min((size + UNIT_BYTES - 1) // UNIT_BYTES, _MOST_UNITS)
         packed = number << _NUMBER_SHIFT | slot << _SLOT_SHIFT | units
-        portal.units += units
         self._units[slot] += units
         if number > portal.newest_put >> _NUMBER_SHIFT:
             portal.newest_put = packed  # Usually its first line; later ones may be cut.
@@ -191,7 +188,6 @@ class Index:
         if packed is None:
             packed = portal.pop_parked(number)
             self._parked_units -= packed & _MOST_UNITS
-        portal.units -= packed & _MOST_UNITS
         self._units[slot_in(packed)] -= packed & _MOST_UNITS
 
     def _free(self, portal: Portal, serial: str) -> None:
@@ -210,7 +206,7 @@ class Index:
         owed = (portal.owed for portal in self.portals.values())
         return any(numbers.oldest_after(first - 1, before - 1) is not None for numbers in owed)
 
-    def entries(self, *, is_parked_only: bool = False) -> Iterator[tuple[int, str]]:
+    def entries(self, *, is_parked_only: bool = False) -> Iterator[Where]:
         """Yields number and GX of all entries, lowest number first; nothing may change then."""
         each = (
             zip(numbers, repeat(key.decode()))

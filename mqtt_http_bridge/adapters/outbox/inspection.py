@@ -18,7 +18,7 @@ from mqtt_http_bridge.adapters.outbox.files import LogFiles, as_owner, shown
 from mqtt_http_bridge.adapters.outbox.log import Log
 from mqtt_http_bridge.adapters.outbox.reading import read_log
 from mqtt_http_bridge.adapters.outbox.records import Entry
-from mqtt_http_bridge.adapters.outbox.requests import RETRY, drop, drop_requests
+from mqtt_http_bridge.adapters.outbox.requests import RETRY, drop_requests
 from mqtt_http_bridge.core.disk_remedy import disk_remedy
 from mqtt_http_bridge.core.errors import LocalFault, OutboxBusy
 from mqtt_http_bridge.core.views import Loss
@@ -164,7 +164,7 @@ def request_drop(
     Returns the numbers that were dropped, or None if the service was asked to do it.
     """
     with _faults(directory), as_owner(directory):
-        newest = _read(directory, entry_format, {}).next_number - 1
+        newest = _read(directory, entry_format, {}).index.next_number - 1
         requests = drop_requests(numbers, parked_only=parked_only, newest=newest)
         files = LogFiles(directory)
         if _is_asked(files, requests):
@@ -174,7 +174,7 @@ def request_drop(
             log.reopen()
             cleaning = Cleaning(log)
             cleaning.bring_in()
-            return drop(log, cleaning, requests)
+            return cleaning.drop(requests)
         finally:
             log.segments.close()
 

@@ -67,7 +67,7 @@ from mqtt_http_bridge.adapters.outbox.clock import Boot, ClockNotes
 from mqtt_http_bridge.adapters.outbox.entry import EntryFormat
 from mqtt_http_bridge.adapters.outbox.fault_log import FaultLog
 from mqtt_http_bridge.adapters.outbox.files import LogFiles
-from mqtt_http_bridge.adapters.outbox.index import IN_MEMORY, Index, slot_in, slot_of
+from mqtt_http_bridge.adapters.outbox.index import IN_MEMORY, Index, Where, slot_in, slot_of
 from mqtt_http_bridge.adapters.outbox.losses import bounded, losses_text, with_loss
 from mqtt_http_bridge.adapters.outbox.reading import Found, unreadable
 from mqtt_http_bridge.adapters.outbox.records import STATE_AFTER, Entry, State, fields_of
@@ -79,8 +79,6 @@ ClockChange = Callable[[ClockNotes, int], ClockNotes]
 """Makes new clock notes from the old ones and the number of the next entry."""
 Key = int | bytes
 """Identifies lines that replace each other: an entry's number, or a line that frees a device."""
-Where = tuple[int, str]
-"""The number and the GX of an entry."""
 
 
 class Log:
@@ -101,7 +99,6 @@ class Log:
         self.index = Index()
         self.clock = ClockNotes(boot or Boot("", 0.0))
         self.losses: tuple[Loss, ...] = ()
-        self.next_number = 1
         self.in_flight: dict[int, Entry] = {}
         """The entries being sent, which may not be given up."""
         self.is_on_disk = False
@@ -115,8 +112,7 @@ class Log:
     def put(self, portal_id: str, body: bytes, *, is_final: bool) -> None:
         """Adds a new entry. Writer only, because it assigns the numbers."""
         with self.mutex:
-            self.tell(records.put(Entry(self.next_number, portal_id, body, is_final)))
-            self.next_number += 1
+            self.tell(records.put(Entry(self.index.next_number, portal_id, body, is_final)))
 
     def tell(self, line: bytes) -> None:
         """Writes a line to the disk, or keeps it in memory if the disk refuses."""
@@ -148,7 +144,7 @@ class Log:
     def set_clock(self, change: ClockChange) -> None:
         """Notes that the clock was set, or is trusted. Writer only."""
         with self.mutex:
-            self.clock = change(self.clock, self.next_number)
+            self.clock = change(self.clock, self.index.next_number)
             self.note()
 
     def note(self) -> None:
@@ -160,7 +156,7 @@ class Log:
     def _head(self) -> bytes:
         losses = records.note(b"losses", losses_text(self.losses)) if self.losses else b""
         clock = records.note(b"clock", self.clock.to_text())
-        return records.head(self._log_id, self.next_number) + clock + losses
+        return records.head(self._log_id, self.index.next_number) + clock + losses
 
     def flush(self) -> None:
         """Flushes what was written before. Writer only; raises OSError."""
@@ -336,7 +332,8 @@ class Log:
         self.faults.found(found)
         with self.mutex:
             if self._log_id and found.log_id in ("", self._log_id):
-                self.index, self.next_number = found.index, max(self.next_number, found.next_number)
+                found.index.next_number = max(found.index.next_number, self.index.next_number)
+                self.index = found.index
                 self.losses = max(self.losses, found.losses, key=_count)
                 for line in list(self.waiting.values()):
                     self._keep(line)
@@ -359,7 +356,7 @@ class Log:
         self._log_id = found.log_id or os.urandom(8).hex()
         moved = dict[int, int]()
         for entry, body in held:
-            moved[entry.number] = self.next_number
+            moved[entry.number] = self.index.next_number
             self.put(entry.portal_id, body, is_final=entry.is_final)
         for entry in self.in_flight.values():
             entry.number = moved.get(entry.number, 0)
@@ -368,13 +365,12 @@ class Log:
     def look(self, found: Found) -> None:
         """Sets what was read, so that entries can be read."""
         self.segments.know(found)
-        self.index, self.losses, self.next_number = found.index, found.losses, found.next_number
-        before, self.clock = self.clock, found.clock
+        self.index, self.losses = found.index, found.losses
+        before, self.clock, next_number = self.clock, found.clock, self.index.next_number
         if self._has_boot:
-            is_owed = found.index.is_owed
-            self.clock = found.clock.started(before.boot, found.next_number, is_owed)
+            self.clock = self.clock.started(before.boot, next_number, self.index.is_owed)
         if before.is_trusted:  # These came while the log could not be read.
-            self.clock = self.clock.trusted(found.next_number)
+            self.clock = self.clock.trusted(next_number)
 
 
 def _key(line: bytes) -> Key:

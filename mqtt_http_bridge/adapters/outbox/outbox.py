@@ -190,7 +190,8 @@ class Outbox:
         with self._mutex:
             return OutboxContents(
                 portals=tuple(portal_contents(*item) for item in self._log.index.portals.items()),
-                highest=self._log.next_number - 1,
+                bytes=self._log.index.live_bytes(),
+                highest=self._log.index.next_number - 1,
                 in_memory=len(self._log.held()) + queued,
                 fault=self._log.faults.fault,
                 losses=self._log.losses,

@@ -1,7 +1,7 @@
 """Reads a log from its first segment to its last, and finds what is damaged."""
 
 import errno
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Final
 
 from mqtt_http_bridge.adapters.outbox import records
@@ -33,7 +33,7 @@ class Damage:
     end: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Unreadable:
     """A segment that the disk cannot read, and the numbers that its entries may have."""
 
@@ -47,7 +47,6 @@ class Found:
     """Everything that was found in a log."""
 
     log_id: str = ""
-    next_number: int = 1
     index: Index = field(default_factory=Index)
     clock: ClockNotes = field(default_factory=lambda: ClockNotes(Boot("", 0.0)))
     losses: tuple[Loss, ...] = ()
@@ -71,14 +70,14 @@ def read_log(files: LogFiles, *, is_partial: bool = False) -> Found:
         except OSError as error:
             if error.errno not in BAD_MEDIUM and not is_partial:
                 raise
-            first = max(found.next_number, found.index.highest + 1)
+            first = found.index.next_number
             numbers = range(first, first + size // _LIKELY_LINE)
             found.unreadable.append(Unreadable(segment, error, numbers))
             continue
         found.sizes[segment] = size
         _take_in(found, segment, data, size)
-    ends = (unreadable.numbers.stop for unreadable in found.unreadable)
-    found.next_number = max(found.next_number, found.index.highest + 1, *ends)
+    ends = (bad.numbers.stop for bad in found.unreadable)
+    found.index.next_number = max([found.index.next_number, *ends])
     return found
 
 
@@ -132,7 +131,6 @@ def _take_in_head(fields: Fields, found: Found) -> None:
         )
     found.log_id = fields[2].decode("ascii", "replace")
     number = (records.number_in([b"", fields[3]]) if len(fields) > 3 else None) or 1
-    found.next_number = max(found.next_number, number)
-    if found.unreadable and number in (numbers := found.unreadable[-1].numbers):
-        numbers = range(numbers.start, number)
-        found.unreadable[-1] = replace(found.unreadable[-1], numbers=numbers)
+    found.index.next_number = max(found.index.next_number, number)
+    for bad in found.unreadable[-1:]:
+        bad.numbers = range(bad.numbers.start, min(bad.numbers.stop, number))

@@ -153,10 +153,11 @@ class Segments:
         """Returns how much room there is."""
         return self.files.room(self._max_bytes)
 
-    def is_in_place(self) -> bool:
-        """Tells whether lock and last segment are still there: nobody moved the directory."""
+    def is_in_place(self, *, is_lock_too: bool) -> bool:
+        """Tells whether the last segment, and the lock, are there: nobody moved the directory."""
         tail = self._tails[-1]
-        return self.files.is_ours() and self.files.is_in_place(tail.segment, tail.descriptor)
+        is_there = self.files.is_in_place(tail.segment, tail.descriptor)
+        return is_there and (not is_lock_too or self.files.is_ours())
 
     def is_known(self) -> bool:
         """Tells whether this is the directory that was read, with all of its segments."""

@@ -45,12 +45,11 @@ def state(index: Index) -> object:
         key.decode(): (
             list(portal.owed),
             {serial: list(numbers) for serial, numbers in portal.parked.items()},
-            portal.units,
         )
         for key, portal in index.portals.items()
     }
     slots = [index.live_bytes(slot) for slot in range(5)]
-    return portals, slots, index.live_bytes(), index.highest, index.parked_bytes
+    return portals, slots, index.live_bytes(), index.next_number, index.parked_bytes
 
 
 def simple_state(lines: list[tuple[str, int, str, int, int]]) -> object:
@@ -66,12 +65,11 @@ def simple_state(lines: list[tuple[str, int, str, int, int]]) -> object:
     for name in names:
         mine = sorted((n, kind) for (key, n), (kind, _, _) in last.items() if key == name)
         owed, parked = ([n for n, kind in mine if (kind == "parked") == x] for x in (False, True))
-        units = sum(units for (key, _), (_, units, _) in last.items() if key == name)
-        portals[name] = owed, {"A": parked, "B": parked} if parked else {}, units
+        portals[name] = owed, {"A": parked, "B": parked} if parked else {}
     slots = [sum(u for _, u, s in last.values() if s == slot) * UNIT_BYTES for slot in range(5)]
     parked_bytes = sum(u for kind, u, _ in last.values() if kind == "parked") * UNIT_BYTES
-    highest = max((number for _, number, _, _, _ in lines), default=0)
-    return portals, slots, sum(slots), highest, parked_bytes
+    next_number = max((number for _, number, _, _, _ in lines), default=0) + 1
+    return portals, slots, sum(slots), next_number, parked_bytes
 
 
 @given(LINES)
@@ -90,11 +88,9 @@ def test_sizes_are_rounded_up() -> None:
     for number, size in enumerate((UNIT_BYTES, UNIT_BYTES + 1, 2 * UNIT_BYTES), start=1):
         index.apply(records.fields_of(line_of("put", number, "gx", 1)), 1, size)
     assert index.live_bytes(1) == index.live_bytes() == 5 * UNIT_BYTES
-    assert index.portals[b"gx"].units == 5
     for number in (1, 2, 3):
         index.apply(records.fields_of(records.done(number, "gx")), 2, 30)
     assert index.live_bytes() == 0
-    assert index.portals[b"gx"].units == 0
 
 
 def test_a_measurement_that_is_cut_counts_as_long_as_it_was() -> None:
