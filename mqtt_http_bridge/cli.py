@@ -11,7 +11,6 @@ import sys
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -360,10 +359,10 @@ def _at_host(settings: Settings, arguments: Arguments) -> Settings:
     """Returns the settings with the broker that the command line names, if it names one."""
     mqtt = settings.mqtt
     if arguments.host is not None:
-        mqtt = replace(mqtt, hosts=(arguments.host,))
+        mqtt = mqtt._replace(hosts=(arguments.host,))
     if arguments.port is not None:
-        mqtt = replace(mqtt, port=arguments.port)
-    return replace(settings, mqtt=mqtt)
+        mqtt = mqtt._replace(port=arguments.port)
+    return settings._replace(mqtt=mqtt)
 
 
 def _backend(settings: Settings) -> BackendSettings:

@@ -50,6 +50,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
         "adapters.machine",
         "adapters.private_files",
         "adapters.small_files",
+        "adapters.thread_start",
     ),
     ("adapters.tls",),
     ("adapters.connection_error",),

@@ -2,7 +2,6 @@
 
 import socket
 import ssl
-from dataclasses import replace
 from typing import Final
 
 from mqtt_http_bridge.adapters import machine
@@ -25,7 +24,7 @@ def failure_of(error: OSError, settings: MqttSettings, timeout_s: float) -> Brok
         return failure_at(settings, Cause.NAME_NOT_RESOLVED, words)
     if isinstance(error, ConnectionRefusedError):
         failure = failure_at(settings, Cause.PORT_CLOSED, words)
-        return replace(failure, is_no_gx=machine.is_no_gx(settings.host))
+        return failure._replace(is_no_gx=machine.is_no_gx(settings.host))
     if isinstance(error, ssl.SSLError) or (settings.tls and isinstance(error, ConnectionError)):
         return failure_at(settings, Cause.NO_TLS, words)
     return failure_at(settings, Cause.UNREACHABLE, words)

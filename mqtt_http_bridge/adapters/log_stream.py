@@ -12,6 +12,8 @@ from collections.abc import Callable
 from io import UnsupportedOperation
 from typing import Final, TextIO
 
+from mqtt_http_bridge.adapters import thread_start
+
 MOST_WAITING: Final = 1000
 """The most lines to queue. A line has at most 1,000 characters, so this is a few MB at worst."""
 LONGEST_IDLE_WAIT_S: Final = 60.0
@@ -37,7 +39,7 @@ class LineWriter:
         self.is_broken = False
         """True while nothing can be written: the reader is gone, or the disk is full."""
         self._thread = threading.Thread(target=self._run, name="log", daemon=True)
-        self._thread.start()
+        thread_start.start(self._thread)
 
     def put(self, line: str) -> None:
         """Queues a line, or drops it. Never waits for the stream."""

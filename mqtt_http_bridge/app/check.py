@@ -10,13 +10,12 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Final, TextIO
 
 from mqtt_http_bridge import __version__
-from mqtt_http_bridge.adapters import config, machine
+from mqtt_http_bridge.adapters import config, machine, thread_start
 from mqtt_http_bridge.adapters.outbox import inspection
 from mqtt_http_bridge.app.check_backend import Posting, look_at_backend
 from mqtt_http_bridge.app.check_gx import look_at_gx
@@ -57,7 +56,7 @@ def check(
             _print(finding, sys.stdout, has_colour=_has_colour(sys.stdout, environment))
     if as_json:
         holds = findings.all_hold(found)
-        print(json.dumps({"holds": holds, "findings": [asdict(f) for f in found]}, indent=1))
+        print(json.dumps({"holds": holds, "findings": [f._asdict() for f in found]}, indent=1))
     return found
 
 
@@ -70,7 +69,7 @@ def within(limit_s: float, walked: Iterator[Finding]) -> Iterator[Finding]:
     items: queue.SimpleQueue[Finding | Exception | None] = queue.SimpleQueue()
     looking = threading.Thread(target=_look, args=[walked, items], name="check", daemon=True)
     ends_s = time.monotonic() + limit_s
-    looking.start()
+    thread_start.start(looking)
     step = "start"
     while True:
         try:

@@ -99,7 +99,7 @@ class Dispatcher:
         """Those of which the outbox has shown no new entry yet."""
         self._seen = -1
         self._waits_until_s = -NEVER
-        """When the thread in `wait` looks again, unless it is woken."""
+        """The time at which the thread in `wait` looks again, unless it is woken."""
         self._retries = outbox.retry_requests
         self._look_due_s = self._keys_due_s = -NEVER
         self._is_abandoned = False

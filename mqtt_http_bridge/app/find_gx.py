@@ -2,10 +2,9 @@
 
 import queue
 import threading
-from dataclasses import replace
 from typing import Final
 
-from mqtt_http_bridge.adapters import machine, network, ssdp
+from mqtt_http_bridge.adapters import machine, network, ssdp, thread_start
 from mqtt_http_bridge.core.venus.announcement import Found
 
 NAME_S: Final = 2.0
@@ -16,12 +15,12 @@ def find_gx() -> Found:
     """Searches for ssdp.SEARCH_S; the name is looked up meanwhile."""
     names = queue.SimpleQueue[str]()
     # Nobody waits for this thread: the system decides how long a name look-up takes.
-    threading.Thread(target=_look_up, args=[names], name="name", daemon=True).start()
+    thread_start.start(threading.Thread(target=_look_up, args=[names], name="name", daemon=True))
     found = ssdp.search()
     if found.announcements:
         return found
     try:
-        return replace(found, by_name=names.get(timeout=NAME_S))
+        return found._replace(by_name=names.get(timeout=NAME_S))
     except queue.Empty:
         return found
 

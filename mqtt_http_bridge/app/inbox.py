@@ -1,32 +1,29 @@
 """Passes items from the other threads to the main thread, in the order in which they came."""
 
 import logging
+import os
 import queue
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from mqtt_http_bridge.core.events import Disconnected, Dropped, Event, Message
 
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
 class Stop:
     """Asks the main loop to end."""
 
 
-@dataclass(frozen=True, slots=True)
-class ThreadDied:
+class ThreadDied(NamedTuple):
     """A thread ended with an exception: its work is no longer done."""
 
     name: str
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(NamedTuple):
     """Asks the main thread to run something once it has handled everything before it."""
 
     do: Callable[[], None]
@@ -41,6 +38,10 @@ FLOOD_BYTES: Final = 1_048_576
 """Seconds of work for a small machine."""
 MESSAGE_BYTES: Final = 150
 """Bytes that a message takes besides its payload."""
+FAILED: Final = 1
+"""The exit status if a thread has died and nobody can be told."""
+_STDERR: Final = 2
+_UNTOLD: Final = "CRITICAL a thread died, and there is no memory to say which: ending\n"
 
 
 class Inbox:
@@ -109,12 +110,21 @@ def _size(message: Message) -> int:
 
 @contextmanager
 def watch_threads(inbox: Inbox) -> Iterator[None]:
-    """Puts ThreadDied into the inbox for threads that die meanwhile."""
+    """Puts ThreadDied into the inbox for threads that die meanwhile.
+
+    If memory is too short even for that, the process ends at once, or nobody would ever know.
+    """
 
     def report(arguments: threading.ExceptHookArgs) -> None:
-        name = arguments.thread.name if arguments.thread else "without a name"
-        log.critical("the thread %s died", name, exc_info=arguments.exc_value)
-        inbox.put(ThreadDied(name))
+        try:
+            name = arguments.thread.name if arguments.thread else "without a name"
+            log.critical("the thread %s died", name, exc_info=arguments.exc_value)
+            inbox.put(ThreadDied(name))
+        except BaseException:  # noqa: BLE001 - whatever it is, the process must not go on
+            try:
+                os.write(_STDERR, _UNTOLD.encode())
+            finally:
+                os._exit(FAILED)
 
     previous_hook, threading.excepthook = threading.excepthook, report
     try:

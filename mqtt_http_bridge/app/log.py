@@ -9,7 +9,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal, TextIO
 
@@ -103,12 +102,13 @@ class _Handler(RedactingHandler):
     def __init__(
         self, stream: TextIO, redaction: Redaction, now_s: Callable[[], float] = time.monotonic
     ) -> None:
+        # Supervisors add the time themselves.
+        self._is_watched = stream.isatty()
+        # This may fail, and Python closes every handler at exit: it must not find half of one.
+        self._writer = LineWriter(stream, gap=self._gap)
         super().__init__(redaction)
         self._limit = LogLimit()
         self._now_s = now_s
-        # Supervisors add the time themselves.
-        self._is_watched = stream.isatty()
-        self._writer = LineWriter(stream, gap=self._gap)
         self.system_log: SystemLog | None = None
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -156,7 +156,7 @@ def _line(record: logging.LogRecord) -> Log:
     """Reads a record; if nobody has set its kind, its format string is the kind."""
     known = getattr(record, "line", None)
     if isinstance(known, Log):
-        return replace(known, text=_texts(record)[0])
+        return known._replace(text=_texts(record)[0])
     level: Literal["INFO", "WARNING", "ERROR"] = "INFO"
     if record.levelno >= logging.WARNING:
         level = "ERROR" if record.levelno >= logging.ERROR else "WARNING"

@@ -10,10 +10,10 @@ import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from types import FrameType
 from typing import TYPE_CHECKING, Final, Protocol
 
+from mqtt_http_bridge.adapters import thread_start
 from mqtt_http_bridge.app.inbox import Call, Inbox, Item, Stop, ThreadDied
 from mqtt_http_bridge.core.commands import (
     Command,
@@ -81,18 +81,19 @@ def run_loop(
             return
         if isinstance(item, ThreadDied):
             raise ThreadFailed(f"the thread {item.name} has died: the lines above say why")
+        commands: list[Command] = []
         if isinstance(item, Call):
             item.do()
-            continue
-        event = _not_before(item, latest_s)
-        latest_s = event.moment.monotonic_s
-        tap(event)
-        commands = relay.handle(event)
-        if observer is not None:
-            commands += observer.see(event, commands)
-        # Before they are carried out, because a disk may be slow.
-        due_s = _due_s(relay, observer)
-        read_by(due_s)
+        else:
+            event = _not_before(item, latest_s)
+            latest_s = event.moment.monotonic_s
+            tap(event)
+            commands = relay.handle(event)
+            if observer is not None:
+                commands += observer.see(event, commands)
+        if not inbox:  # Before they are carried out, because a disk may be slow.
+            due_s = _due_s(relay, observer)
+            read_by(due_s)
         for command in commands:
             carry_out(command)
 
@@ -124,7 +125,7 @@ def _not_before(event: Event, latest_s: float) -> Event:
     """`event`, moved to `latest_s` if it came before: a Tick may overtake it in the inbox."""
     if event.moment.monotonic_s >= latest_s:
         return event
-    return replace(event, moment=event.moment.not_before(latest_s))
+    return event._replace(moment=event.moment.not_before(latest_s))
 
 
 def executor(
@@ -201,7 +202,7 @@ def _put_at_signals(inbox: Inbox) -> Iterator[None]:
                 inbox.put(Stop())
 
     thread = threading.Thread(target=pass_on, name="signals", daemon=True)
-    thread.start()
+    thread_start.start(thread)
     previous_end = signal.set_wakeup_fd(write_end, warn_on_full_buffer=False)
     try:
         yield

@@ -9,10 +9,10 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
+from mqtt_http_bridge.adapters import thread_start
 from mqtt_http_bridge.adapters.broker import Broker
 from mqtt_http_bridge.adapters.clock import SystemClock
 from mqtt_http_bridge.adapters.machine import on_its_own_gx
@@ -77,7 +77,7 @@ def _stop_after(duration_s: float | None, inbox: Inbox) -> Iterator[None]:
     timer = threading.Timer(duration_s or 0.0, inbox.put, [Stop()])
     timer.daemon = True
     if duration_s is not None:
-        timer.start()
+        thread_start.start(timer)
     try:
         yield
     finally:
@@ -125,8 +125,7 @@ class _Scribe:
 
 
 def _anonymized(message: Message, anonymizer: Anonymizer) -> Message:
-    return replace(
-        message,
+    return message._replace(
         topic=anonymizer.topic(message.topic),
         payload=anonymizer.payload(message.topic, message.payload),
     )

@@ -6,7 +6,6 @@ takes it and publishes it with one assignment: readers need no lock, and cannot 
 
 import threading
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
 from typing import Final, Protocol
 
 from mqtt_http_bridge.app.inbox import Call, Inbox
@@ -86,7 +85,7 @@ class RelayObserver:
     def look(self, now: Moment) -> None:
         """Makes `latest` as of `now`."""
         self._has_news = False
-        self.latest = replace(self._view(now), measurements=self._measurements)
+        self.latest = self._view(now)._replace(measurements=self._measurements)
 
     def is_old(self, now: Moment) -> bool:
         """Tells whether it is time for another look, given the number of GX devices."""

@@ -4,9 +4,6 @@ Loading everything takes a GX some seconds. So the connection comes first, with 
 The rest is `wiring`, which also wakes the GX.
 """
 
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -27,10 +24,6 @@ ASK_S: Final = 1.0
 """Seconds that the broker gets before the rest is loaded, which would slow the connection down."""
 STOP_BROKER_S: Final = 1.0
 """Together with the sender's time, less than the 5 s in which the service has to stop."""
-STACK_BYTES: Final = 2_097_152
-"""The stack of each thread. A memory limit counts all of it, used or not: with the 8 MB of most
-systems, half of what a GX allows would be gone at the start. Python 3.13 needs over 1 MB to refuse
-JSON that is nested too deep."""
 
 
 def run(settings: Settings, backend_settings: BackendSettings) -> None:
@@ -44,7 +37,7 @@ def run(settings: Settings, backend_settings: BackendSettings) -> None:
     # From this moment the relay watches the clock, however long the first connection takes.
     inbox.put(Tick(clock.now()))
     only_process = installation.only_process(Path(settings.outbox.directory))
-    with _small_stacks(), watch_threads(inbox), only_process:
+    with watch_threads(inbox), only_process:
         broker = _broker(settings, clock, inbox)
         try:
             broker.start(ASK_S)
@@ -61,16 +54,6 @@ def run(settings: Settings, backend_settings: BackendSettings) -> None:
             )
         finally:
             broker.stop(STOP_BROKER_S)
-
-
-@contextmanager
-def _small_stacks() -> Iterator[None]:
-    """Starts threads with stacks of STACK_BYTES while this is open."""
-    before = threading.stack_size(STACK_BYTES)
-    try:
-        yield
-    finally:
-        threading.stack_size(before)
 
 
 def _broker(settings: Settings, clock: SystemClock, inbox: Inbox) -> Broker:

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from typing import Final
 
+from mqtt_http_bridge.adapters import thread_start
 from mqtt_http_bridge.adapters.outbox import Outbox
 from mqtt_http_bridge.app.clock_check import ClockCheck
 from mqtt_http_bridge.app.dispatcher import Dispatcher, Keys, Poster
@@ -21,6 +22,7 @@ from mqtt_http_bridge.core.delivery.dialect import Dialect
 from mqtt_http_bridge.core.delivery.exchange import Exchange
 from mqtt_http_bridge.core.delivery.plan import Job
 from mqtt_http_bridge.core.delivery.verdict import Verdict
+from mqtt_http_bridge.core.errors import LocalFault
 from mqtt_http_bridge.core.events import LONGEST_WAIT_S
 from mqtt_http_bridge.core.watchdog import Progress
 from mqtt_http_bridge.core.words import counted
@@ -115,7 +117,13 @@ class Senders:
         )
         self._threads.append(thread)
         self._dispatcher.use_connections(len(self._threads))
-        thread.start()
+        try:
+            thread_start.start(thread)
+        except LocalFault:
+            progress.end()
+            self._threads.remove(thread)
+            self._dispatcher.use_connections(len(self._threads))
+            raise
 
     def finish(self, timeout_s: float = 60.0) -> bool:
         """Waits until everything stored is sent, or has to wait for a retry.
@@ -194,7 +202,11 @@ class Senders:
         with self._starting:
             count = len(self._threads)
             if count < self._dispatcher.wanted_connections(self._most):
-                self._start_thread()
+                try:
+                    self._start_thread()
+                except LocalFault as error:
+                    self._most = count
+                    log.warning("%s: going on with %s", error, counted(count, "connection"))
 
     def _tell_rest(self) -> None:
         with self._resting:

@@ -11,12 +11,13 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from types import FrameType
 from typing import Final
 
-from mqtt_http_bridge.adapters import systemd
+from mqtt_http_bridge.adapters import systemd, thread_start
 from mqtt_http_bridge.app.log import finish, tell_what_is_due
+from mqtt_http_bridge.core.errors import LocalFault
 from mqtt_http_bridge.core.watchdog import LOOK_EVERY_S, Progress, Watchdog
 
 log = logging.getLogger(__name__)
@@ -90,7 +91,7 @@ def watching(
                 return
 
     thread = threading.Thread(target=look_on, name="watchdog", daemon=True)
-    thread.start()
+    thread_start.start(thread)
     try:
         yield
     finally:
@@ -107,19 +108,24 @@ def ending_within(limit_s: float) -> Iterator[Callable[[Callable[[], str]], None
     If this is not left `limit_s` after that, something hangs, and the process ends without it.
     """
     is_over = threading.Event()
-    threads = list[threading.Thread]()
+    limits = ExitStack()
 
     def wait(at_stake: Callable[[], str]) -> None:
         if not is_over.wait(limit_s):
             _end(lambda: f"not ended after {limit_s:.0f} s: ending by force: {at_stake()}")
 
     def begin(at_stake: Callable[[], str]) -> None:
-        threads.append(threading.Thread(target=wait, args=[at_stake], name="end", daemon=True))
-        threads[-1].start()
+        thread = threading.Thread(target=wait, args=[at_stake], name="end", daemon=True)
+        try:
+            thread_start.start(thread, limit_s=limit_s)
+        except LocalFault:
+            signal.setitimer(signal.ITIMER_REAL, limit_s)  # The kernel ends it, without a word.
+            limits.callback(signal.setitimer, signal.ITIMER_REAL, 0.0)
+        else:
+            limits.callback(thread.join, JOIN_S)
 
     try:
         yield begin
     finally:
         is_over.set()
-        for thread in threads:
-            thread.join(JOIN_S)
+        limits.close()

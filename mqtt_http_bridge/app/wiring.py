@@ -12,7 +12,7 @@ from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Final
 
 from mqtt_http_bridge import __version__
-from mqtt_http_bridge.adapters import systemd
+from mqtt_http_bridge.adapters import systemd, thread_start
 from mqtt_http_bridge.adapters.api_keys import ApiKeys
 from mqtt_http_bridge.adapters.backend import Backends, check_authorities
 from mqtt_http_bridge.adapters.broker import Broker
@@ -94,7 +94,7 @@ def relay(
             systemd.notify(systemd.READY)
             trust = trusting(inbox, clock.now, storing, outbox)
             senders.start(ClockCheck(clock.now, is_synchronised, trust))
-            watch.thread.start()
+            thread_start.start(watch.thread)
             watched.append(watch.thread.progress)
             try:
                 run_loop(

@@ -7,8 +7,7 @@ settings of them.
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from mqtt_http_bridge.core.config_values import (
     LOGGING_LEVELS,
@@ -46,8 +45,7 @@ FORMAT: Final = 1
 """The highest config format that this version reads; a config that names none has format 1."""
 
 
-@dataclass(frozen=True, slots=True)
-class Key:
+class Key(NamedTuple):
     """One key: `read` turns what YAML found into the setting, or raises ValueError or TypeError."""
 
     expected: str

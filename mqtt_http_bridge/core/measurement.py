@@ -5,6 +5,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,8 +18,7 @@ class TrackerReport:
     power_w: float
 
 
-@dataclass(frozen=True, slots=True)
-class DeviceReport:
+class DeviceReport(NamedTuple):
     """Holds everything that is reported about one charger."""
 
     device_instance: int
@@ -34,8 +34,7 @@ class DeviceReport:
     trackers: tuple[TrackerReport, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Measurement:
+class Measurement(NamedTuple):
     """Holds all chargers of one GX at one moment."""
 
     timestamp: datetime

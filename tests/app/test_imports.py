@@ -156,6 +156,7 @@ def test_run_subscribes_before_it_loads_what_posts_and_loads_nothing_after(tmp_p
     loaded = {name.partition(".")[0] for name in at_subscribe}
     assert loaded & set(BIG) == {"paho", "yaml"}
     assert "difflib" not in at_subscribe, "only a faulty config needs it"
+    assert "inspect" not in at_subscribe, "dataclasses load it, for a sixteenth of this start"
     ours = {name for name in of_ours(at_subscribe) if name.startswith(("app.", "core."))}
     assert ours == SUBSCRIBING
     first, *later = [set(names) for _, names in settled]
@@ -188,6 +189,7 @@ def test_what_run_imports_of_ours() -> None:
         "adapters.log_stream",
         "adapters.machine",
         "adapters.small_files",
+        "adapters.thread_start",
         "adapters.state_file",
         "adapters.systemd",
         "adapters.kernel_clock",

@@ -4,9 +4,10 @@ import logging
 import os
 import queue
 import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -179,7 +180,7 @@ def test_what_came_before_the_loop_began_counts_from_then_on() -> None:
         events.append,
         earliest_s=11.5,
     )
-    assert events == [Connected(moment(11.5)), replace(heard[0], moment=moment(11.5)), heard[1]]
+    assert events == [Connected(moment(11.5)), heard[0]._replace(moment=moment(11.5)), heard[1]]
 
 
 def test_an_event_in_time_keeps_its_moment() -> None:
@@ -331,7 +332,7 @@ def watched() -> Iterator[Inbox]:
 def test_a_signal_puts_stop_into_the_inbox(watched: Inbox, number: signal.Signals) -> None:
     """SIGTERM and Ctrl+C ask for an orderly end."""
     signal.raise_signal(number)
-    assert watched.get(PATIENCE_S) == Stop()
+    assert isinstance(watched.get(PATIENCE_S), Stop)
 
 
 def test_a_second_ctrl_c_interrupts() -> None:
@@ -359,6 +360,29 @@ def test_the_handlers_are_put_back(number: signal.Signals) -> None:
         assert (signal.getsignal(number), threading.excepthook) == before
 
 
+NO_MEMORY = """
+import threading
+from mqtt_http_bridge.app.inbox import Inbox, watch_threads
+
+def fail(*_):
+    raise MemoryError
+
+inbox = Inbox()
+inbox.put = fail
+with watch_threads(inbox):
+    threading.Thread(target=fail).start()
+    threading.Event().wait()
+"""
+
+
+def test_a_death_that_nobody_can_be_told_of_ends_the_process() -> None:
+    """With memory short, even the note in the inbox may fail; the loop would wait for ever."""
+    command = [sys.executable, "-c", NO_MEMORY]
+    found = subprocess.run(command, capture_output=True, text=True, check=False, timeout=PATIENCE_S)
+    assert found.returncode == 1
+    assert "CRITICAL a thread died, and there is no memory to say which" in found.stderr
+
+
 def test_a_signal_wakes_a_loop_that_waits(watched: Inbox) -> None:
     """A loop with nothing to do ends as soon as the signal comes, not at its next deadline."""
     timer = threading.Timer(0.02, os.kill, [os.getpid(), signal.SIGTERM])
@@ -378,7 +402,7 @@ def test_a_signal_that_ends_no_wait_wakes_the_loop_all_the_same(
     signal.pthread_sigmask(signal.SIG_BLOCK, [number])
     try:
         os.kill(os.getpid(), number)
-        assert watched.get(PATIENCE_S) == Stop()
+        assert isinstance(watched.get(PATIENCE_S), Stop)
     finally:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, [number])
         is_over.set()

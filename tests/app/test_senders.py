@@ -146,6 +146,33 @@ def test_there_are_never_more_than_connections(
     senders.stop(TIMEOUT_S)
 
 
+def test_without_room_for_another_thread_those_that_are_there_go_on(
+    outbox: Outbox, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is said once, and nobody waits for the one that is not there."""
+    begin, progresses = threading.Thread.start, list[Progress]()
+
+    def refuse(thread: threading.Thread) -> None:
+        if thread.name == "sender 3":
+            raise RuntimeError("can't start new thread")
+        begin(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    backend = Meeting(2)
+    senders = senders_of(outbox, backend, watch=progresses.append)
+    senders.start()
+    for n in range(20):
+        store(outbox, measurement(f"S{n}"), portal_id=f"gx{n}")
+    assert senders.finish()
+    assert threads() == ["sender 1", "sender 2"]
+    assert len(backend.posts) == 20
+    (line,) = [text for text in caplog.messages if "cannot start" in text]
+    assert line.startswith("cannot start the thread sender 3: expected memory for it")
+    assert line.endswith(": going on with 2 connections")
+    assert [p.name for p in progresses if p.is_busy(1e12)] == ["sender 3"]
+    senders.stop(TIMEOUT_S)
+
+
 def test_one_gx_has_one_post_under_way(outbox: Outbox) -> None:
     """However many threads there are, and however much waits."""
     under_way: set[str] = set()

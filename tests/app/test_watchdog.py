@@ -17,6 +17,7 @@ from mqtt_http_bridge.adapters import systemd
 from mqtt_http_bridge.app.watchdog import STATUS, ending_within, stacks, watching
 from mqtt_http_bridge.core.watchdog import Progress
 from tests.support.extent import IS_LONG
+from tests.support.freezing import freezer
 from tests.support.patience import wait_until
 from tests.support.running import STOP_S, TIMEOUT_S, World, full_pipe
 
@@ -85,7 +86,7 @@ QUICK = (
     "from mqtt_http_bridge.adapters.outbox import writer; "
     "from mqtt_http_bridge.app import dispatcher, main_loop, senders, status_thread; "
     "from mqtt_http_bridge.app import watchdog, wiring; "
-    f"broker.LONGEST_WAIT_S = main_loop.LONGEST_WAIT_S = writer.LOOK_EVERY_S = {LOOK_S / 2}; "
+    f"broker.LONGEST_WAIT_S = main_loop.LONGEST_WAIT_S = writer.LONGEST_REST_S = {LOOK_S / 2}; "
     f"dispatcher.LONGEST_WAIT_S = senders.LONGEST_WAIT_S = {LOOK_S / 2}; "
     f"status_thread.LONGEST_WAIT_S = {LOOK_S / 2}; "
     f"wiring.watching = lambda threads: watchdog.watching(threads, look_every_s={LOOK_S})"
@@ -170,6 +171,23 @@ def test_a_process_that_was_stopped_goes_on(world: World, seconds: float) -> Non
     assert process.said("no progress") == []
 
 
+@pytest.mark.once
+def test_a_process_that_was_frozen_goes_on(world: World) -> None:
+    """As a container that is paused: for several looks, again and again."""
+    process = world.run(fault=QUICK)
+    world.backend.wait_for(1, TIMEOUT_S)
+    with freezer(process.pid) as freeze:
+        for _ in range(3):
+            freeze(True)
+            count = len(world.backend.received)
+            time.sleep(2.0)
+            assert len(world.backend.received) <= count + 1
+            freeze(False)
+            world.backend.wait_for(len(world.backend.received) + 1, TIMEOUT_S)
+    assert process.stop() == 0
+    assert process.said("no progress") == []
+
+
 SLOW_FLUSH = (
     "import os, time; flush = os.fsync; "
     "os.fsync = lambda f: (time.sleep({0}), flush(f)); os.fdatasync = os.fsync"
@@ -217,6 +235,23 @@ def test_the_service_as_it_is_outlives_being_stopped(world: World, stopped_s: fl
     time.sleep(90.0)
     world.backend.wait_for(len(world.backend.received) + 3, TIMEOUT_S)
     assert process.stop() == 0
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not IS_LONG, reason="takes minutes: tests/run slow runs it")
+@pytest.mark.parametrize("frozen_s", [40.0, 120.0])
+def test_the_service_as_it_is_outlives_being_frozen(world: World, frozen_s: float) -> None:
+    """As above, by a cgroup."""
+    process = world.run()
+    world.backend.wait_for(1, TIMEOUT_S)
+    with freezer(process.pid) as freeze:
+        freeze(True)
+        time.sleep(frozen_s)
+        freeze(False)
+        time.sleep(90.0)
+        world.backend.wait_for(len(world.backend.received) + 3, TIMEOUT_S)
+    assert process.stop() == 0
+    assert process.said("no progress") == []
 
 
 @pytest.mark.slow

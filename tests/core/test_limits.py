@@ -10,6 +10,7 @@ from mqtt_http_bridge.core.events import (
 )
 from mqtt_http_bridge.core.log import Log
 from mqtt_http_bridge.core.relay.chargers import MOST_CHARGERS
+from tests.support.log_lines import as_logged
 from tests.support.virtual import PORTAL, Virtual, moment, settings, value
 
 
@@ -71,7 +72,7 @@ def test_a_refused_subscription_is_told() -> None:
     """Once, with the way to fix it; the view has it as long as the connection lasts."""
     virtual = connected()
     refused = SubscriptionRefused(moment(1.0), ("N/+/system/0/Serial", "N/a/#"))
-    assert virtual.relay.handle(refused) == [
+    assert as_logged(virtual.relay.handle(refused)) == [
         Log.warning(
             "the broker refuses the subscription to N/+/system/0/Serial and 1 more: have it allow"
             " this login to read the topics of the GX, N/<portal id>/#"

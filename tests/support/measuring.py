@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Collection
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -43,14 +42,14 @@ def measurement(*serials: str, at_s: float = 0.0) -> Measurement:
 
 def only(whole: Measurement, serials: Collection[str]) -> Measurement:
     """The same measurement with the devices of `serials` alone."""
-    return replace(whole, devices=tuple(d for d in whole.devices if d.serial in serials))
+    return whole._replace(devices=tuple(d for d in whole.devices if d.serial in serials))
 
 
 def shifted(whole: Measurement, step: timedelta) -> Measurement:
     """The same measurement by a clock that shows `step` more."""
     step_s = round(step.total_seconds())
-    devices = tuple(replace(d, last_update_s=d.last_update_s + step_s) for d in whole.devices)
-    return replace(whole, timestamp=whole.timestamp + step, devices=devices)
+    devices = tuple(d._replace(last_update_s=d.last_update_s + step_s) for d in whole.devices)
+    return whole._replace(timestamp=whole.timestamp + step, devices=devices)
 
 
 def measurement_in(body: bytes) -> Measurement:

@@ -1,7 +1,7 @@
 """Defines the types that the outbox exchanges with others, beside entries."""
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from mqtt_http_bridge.adapters.outbox.index import Portal, bytes_in, number_of
 from mqtt_http_bridge.core.views import Loss
@@ -44,8 +44,7 @@ class PortalContents:
     """The bytes of its line."""
 
 
-@dataclass(frozen=True, slots=True)
-class OutboxContents:
+class OutboxContents(NamedTuple):
     """Holds the state of the outbox at one moment."""
 
     portals: tuple[PortalContents, ...]

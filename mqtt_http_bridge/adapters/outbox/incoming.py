@@ -2,8 +2,7 @@
 
 import threading
 from collections import deque
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from mqtt_http_bridge.adapters.outbox.log import ClockChange
 
@@ -11,8 +10,7 @@ MOST_BYTES: Final = 4_000_000
 """A day of one GX with two chargers, for a disk that hangs."""
 
 
-@dataclass(frozen=True, slots=True)
-class Put:
+class Put(NamedTuple):
     """A measurement to store."""
 
     portal_id: str

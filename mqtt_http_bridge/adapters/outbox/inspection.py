@@ -1,15 +1,15 @@
 """Reads and changes an outbox from outside: for `outbox status`, `list`, `drop` and the others.
 
-It only reads. To change something, it leaves a request that the service sees within 5 s; if no
-service is running, it takes the lock and makes the change itself. Every function takes the
-directory of the outbox, and raises LocalFault if it cannot be read or changed.
+It only reads. To change something, it leaves a request that the service sees within 5 s, as long as
+anything waits or is parked; if no service is running, it takes the lock and makes the change
+itself. Every function takes the directory of the outbox, and raises LocalFault if it cannot be read
+or changed.
 """
 
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from mqtt_http_bridge.adapters.directories import make_directory
 from mqtt_http_bridge.adapters.outbox.cleaning import Cleaning
@@ -28,8 +28,7 @@ _TRIES: Final = 5
 again."""
 
 
-@dataclass(frozen=True, slots=True)
-class OutboxStatus:
+class OutboxStatus(NamedTuple):
     """Holds the state of an outbox at one moment."""
 
     directory: str

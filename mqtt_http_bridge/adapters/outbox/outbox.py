@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
+from mqtt_http_bridge.adapters import thread_start
 from mqtt_http_bridge.adapters.outbox import records
 from mqtt_http_bridge.adapters.outbox.clock import Boot, ClockNotes
 from mqtt_http_bridge.adapters.outbox.disk_waits import WAITS
@@ -39,7 +40,7 @@ class Outbox:
         self._changes = 0
         self.writer = Writer(self._log, self._incoming, self.wake)
         self.writer.begin()
-        self.writer.start()
+        thread_start.start(self.writer)
 
     def close(self) -> None:
         """Writes what it can to the disk, logs what it cannot, and releases the directory."""

@@ -2,7 +2,7 @@
 
 import errno
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, NamedTuple
 
 from mqtt_http_bridge.adapters.outbox import records
 from mqtt_http_bridge.adapters.outbox.clock import Boot, ClockNotes, clock_notes
@@ -24,8 +24,7 @@ def unreadable(segment: int) -> str:
     return f"the disk cannot read segment {segment}"
 
 
-@dataclass(frozen=True, slots=True)
-class Damage:
+class Damage(NamedTuple):
     """A stretch of a segment without a single good line, from `offset` up to `end`."""
 
     segment: int
@@ -33,8 +32,7 @@ class Damage:
     end: int
 
 
-@dataclass(slots=True)
-class Unreadable:
+class Unreadable(NamedTuple):
     """A segment that the disk cannot read, and the numbers that its entries may have."""
 
     segment: int
@@ -133,4 +131,5 @@ def _take_in_head(fields: Fields, found: Found) -> None:
     number = (records.number_in([b"", fields[3]]) if len(fields) > 3 else None) or 1
     found.index.next_number = max(found.index.next_number, number)
     for bad in found.unreadable[-1:]:
-        bad.numbers = range(bad.numbers.start, min(bad.numbers.stop, number))
+        numbers = range(bad.numbers.start, min(bad.numbers.stop, number))
+        found.unreadable[-1] = bad._replace(numbers=numbers)

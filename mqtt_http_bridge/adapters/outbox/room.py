@@ -3,8 +3,7 @@
 All of its files count: segments, filler, and damaged parts.
 """
 
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 SEGMENT_BYTES: Final = 256 * 1024
 MOST_DEFAULT_BYTES: Final = 64_000_000
@@ -25,8 +24,7 @@ _MOST_BYTES: Final = 16_000_000_000
 """The index can tell apart a little more than this many bytes of segments."""
 
 
-@dataclass(frozen=True, slots=True)
-class Room:
+class Room(NamedTuple):
     """Holds how much space the disk has, and how much of it the outbox takes, in bytes."""
 
     free: int

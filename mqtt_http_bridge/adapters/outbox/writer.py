@@ -19,6 +19,9 @@ from mqtt_http_bridge.core.watchdog import Progress
 
 LOOK_EVERY_S: Final = 5.0
 """Seconds between two looks for requests, and for a disk that has come back."""
+LONGEST_REST_S: Final = 30.0
+"""The longest wait, in seconds, while nothing is owed or parked: no request can be about anything
+then, and the disk is used again only with the next measurement."""
 REFUSED: Final = "the disk refuses"
 MOST_BYTES: Final = 4_000_000
 """The most bytes of entries kept in memory only: a day of one GX with two chargers."""
@@ -55,13 +58,16 @@ class Writer(threading.Thread):
 
     def run(self) -> None:
         """Runs until the queue is closed and empty."""
-        while (taken := self._incoming.take(self._until_look_s())) is not None:
+        while (taken := self._incoming.take(self._wait_s())) is not None:
             self._turn(*taken)
             self.progress.turn()
         self._end()
         self.progress.end()
 
-    def _until_look_s(self) -> float:
+    def _wait_s(self) -> float:
+        """Returns how long to wait for something to write."""
+        if self._log.is_on_disk and not self._log.index.live_bytes():
+            return LONGEST_REST_S
         return max(0.0, min(self._next_look_s - time.monotonic(), LOOK_EVERY_S))
 
     def _turn(self, items: list[Item], dropped: list[bytes]) -> None:

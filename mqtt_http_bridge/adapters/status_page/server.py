@@ -13,12 +13,13 @@ import selectors
 import socket
 import threading
 import time
-from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Collection, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 from typing import Final
 
+from mqtt_http_bridge.adapters import thread_start
 from mqtt_http_bridge.adapters.status_page.answers import Answers, Resource
 from mqtt_http_bridge.adapters.status_page.request import (
     MOST_HEAD_BYTES,
@@ -46,7 +47,7 @@ IDLE_S: Final = 10.0
 TRY_AGAIN_S: Final = 10.0
 STOP_S: Final = 1.0
 STACK_BYTES: Final = 524_288
-"""The stack of each thread: these need little, and the system's 8 MiB are a lot for a GX."""
+"""The stack of each thread: these need little."""
 _CHUNK: Final = 65_536
 _HEADERS: Final = (
     ("Server", "mqtt-http-bridge"),
@@ -114,9 +115,8 @@ class StatusServer:
     def start(self) -> None:
         """Serves in its own threads until `stop`; listens at once if it can."""
         self._listen()
-        with _small_stacks():
-            self._answers.thread.start()
-            self._thread.start()
+        for thread in (self._answers.thread, self._thread):
+            thread_start.start(thread, stack_bytes=STACK_BYTES)
 
     def stop(self) -> None:
         """Stops listening, and ends all connections."""
@@ -348,13 +348,3 @@ def _listening_socket(address: tuple[str, int]) -> socket.socket:
         listening.close()
         raise
     return listening
-
-
-@contextmanager
-def _small_stacks() -> Iterator[None]:
-    """Makes threads that are started meanwhile have small stacks."""
-    before = threading.stack_size(STACK_BYTES)
-    try:
-        yield
-    finally:
-        threading.stack_size(before)

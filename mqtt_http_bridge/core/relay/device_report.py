@@ -3,8 +3,7 @@
 Every function takes what the charger has said, by path, and answers from that alone.
 """
 
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from mqtt_http_bridge.core.measurement import TrackerReport
 from mqtt_http_bridge.core.omission import Cause, Omission
@@ -36,8 +35,7 @@ _STATES_PRODUCING: Final = (State.BULK, State.ABSORPTION, State.FLOAT)
 _STATES_IDLE: Final = (State.OFF, State.FAULT)
 
 
-@dataclass(frozen=True, slots=True)
-class Numbers:
+class Numbers(NamedTuple):
     """The two numbers without which there is no report."""
 
     yield_power_w: float

@@ -71,9 +71,16 @@ class Relay:
     def next_deadline_s(self) -> float:
         """Returns when to pass in a `Tick` if nothing else happens; infinity for never.
 
-        It may be too early, but is never too late.
+        Deadlines that have been postponed since they were planned are planned anew here.
         """
-        return self._deadlines.next_s()
+        while (due_s := self._deadlines.next_s()) < NEVER:
+            part = self._deadlines.first()
+            if part is not None and part.next_deadline_s() <= due_s:
+                break
+            self._deadlines.pop()
+            if part is not None:
+                self._bring_forward(part)
+        return due_s
 
     def handle(self, event: Event) -> list[Command]:
         """Does what was due before `event`, then handles the event. Moments must not go back."""

@@ -5,8 +5,7 @@ may be left out; then there are only about ten series for each GX, however many 
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from mqtt_http_bridge.core.events import NEVER, Moment
 from mqtt_http_bridge.core.status.well import GxWell, well
@@ -18,8 +17,7 @@ CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 JOULES_PER_KWH: Final = 3_600_000.0
 
 
-@dataclass(frozen=True, slots=True)
-class Metric:
+class Metric(NamedTuple):
     """Defines one metric: its type and its help text."""
 
     kind: str

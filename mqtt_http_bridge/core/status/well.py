@@ -15,8 +15,7 @@ well if all that count are well, and at least one of them is heard.
 """
 
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, NamedTuple
 
 from mqtt_http_bridge.core.broker_failure import REFUSAL_REMEDY, refusal_text
 from mqtt_http_bridge.core.events import NEVER
@@ -49,8 +48,7 @@ IS_IT_ON: Final = "is it on, and is mqtt.portal_id what Settings -> VRM -> VRM P
 SET_PORTAL: Final = "wait if the GX is starting up; else set mqtt.host to a GX, or mqtt.portal_id"
 
 
-@dataclass(frozen=True, slots=True)
-class GxWell:
+class GxWell(NamedTuple):
     """Describes one GX that counts."""
 
     portal_id: str
@@ -63,7 +61,7 @@ class GxWell:
     """The seconds since its newest measurement was stored; None: none was since the start."""
     owed_age_s: float
     """The age of the oldest that is owed or parked; 0: nothing is."""
-    reasons: tuple[Reason, ...] = field(repr=False)
+    reasons: tuple[Reason, ...]
 
     @property
     def is_well(self) -> bool:
@@ -71,8 +69,7 @@ class GxWell:
         return not self.problems
 
 
-@dataclass(frozen=True, slots=True)
-class Wellness:
+class Wellness(NamedTuple):
     """Describes the service."""
 
     gx: tuple[GxWell, ...]

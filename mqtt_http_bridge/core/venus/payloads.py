@@ -5,15 +5,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from math import isfinite
-from typing import Final, TypeVar
+from typing import Final, NamedTuple, TypeVar
 
 from mqtt_http_bridge.core.venus.paths import Path
 
 _T = TypeVar("_T")
 
 
-@dataclass(frozen=True, slots=True)
-class Value:
+class Value(NamedTuple):
     """A JSON value; the path's kind decides whether its type fits."""
 
     value: object
@@ -29,8 +28,7 @@ class Gone:
     """The device has left the bus."""
 
 
-@dataclass(frozen=True, slots=True)
-class Unreadable:
+class Unreadable(NamedTuple):
     """Something was said in a form that no GX uses: whatever was known before is in doubt."""
 
     payload: bytes
