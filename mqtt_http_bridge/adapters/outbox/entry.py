@@ -67,14 +67,8 @@ def portal_contents(key: bytes, portal: Portal) -> PortalContents:
         oldest=portal.owed.oldest_after(0),
         newest=portal.owed.newest(),
         parked=tuple(
-            ParkedContents(
-                serial,
-                portal.reasons[serial],
-                len(numbers),
-                numbers.oldest_after(0) or 0,
-                numbers.newest() or 0,
-            )
-            for serial, numbers in portal.parked.items()
+            ParkedContents(serial, p.reason, len(p), p.oldest_after(0) or 0, p.newest() or 0)
+            for serial, p in portal.parked.items()
         ),
         newest_put=number_of(portal.newest_put),
         bytes_put=bytes_in(portal.newest_put),

@@ -60,10 +60,12 @@ def bytes_in(packed: int) -> int:
 class Numbers:
     """Holds packed entries in the order of their numbers."""
 
-    __slots__ = ("_packed",)
+    __slots__ = ("_packed", "reason")
 
     def __init__(self) -> None:
         self._packed = array("Q")
+        self.reason = ""
+        """The reason why they are parked, if they are."""
 
     def __len__(self) -> int:
         return len(self._packed)
@@ -117,7 +119,6 @@ class Portal:
         """The newest measurement, packed, even if it has been sent."""
         self.owed = Numbers()
         self.parked: dict[str, Numbers] = {}
-        self.reasons: dict[str, str] = {}
 
     def find(self, number: int) -> int | None:
         """Returns the packed entry with this number, owed or parked."""
@@ -127,8 +128,9 @@ class Portal:
     def park(self, packed: int, serials: tuple[str, ...], reason: str) -> None:
         """Adds an entry that is parked for these devices."""
         for serial in dict.fromkeys(serials):
-            self.parked.setdefault(serial, Numbers()).add(packed)
-            self.reasons[serial] = reason
+            numbers = self.parked.setdefault(serial, Numbers())
+            numbers.add(packed)
+            numbers.reason = reason
 
     def pop_parked(self, number: int) -> int:
         """Removes the entry with this number if it is parked, for however many devices; or 0."""
@@ -136,7 +138,7 @@ class Portal:
         for serial, numbers in list(self.parked.items()):
             found = numbers.pop(number) or found
             if not numbers:
-                del self.parked[serial], self.reasons[serial]
+                del self.parked[serial]
         return found
 
 

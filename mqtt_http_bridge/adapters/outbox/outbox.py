@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Collection
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -19,7 +20,6 @@ from mqtt_http_bridge.adapters.outbox.records import Entry
 from mqtt_http_bridge.adapters.outbox.room import Room
 from mqtt_http_bridge.adapters.outbox.writer import Writer
 from mqtt_http_bridge.core.settings import OutboxSettings
-from mqtt_http_bridge.core.watchdog import Progress
 
 MOST_WAITING: Final = 20_000
 """The most lines that may wait for a disk that refuses. With more, senders stop, because a restart
@@ -32,13 +32,16 @@ class Outbox:
     def __init__(self, settings: OutboxSettings, entry_format: EntryFormat, boot: Boot) -> None:
         """Takes over the directory and reads it. Raises OutboxBusy if another process has it."""
         self.directory = Path(settings.directory)
-        self._max_bytes = settings.max_bytes
         self._log = Log(LogFiles(self.directory), settings.max_bytes, entry_format, boot)
         self._mutex = self._log.mutex
         self._incoming = Incoming()
         self._news = threading.Condition(threading.Lock())
         self._changes = 0
         self.writer = Writer(self._log, self._incoming, self.wake)
+        self.progress = self.writer.progress
+        """It shows a watchdog that the writer makes progress."""
+        self.disk_until_s = WAITS.until_s
+        """It returns until when a watchdog should excuse those who wait for the disk."""
         self.writer.begin()
         thread_start.start(self.writer)
 
@@ -120,7 +123,8 @@ class Outbox:
     def take(self, portal_id: str, number: int) -> Entry | None:
         """Returns an entry to be sent; None if it is gone, or cannot be read now.
 
-        `settle`, `park` or `give_back` has to follow. Until then it is not given up.
+        `settle` or `park` has to follow, even if nothing has changed. Until then it is not given
+        up.
         """
         with self._mutex:
             entry = self._log.take(number, portal_id)
@@ -130,38 +134,23 @@ class Outbox:
 
     def settle(self, entry: Entry, owed_body: bytes | None) -> None:
         """Keeps only what is still owed of an entry, or nothing. A kill -9 does not undo this."""
-        self._leave(entry, owed_body, (), "")
+        self.park(entry, owed_body, (), "")
 
-    def park(self, entry: Entry, body: bytes, serials: Collection[str], reason: str) -> None:
-        """Keeps only what is still owed of an entry, and parks it for these devices."""
-        self._leave(entry, body, tuple(serials), reason)
-
-    def give_back(self, entry: Entry) -> None:
-        """Leaves an entry unchanged."""
+    def park(self, entry: Entry, body: bytes | None, serials: Collection[str], reason: str) -> None:
+        """Keeps only what is still owed of an entry, and parks it for these devices, if any."""
+        left = replace(entry, body=body or b"", parked_serials=tuple(serials), reason=reason)
         with self._mutex:
             self._log.in_flight.pop(entry.number, None)
+            is_same = (left.body, left.parked_serials) == (entry.body, entry.parked_serials)
+            if is_same or self._log.index.find(entry.number, entry.portal_id) is None:
+                return  # A person may have dropped it meanwhile.
+            done = records.done(entry.number, entry.portal_id)
+            self._log.tell(done if body is None else records.replaced(left))
 
     def unpark(self, portal_id: str, serial: str) -> None:
         """Makes everything that is parked of a device owed again, at once."""
         self._log.tell(records.free(portal_id, serial))
         self.wake()
-
-    def _leave(
-        self, entry: Entry, body: bytes | None, serials: tuple[str, ...], reason: str
-    ) -> None:
-        number, portal_id = entry.number, entry.portal_id
-        with self._mutex:
-            self._log.in_flight.pop(number, None)
-            is_same = body == entry.body and serials == entry.parked_serials
-            if is_same or self._log.index.find(number, portal_id) is None:
-                return  # A person may have dropped it meanwhile.
-            if body is None:
-                line = records.done(number, portal_id)
-            else:
-                line = records.replaced(
-                    replace(entry, body=body, parked_serials=serials, reason=reason)
-                )
-            self._log.tell(line)
 
     # --- for those who look: these may wait for the disk, so the main thread keeps away ---------
 
@@ -171,18 +160,9 @@ class Outbox:
         return self.writer.retry_requests
 
     @property
-    def progress(self) -> Progress:
-        """Shows a watchdog that the writer makes progress."""
-        return self.writer.progress
-
-    @property
     def unwritten(self) -> int:
         """Returns how many measurements are in memory only, at most; it never waits."""
         return self._incoming.added - self.writer.taken_in + len(self._log.waiting)
-
-    def disk_until_s(self) -> float:
-        """Returns until when a watchdog should excuse those who wait for the disk; never waits."""
-        return WAITS.until_s()
 
     def view(self) -> OutboxContents:
         """Returns the state of the outbox."""
@@ -200,10 +180,9 @@ class Outbox:
 
     def room(self) -> Room | None:
         """Returns how much room there is; None if the disk does not say. Reads the disk."""
-        try:
-            return self._log.segments.files.room(self._max_bytes)
-        except OSError:
-            return None
+        with suppress(OSError):
+            return self._log.segments.room()
+        return None
 
     def timestamp(self, portal_id: str, number: int) -> str | None:
         """Reads the time of an entry, as it would be sent; None if it cannot be read now."""

@@ -97,12 +97,11 @@ class Segments:
         """Sets what was read, so that entries can be read."""
         self.sizes, self.given_up, self._cached, self._tries = found.sizes, set(), (0, {}), {}
 
-    def _open_tail(self, segment: int) -> Tail:
+    def _open_tail(self, segment: int) -> None:
         data = self.files.read(segment).rstrip(b"\n")
         descriptor = self.files.open(segment, os.O_RDWR)
         position = len(data) + 1 if data else 0  # The line feed of the last line may be missing.
         self._tails.append(Tail(segment, descriptor, position, entries_in(data)))
-        return self._tails[-1]
 
     def close(self) -> None:
         """Releases the directory."""
@@ -124,7 +123,8 @@ class Segments:
             self.files.create(segment, size)
         with self.mutex:
             self.sizes[segment] = size
-            self._append(self._open_tail(segment), self._head())
+            self._open_tail(segment)
+            self.write(self._head())
 
     def flush(self) -> None:
         """Flushes everything that was written before."""
@@ -176,17 +176,15 @@ class Segments:
         The segment grows if the writer thread hangs for so long that it cannot make the next one in
         time.
         """
-        self._append(self._tails[-1], line)
-        return self._tails[-1].segment
-
-    def _append(self, tail: Tail, data: bytes) -> None:
+        tail = self._tails[-1]
         with WAITS.waiting():
-            disk.write(tail.descriptor, tail.position, data)
-        tail.position += len(data)
+            disk.write(tail.descriptor, tail.position, line)
+        tail.position += len(line)
         self.sizes[tail.segment] = max(self.sizes[tail.segment], tail.position)
-        entry = entry_in(fields_of(data))
+        entry = entry_in(fields_of(line))
         if entry is not None:
             tail.entries[entry.number] = entry
+        return tail.segment
 
     def number_of(self, slot: int) -> int:
         """Returns the number of the segment in a slot."""
