@@ -56,17 +56,17 @@ def status(directory: Path, max_bytes: int | None, entry_format: EntryFormat) ->
         log = _read(directory, entry_format, unread)
         files = log.segments.files
         room = files.room(max_bytes)
-        owed = (e for e in _entries(directory, entry_format, unread) if not e.parked_serials)
-        oldest = next((entry_format.timestamp(e.body) for e in owed), None)
+        portals = tuple(portal_contents(*item) for item in log.index.portals.items())
+        owed = [(portal.oldest, portal.portal_id) for portal in portals if portal.oldest]
         return OutboxStatus(
             directory=shown(directory),
             is_in_use=files.is_locked(),
-            portals=tuple(portal_contents(*item) for item in log.index.portals.items()),
+            portals=portals,
             bytes=room.used,
             max_bytes=room.limit,
             owed_bytes=log.index.live_bytes(),
             unreadable=tuple(unread.values()),
-            oldest=oldest,
+            oldest=(log.timestamp(*min(owed)) or None) if owed else None,
             damaged=count_damaged(directory),
             lost=log.losses,
         )
