@@ -215,11 +215,8 @@ class Log:
     def all_in(self, segment: int) -> list[Entry]:
         """Reads the entries whose current text is in a segment. Raises OSError."""
         with self.mutex:
-            return [
-                entry
-                for entry in self.segments.entries(segment).values()
-                if self._is_in(segment, entry)
-            ]
+            entries = self.segments.entries(segment).values()
+            return [entry for entry in entries if self._is_in(segment, entry)]
 
     def _is_in(self, segment: int, entry: Entry) -> bool:
         return self._slot(entry.number, entry.portal_id) == slot_of(segment)

@@ -99,9 +99,9 @@ def test_the_next_segment(left: int, size: int, largest: int, expected: int) -> 
     ],
 )
 def test_room_for_a_segment(size: int, kept: int, free: int, most: int) -> None:
-    """What is in use beside it: by the settings, `kept` bytes have to fit, too; not by the disk.
+    """By the settings, `kept` bytes more have to fit beside what is in use; not by the disk.
 
-    On the disk, half of it may be in use for lines that say what was given up.
+    On the disk, lines that say what was given up may take half of it before.
     """
     assert room(max_bytes=5_000_000, free=free).most_beside(size, kept) == most
 
