@@ -73,7 +73,7 @@ class StateReporter:
         self._backlog = Backlog()
         self._written: State | None = None
         self._old_at_s = -NEVER
-        """When to write it again even without news."""
+        """The time at which it is written again even without news."""
         self._is_failure_told = False
 
     @property

@@ -553,7 +553,7 @@ def test_a_wait_ends_before_something_is_due(batching: BatchingAt) -> None:
 
 
 def test_a_wait_that_was_ended_for_something_else_goes_on(batching: BatchingAt) -> None:
-    """What it has lasted counts: nothing is read later because a keepalive was sent."""
+    """The time it has lasted counts: nothing is read later because a keepalive was sent."""
     assert batching.wait_s() == 3.0
     batching.now_s = 101.0
     assert batching.wait_s() == 2.0

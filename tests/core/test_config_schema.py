@@ -196,7 +196,7 @@ WRONG: dict[str, tuple[object, ...]] = {
     "mqtt.refresh_interval": (*NO_NUMBER, 59, 86_401),
     "outbox.directory": NO_TEXT,
     "outbox.max_bytes": (True, "64 MB", 99_999, 1e6, [100_000]),
-    "outbox.max_rate": (*NO_NUMBER, 0, 1001),
+    "outbox.max_rate": (*NO_NUMBER, 0, 10001),
     "status.listen": (*NO_TEXT, "8480", "localhost:8480", "127.0.0.1:0", "127.0.0.300:80", "[:80"),
     "status.host_names": ("pi", ["http://pi"], [1], {"pi": 1}),
     "logging.level": (*NO_TEXT, "LOUD"),
