@@ -156,7 +156,7 @@ class Index:
         """One more than the highest number seen."""
 
     def apply(self, fields: Fields, slot: int, size: int) -> bool:
-        """Applies a line of `size` bytes in the segment of `slot`; returns whether it fits here."""
+        """Applies a line of `size` bytes in the segment of `slot`; tells if it is an entry's."""
         kind, portal, number = fields[0], self.portals.get(fields[2]), records.number_in(fields)
         state = STATE_AFTER.get(kind)
         if state is None or number is None or (state is not State.GONE and len(fields) < 4):
