@@ -70,7 +70,7 @@ from mqtt_http_bridge.adapters.outbox.files import LogFiles
 from mqtt_http_bridge.adapters.outbox.index import IN_MEMORY, Index, Where, slot_in, slot_of
 from mqtt_http_bridge.adapters.outbox.losses import bounded, losses_text, with_loss
 from mqtt_http_bridge.adapters.outbox.reading import Found, unreadable
-from mqtt_http_bridge.adapters.outbox.records import STATE_AFTER, Entry, State, fields_of
+from mqtt_http_bridge.adapters.outbox.records import STATE_AFTER, Entry, Fields, State, fields_of
 from mqtt_http_bridge.adapters.outbox.segments import Segments
 from mqtt_http_bridge.core.views import Loss
 
@@ -123,16 +123,17 @@ class Log:
     def write(self, line: bytes) -> None:
         """Writes a line to the disk. Raises OSError."""
         with self.mutex:
-            segment, key = self.segments.write(line), _key(line)
+            slot, fields = slot_of(self.segments.write(line)), fields_of(line)
+            key = _key(fields)
             self.waiting.pop(key, None)
             self.unflushed.pop(key, None)  # Keep them in the order of writing.
             self.unflushed[key] = line
-            self.index.apply(fields_of(line), slot_of(segment), len(line))
+            self.index.apply(fields, slot, len(line))
 
     def _keep(self, line: bytes) -> None:
         """Keeps a line in memory. An entry with a line in a segment still belongs to that one."""
-        fields, key = fields_of(line), _key(line)
-        slot = self._slot(records.number_in(fields) or 0, fields[2].decode())
+        fields = fields_of(line)
+        key, slot = _key(fields), self._slot(records.number_in(fields) or 0, fields[2].decode())
         self.waiting.pop(key, None)
         if slot != IN_MEMORY or STATE_AFTER.get(fields[0]) is not State.GONE:
             self.waiting[key] = line
@@ -370,8 +371,7 @@ class Log:
             self.clock = self.clock.trusted(next_number)
 
 
-def _key(line: bytes) -> Key:
-    fields = fields_of(line)
+def _key(fields: Fields) -> Key:
     return records.number_in(fields) or b" ".join(fields)
 
 

@@ -9,7 +9,7 @@ from typing import Final
 
 from mqtt_http_bridge.adapters.outbox.cleaning import LINE_BYTES, Cleaning
 from mqtt_http_bridge.adapters.outbox.disk_waits import WAITS
-from mqtt_http_bridge.adapters.outbox.incoming import Incoming, Item, Put
+from mqtt_http_bridge.adapters.outbox.incoming import MOST_BYTES, Incoming, Item, Put
 from mqtt_http_bridge.adapters.outbox.index import IN_MEMORY
 from mqtt_http_bridge.adapters.outbox.log import Log
 from mqtt_http_bridge.adapters.outbox.losses import loss_of
@@ -23,8 +23,6 @@ LONGEST_REST_S: Final = 30.0
 """The longest wait, in seconds, while nothing is owed or parked: no request can be about anything
 then, and the disk is used again only with the next measurement."""
 REFUSED: Final = "the disk refuses"
-MOST_BYTES: Final = 4_000_000
-"""The most bytes of entries kept in memory only: a day of one GX with two chargers."""
 LONGEST_READ_S: Final = 300.0
 """Seconds that reading all of the log may take, on a slow machine with a slow disk."""
 LONGEST_STEP_S: Final = 60.0
