@@ -47,7 +47,6 @@ class LogFiles:
         self.requests = directory / "requests"
         self._log = directory / "log"
         self._lock = str(directory / "lock")
-        self._prefix = f"{self._log}{os.sep}"
         self._locked: int | None = None
 
     # --- whose it is ---------------------------------------------------------------------------
@@ -148,7 +147,7 @@ class LogFiles:
 
     def path(self, segment: int) -> str:
         """Returns the path of a segment."""
-        return f"{self._prefix}{segment:016d}{_SUFFIX}"
+        return str(self._log / f"{segment:016d}{_SUFFIX}")
 
     # --- damage, requests, room ----------------------------------------------------------------
 

@@ -88,24 +88,21 @@ def entries_in(data: bytes) -> dict[int, Entry]:
 
 def _take_in(found: Found, segment: int, data: bytes, size: int) -> None:
     slot, index, decode = slot_of(segment), found.index, records.decode
-    offset, is_good = 0, True
+    offset, ends = 0, dict[int, int]()
+    start: int | None = None
     for line in data.split(b"\n"):
         fields = decode(line)
         if fields is not None:
+            start = None
             if not index.apply(fields, slot, len(line) + 1):
                 _take_in_note(fields, found)
-            is_good = True
         elif line:
-            _note_damage(found, segment, offset, offset + len(line), is_first=is_good)
-            is_good = False
+            start = offset if start is None else start
+            ends[start] = offset + len(line)
         offset += len(line) + 1
     if size > LONGEST_SEGMENT:
-        _note_damage(found, segment, len(data), size, is_first=is_good)
-
-
-def _note_damage(found: Found, segment: int, offset: int, end: int, *, is_first: bool) -> None:
-    start = offset if is_first else found.damage.pop().offset
-    found.damage.append(Damage(segment, start, end))
+        ends[len(data) if start is None else start] = size
+    found.damage += [Damage(segment, *stretch) for stretch in ends.items()]
 
 
 def _take_in_note(fields: Fields, found: Found) -> None:
