@@ -64,7 +64,7 @@ class OutboxObserver:
         gx = {portal.portal_id: _owed(portal, since) for portal in found.portals}
         return OutboxView(
             waiting=count_waiting(found.portals),
-            bytes=sum(portal.bytes for portal in found.portals),
+            bytes=found.bytes,
             oldest=self._oldest_timestamp(found.portals),
             parked=parked_views(found.portals, since),
             lost=found.losses,
@@ -91,7 +91,7 @@ class OutboxObserver:
         return self._outbox.timestamp(found[1], found[0]) if found is not None else None
 
     def _hours(self, found: OutboxContents, limit: int) -> float:
-        return _hours(found.portals, limit, self._interval_s)
+        return _hours(found.portals, limit, found.bytes, self._interval_s)
 
 
 def _oldest(portals: Iterable[PortalContents]) -> dict[Place, int]:
@@ -125,11 +125,10 @@ def count_waiting(portals: Iterable[PortalContents]) -> int:
 
 def room_of(status: "OutboxStatus", interval_s: float) -> float:
     """Returns for how many hours an outbox has room."""
-    return _hours(status.portals, status.max_bytes, interval_s)
+    return _hours(status.portals, status.max_bytes, status.owed_bytes, interval_s)
 
 
-def _hours(portals: Sequence[PortalContents], limit: int, interval_s: float) -> float:
-    owed = sum(portal.bytes for portal in portals)
+def _hours(portals: Sequence[PortalContents], limit: int, owed: int, interval_s: float) -> float:
     puts = [(portal.newest_put, portal.bytes_put) for portal in portals]
     return hours_of_room(limit, owed, puts, interval_s)
 

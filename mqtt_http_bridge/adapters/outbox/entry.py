@@ -2,7 +2,7 @@
 
 from typing import NamedTuple, Protocol
 
-from mqtt_http_bridge.adapters.outbox.index import UNIT_BYTES, Portal, bytes_in, number_of
+from mqtt_http_bridge.adapters.outbox.index import Portal, bytes_in, number_of
 from mqtt_http_bridge.core.views import Loss
 
 
@@ -32,8 +32,6 @@ class PortalContents(NamedTuple):
     portal_id: str
     owed: int
     """The number of entries that are owed, without the parked ones."""
-    bytes: int
-    """The bytes of all lines, parked ones included, to within 32 bytes each."""
     oldest: int | None
     newest: int | None
     parked: tuple[ParkedContents, ...]
@@ -47,6 +45,8 @@ class OutboxContents(NamedTuple):
     """Holds the state of the outbox at one moment."""
 
     portals: tuple[PortalContents, ...]
+    bytes: int
+    """The bytes of all lines, parked ones included, to within 32 bytes each."""
     highest: int
     """The highest number; an entry above it was measured later."""
     in_memory: int
@@ -61,18 +61,11 @@ def portal_contents(key: bytes, portal: Portal) -> PortalContents:
     return PortalContents(
         portal_id=key.decode(),
         owed=len(portal.owed),
-        bytes=portal.units * UNIT_BYTES,
         oldest=portal.owed.oldest_after(0),
         newest=portal.owed.newest(),
         parked=tuple(
-            ParkedContents(
-                serial,
-                portal.reasons[serial],
-                len(numbers),
-                numbers.oldest_after(0) or 0,
-                numbers.newest() or 0,
-            )
-            for serial, numbers in portal.parked.items()
+            ParkedContents(serial, p.reason, len(p), p.oldest_after(0) or 0, p.newest() or 0)
+            for serial, p in portal.parked.items()
         ),
         newest_put=number_of(portal.newest_put),
         bytes_put=bytes_in(portal.newest_put),

@@ -7,7 +7,8 @@ from typing import Final, NamedTuple
 from mqtt_http_bridge.adapters.outbox.log import ClockChange
 
 MOST_BYTES: Final = 4_000_000
-"""A day of one GX with two chargers, for a disk that hangs."""
+"""The most that is kept of a disk that hangs, and as much of one that refuses: a day of one GX with
+two chargers."""
 
 
 class Put(NamedTuple):

@@ -1,7 +1,6 @@
 """Reads a log from its first segment to its last, and finds what is damaged."""
 
 import errno
-import time
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from mqtt_http_bridge.adapters.outbox import records
@@ -19,18 +18,11 @@ BAD_MEDIUM: Final = (errno.EIO, errno.EUCLEAN, errno.EBADMSG)
 now."""
 _LIKELY_LINE: Final = 256
 """An unreadable segment is assumed to hold at most one entry for this many bytes."""
-_BREATH_S: Final = 5e-5
-"""Long enough for another waiting thread to get the interpreter."""
 
 
 def unreadable(segment: int) -> str:
     """Returns the reason for giving up the entries of a segment."""
     return f"the disk cannot read segment {segment}"
-
-
-def breathe() -> None:
-    """Lets other threads run."""
-    time.sleep(_BREATH_S)
 
 
 class Damage(NamedTuple):
@@ -54,7 +46,6 @@ class Found:
 
     def __init__(self) -> None:
         self.log_id = ""
-        self.next_number = 1
         self.index = Index()
         self.clock = ClockNotes(Boot("", 0.0))
         self.losses: tuple[Loss, ...] = ()
@@ -78,15 +69,14 @@ def read_log(files: LogFiles, *, is_partial: bool = False) -> Found:
         except OSError as error:
             if error.errno not in BAD_MEDIUM and not is_partial:
                 raise
-            first = max(found.next_number, found.index.highest + 1)
+            first = found.index.next_number
             numbers = range(first, first + size // _LIKELY_LINE)
             found.unreadable.append(Unreadable(segment, error, numbers))
             continue
         found.sizes[segment] = size
         _take_in(found, segment, data, size)
-        breathe()
-    ends = (unreadable.numbers.stop for unreadable in found.unreadable)
-    found.next_number = max(found.next_number, found.index.highest + 1, *ends)
+    ends = (bad.numbers.stop for bad in found.unreadable)
+    found.index.next_number = max([found.index.next_number, *ends])
     return found
 
 
@@ -99,25 +89,21 @@ def entries_in(data: bytes) -> dict[int, Entry]:
 
 def _take_in(found: Found, segment: int, data: bytes, size: int) -> None:
     slot, index, decode = slot_of(segment), found.index, records.decode
-    offset, is_good = 0, True
+    offset, ends = 0, dict[int, int]()
+    start: int | None = None
     for line in data.split(b"\n"):
         fields = decode(line)
         if fields is not None:
-            if not index.add_newest(fields, slot, len(line) + 1):
-                index.apply(fields, slot, len(line) + 1)
+            start = None
+            if not index.apply(fields, slot, len(line) + 1):
                 _take_in_note(fields, found)
-            is_good = True
         elif line:
-            _note_damage(found, segment, offset, offset + len(line), is_first=is_good)
-            is_good = False
+            start = offset if start is None else start
+            ends[start] = offset + len(line)
         offset += len(line) + 1
     if size > LONGEST_SEGMENT:
-        _note_damage(found, segment, len(data), size, is_first=is_good)
-
-
-def _note_damage(found: Found, segment: int, offset: int, end: int, *, is_first: bool) -> None:
-    start = offset if is_first else found.damage.pop().offset
-    found.damage.append(Damage(segment, start, end))
+        ends[len(data) if start is None else start] = size
+    found.damage += [Damage(segment, *stretch) for stretch in ends.items()]
 
 
 def _take_in_note(fields: Fields, found: Found) -> None:
@@ -141,7 +127,7 @@ def _take_in_head(fields: Fields, found: Found) -> None:
         )
     found.log_id = fields[2].decode("ascii", "replace")
     number = (records.number_in([b"", fields[3]]) if len(fields) > 3 else None) or 1
-    found.next_number = max(found.next_number, number)
-    if found.unreadable and number in (numbers := found.unreadable[-1].numbers):
-        numbers = range(numbers.start, number)
-        found.unreadable[-1] = found.unreadable[-1]._replace(numbers=numbers)
+    found.index.next_number = max(found.index.next_number, number)
+    for bad in found.unreadable[-1:]:
+        numbers = range(bad.numbers.start, min(bad.numbers.stop, number))
+        found.unreadable[-1] = bad._replace(numbers=numbers)

@@ -77,14 +77,14 @@ class Room(NamedTuple):
             wanted = min(wanted, largest)
         return max(wanted, -(-(size + HEAD_BYTES) // _PAGE_BYTES) * _PAGE_BYTES)
 
-    def has_room(self, size: int, *, kept: int, ceiling: int | None = None) -> bool:
-        """Tells whether a segment of `size` fits, and `kept` bytes more after it.
+    def most_beside(self, size: int, kept: int) -> int:
+        """Returns the most bytes that may be in use when a segment of `size` is made.
 
-        `ceiling` is the one from before anything was removed: replacing old segments is not growth,
-        even on a disk that others have filled.
+        After it, `kept` bytes more have to fit, by the settings. On a disk that others have filled,
+        it may only replace older segments; the lines that say what was given up may take half of it
+        before it is made.
         """
-        ceiling = self.ceiling if ceiling is None else ceiling
-        return self.used + size + kept <= self.allowed and self.used + size <= ceiling
+        return min(self.allowed - kept, self.ceiling + size // 2) - size
 
     def complaint(self, size: int) -> str:
         """Says in words that there is no room for so many bytes."""

@@ -251,8 +251,7 @@ def test_the_floor(size: int, floor: int) -> None:
     assert Room(0, size, 0, None).floor == floor
     assert Room(floor + 7, size, 5, 10**9).limit == 12
     assert Room(floor - 7, size, 5, 10**9).limit == 5
-    assert not Room(floor - 7, size, 5, 10**9).has_room(1, kept=0)
-    assert Room(floor - 7, size, 4, 10**9).has_room(1, kept=9, ceiling=5)
+    assert Room(floor - 7, size, 5, 10**9).most_beside(1, kept=9) == 4
 
 
 @pytest.mark.parametrize(

@@ -107,7 +107,7 @@ class OutboxMachine(RuleBasedStateMachine):
         """A POST was never sent."""
         number = self._number(portal, is_newest=True)
         if number is not None:
-            self.outbox.give_back(support.take(self.outbox, number, portal))
+            support.give_back(self.outbox, support.take(self.outbox, number, portal))
 
     @rule()
     def store_while_the_disk_refuses(self) -> None:
@@ -215,7 +215,7 @@ class OutboxMachine(RuleBasedStateMachine):
         texts = []
         for number in found:
             entry = support.take(self.outbox, number, portal)
-            self.outbox.give_back(entry)
+            support.give_back(self.outbox, entry)
             texts.append(((portal, minute_of(entry.body)), FORMAT.serials(entry.body)))
         assert [key for key, _ in texts] == sorted(key for key, _ in texts)
         return texts
