@@ -118,7 +118,7 @@ def _idle(load: str, most: float) -> list[Target]:
         Target(
             f"idle, two chargers, {load}: wake-ups a second",
             median_of(section, f"{load}, {WAKE_UPS}"),
-            1.5,
+            1.3,
         ),
     ]
 
