@@ -5,7 +5,6 @@ import ssl
 from typing import Final
 
 from mqtt_http_bridge.adapters import machine
-from mqtt_http_bridge.adapters.tls import NotPinned
 from mqtt_http_bridge.core.broker_failure import BrokerFailure, Cause, failure_at
 from mqtt_http_bridge.core.settings import MqttSettings
 
@@ -31,6 +30,8 @@ def failure_of(error: OSError, settings: MqttSettings, timeout_s: float) -> Brok
 
 
 def _certificate_cause(error: ssl.SSLCertVerificationError) -> tuple[Cause, str]:
+    from mqtt_http_bridge.adapters.tls import NotPinned  # Only with TLS.
+
     if isinstance(error, NotPinned):
         return Cause.CERTIFICATE_NOT_PINNED, ""
     words = error.verify_message.rstrip(".")

@@ -32,12 +32,12 @@ class Call(NamedTuple):
 Item = Event | Stop | ThreadDied | Call
 
 
-MOST_BYTES: Final = 25_165_824
+MOST_BYTES: Final = 20_971_520
 """The most bytes of waiting messages, roughly: more are dropped, and the relay is told."""
 FLOOD_BYTES: Final = 1_048_576
 """Seconds of work for a small machine."""
-MESSAGE_BYTES: Final = 150
-"""Bytes that a message takes besides its payload."""
+MESSAGE_BYTES: Final = 120
+"""Bytes that a message takes besides its topic and its payload."""
 FAILED: Final = 1
 """The exit status if a thread has died and nobody can be told."""
 _STDERR: Final = 2
@@ -105,7 +105,7 @@ class Inbox:
 
 
 def _size(message: Message) -> int:
-    return MESSAGE_BYTES + len(message.payload)
+    return MESSAGE_BYTES + len(message.topic) + len(message.payload)
 
 
 @contextmanager

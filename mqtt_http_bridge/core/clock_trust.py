@@ -42,10 +42,10 @@ class Asked(NamedTuple):
         if self.date is None:
             return None
         # The backend read its clock between the question and the answer: the best match counts.
-        earliest, latest = self.date, self.date + _RESOLUTION
-        if self.ended.utc < earliest:
-            return (self.ended.utc - earliest).total_seconds()
-        return max(0.0, (self.began.utc - latest).total_seconds())
+        if self.ended.utc < self.date:
+            return (self.ended.utc - self.date).total_seconds()
+        # No sum of dates: an odd backend may be in the last second of the year 9999.
+        return max(0.0, (self.began.utc - self.date - _RESOLUTION).total_seconds())
 
 
 class ClockTrust:

@@ -3,16 +3,14 @@
 `core.delivery.dialect` turns it into what a backend expects.
 """
 
-from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class TrackerReport:
-    """Holds one PV tracker of a charger; `index` counts from 0."""
+class TrackerReport(NamedTuple):
+    """Holds one PV tracker of a charger; `number` counts from 0."""
 
-    index: int
+    number: int
     name: str
     voltage_v: float
     power_w: float

@@ -162,12 +162,11 @@ class BackendView(NamedTuple):
         return f"{self.reason}: {self.remedy}" if self.remedy else self.reason
 
 
-@dataclass(frozen=True, slots=True)
-class ParkedView:
+class ParkedView(NamedTuple):
     """Shows the parked reports of one device, and why they are parked."""
 
     serial: str
-    count: int
+    reports: int
     reason: str
     """The backend's answer, in its own words."""
     remedy: str

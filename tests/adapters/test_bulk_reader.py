@@ -21,14 +21,13 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
 from mqtt_http_bridge.adapters.broker import bulk_reader as bulk
 from mqtt_http_bridge.adapters.broker import signs_of_life
 from mqtt_http_bridge.adapters.broker.bulk_reader import (
-    LONGEST_TOPIC,
     MOST_BYTES,
     MOST_WITH_RARE,
     BulkClient,
     lacking_in,
 )
 from mqtt_http_bridge.core.venus.superseded import Received
-from mqtt_http_bridge.core.venus.topic_cache import LEAST_ROOM
+from mqtt_http_bridge.core.venus.topic_cache import LEAST_ROOM, LONGEST_TOPIC
 from tests.support.extent import fuzzed
 from tests.support.mosquitto import make_certificate
 from tests.support.mqtt_packets import (

@@ -506,9 +506,9 @@ def batching() -> Iterator[BatchingAt]:
         batching = BatchingAt()
         batching.read_at_once()
         batching.now_s = 100.0
+        batching.note_read(batching.now_s)
         batching.begin_or_end(here)
         assert batching.is_on
-        batching.note_read(batching.now_s)
         yield batching
 
 
@@ -520,6 +520,7 @@ def test_the_kernel_is_told_when_to_begin_and_when_to_end() -> None:
 
         def least_bytes(now_s: float) -> int:
             batching.now_s = now_s
+            batching.note_read(now_s)
             batching.begin_or_end(here)
             return here.getsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT)
 
@@ -553,7 +554,7 @@ def test_a_wait_ends_before_something_is_due(batching: BatchingAt) -> None:
 
 
 def test_a_wait_that_was_ended_for_something_else_goes_on(batching: BatchingAt) -> None:
-    """The time it has lasted counts: nothing is read later because a keepalive was sent."""
+    """Its beginning counts: nothing is read later because a keepalive was sent."""
     assert batching.wait_s() == 3.0
     batching.now_s = 101.0
     assert batching.wait_s() == 2.0
@@ -605,7 +606,7 @@ def test_a_system_that_does_not_collect(caplog: pytest.LogCaptureFixture) -> Non
 
     batching = BatchingAt()
     batching.read_at_once()
-    batching.now_s = 100.0
+    batching.note_read(100.0)
     with Refusing() as refusing:
         for _ in range(3):
             batching.begin_or_end(refusing)

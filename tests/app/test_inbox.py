@@ -59,7 +59,7 @@ def test_a_wait_for_nothing_takes_its_time() -> None:
 
 def test_what_is_over_is_dropped_and_told_at_once() -> None:
     """Until there is another connection: what was in it is not known."""
-    inbox = Inbox(3 * (MESSAGE_BYTES + len(said(0).payload)))
+    inbox = Inbox(3 * (MESSAGE_BYTES + len(said(0).topic) + len(said(0).payload)))
     for number in range(10):
         inbox.put(said(number))
     assert [inbox.get(0.0) for _ in range(4)] == [
@@ -79,7 +79,7 @@ def test_what_is_over_is_dropped_and_told_at_once() -> None:
 
 def test_what_is_taken_out_makes_room() -> None:
     """Any number of messages may come, if they are taken."""
-    inbox = Inbox(3 * (MESSAGE_BYTES + len(said(0).payload)))
+    inbox = Inbox(3 * (MESSAGE_BYTES + len(said(0).topic) + len(said(0).payload)))
     for number in range(100):
         inbox.put(said(number))
         assert inbox.get(0.0) == said(number)

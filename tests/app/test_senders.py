@@ -13,6 +13,7 @@ from mqtt_http_bridge.adapters.api_keys import ApiKeys
 from mqtt_http_bridge.adapters.backend import Backend
 from mqtt_http_bridge.adapters.clock import SystemClock
 from mqtt_http_bridge.adapters.outbox import Outbox
+from mqtt_http_bridge.app import dispatcher
 from mqtt_http_bridge.app.change_log import ChangeLog
 from mqtt_http_bridge.app.clock_check import ClockCheck
 from mqtt_http_bridge.app.dialect import DIALECT
@@ -278,6 +279,24 @@ def checking(now: Any, trusted: threading.Event, *, kernel: bool) -> ClockCheck:
         return True
 
     return ClockCheck(now, lambda: kernel, trust)
+
+
+def test_a_thread_with_nothing_to_send_rests(
+    outbox: Outbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not even the look at all GX devices wakes it; with something to retry it waits for that."""
+    monkeypatch.setattr(dispatcher, "LOOK_EVERY_S", 0.02)
+    monkeypatch.setattr(dispatcher, "LONGEST_WAIT_S", 0.02)
+    backend, watched = Scripted(lambda body: NotSent("no")), list[Progress]()
+    senders = senders_of(outbox, backend, watch=watched.append)
+    senders.start()
+    time.sleep(0.1)
+    turns = watched[0].turns
+    time.sleep(0.2)
+    assert watched[0].turns == turns
+    store(outbox, measurement("A"))
+    wait_for(lambda: watched[0].turns > turns + 5)
+    senders.stop(TIMEOUT_S)
 
 
 def test_nothing_is_sent_before_the_clock_is_trusted(outbox: Outbox) -> None:

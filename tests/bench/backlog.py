@@ -96,7 +96,7 @@ def day_without_backend(place: str) -> dict[str, float]:
         skipped_s += INTERVAL_S
         senders.finish()
     growth_mib = _rss_mib() - before_mib
-    waiting = sum(portal.count for portal in outbox.view().portals)
+    waiting = sum(portal.owed for portal in outbox.view().portals)
     if waiting != WARM + DAY:
         raise Failed(f"expected {WARM + DAY} measurements to wait, found {waiting}")
     senders.stop(5.0)

@@ -4,7 +4,6 @@ import gzip
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -55,7 +54,7 @@ def without_names(measurement: Measurement) -> Measurement:
         device._replace(
             serial="",
             name="",
-            trackers=tuple(replace(tracker, name="") for tracker in device.trackers),
+            trackers=tuple(tracker._replace(name="") for tracker in device.trackers),
         )
         for device in measurement.devices
     )

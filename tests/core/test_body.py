@@ -22,7 +22,7 @@ CARPORT = DeviceReport(
     last_update_s=1761838053,
     yield_power_w=16.38,
     yield_total_kwh=1274.38,
-    trackers=(TrackerReport(index=0, name="PV", voltage_v=62.55, power_w=16.38),),
+    trackers=(TrackerReport(number=0, name="PV", voltage_v=62.55, power_w=16.38),),
 )
 EXAMPLE = Measurement(
     timestamp=datetime(2025, 10, 30, 15, 27, 33, 58551, tzinfo=UTC),

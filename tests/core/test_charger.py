@@ -176,7 +176,7 @@ def test_what_is_of_no_interest_brings_nobody_back() -> None:
 def test_a_charger_with_several_trackers_once_has_several_while_it_is_there() -> None:
     """The power of the whole never stands beside the voltage of one, when the others turn null."""
     bus = bus_with({**without(SEVERAL, "NrOfTrackers", "Pv/2/P"), "Pv/V": 300.0})
-    assert [tracker.index for tracker in bus.report(1.0).trackers] == [0, 1]
+    assert [tracker.number for tracker in bus.report(1.0).trackers] == [0, 1]
     bus.say({"Pv/0/P": None, "Pv/1/P": None}, at_s=2.0)
     assert bus.report(3.0).trackers == ()
     bus.leave(10.0)

@@ -1,6 +1,6 @@
 """Tests when the clock is trusted, and how long nothing is sent before that."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 from hypothesis import given
@@ -44,6 +44,18 @@ def test_a_kernel_that_is_not_synchronised_says_nothing() -> None:
     assert not trust.is_trusted
     assert trust.hear_backend(asked(0.0)) == []
     assert trust.is_trusted
+
+
+@pytest.mark.parametrize("year", [1, 9999])
+@pytest.mark.parametrize("offset_h", [-23, 0, 23])
+def test_whatever_the_backend_takes_for_the_time(year: int, offset_h: int) -> None:
+    """It is another one than ours, and nothing more."""
+    odd = datetime(year, 12, 31, 23, 59, 59, tzinfo=timezone(timedelta(hours=offset_h)))
+    trust = ClockTrust()
+    now = Moment(0.0, TRUE)
+    (line,) = trust.hear_backend(Asked(now, now, odd, is_answered=True))
+    assert "the backend's: waiting up to 10 min" in line.text
+    assert not trust.is_trusted
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -178,7 +177,7 @@ def test_how_it_is_with_a_charger(view: ChargerView, mood: str, state: str) -> N
 def test_one_that_is_switched_off_by_day_is_not_asleep() -> None:
     """There is voltage: it could."""
     report = SOUTH.report(0.0)._replace(
-        trackers=tuple(replace(t, voltage_v=60.0) for t in SOUTH.report(0.0).trackers),
+        trackers=tuple(t._replace(voltage_v=60.0) for t in SOUTH.report(0.0).trackers),
     )
     assert charger(SOUTH.view(0.0, report=report))["mood"] == "idle"
 

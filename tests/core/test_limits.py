@@ -1,5 +1,7 @@
 """Tests a broker that sends too much, or refuses: it is counted, and logged once."""
 
+import pytest
+
 from mqtt_http_bridge.core.broker_failure import BrokerFailure, Cause
 from mqtt_http_bridge.core.commands import Reconnect
 from mqtt_http_bridge.core.events import (
@@ -9,9 +11,16 @@ from mqtt_http_bridge.core.events import (
     SubscriptionRefused,
 )
 from mqtt_http_bridge.core.log import Log
-from mqtt_http_bridge.core.relay.chargers import MOST_CHARGERS
+from mqtt_http_bridge.core.omission import Cause as OmissionCause
+from mqtt_http_bridge.core.relay import serials
+from mqtt_http_bridge.core.relay.chargers import MOST_CHARGERS, Chargers
+from mqtt_http_bridge.core.venus.payloads import Value
+from mqtt_http_bridge.core.venus.readings import ChargerKey
+from tests.support.charger_values import single_tracker
 from tests.support.log_lines import as_logged
 from tests.support.virtual import PORTAL, Virtual, moment, settings, value
+
+SERIAL_TWICE = OmissionCause.SERIAL_TWICE
 
 
 def connected() -> Virtual:
@@ -35,9 +44,55 @@ def test_a_gx_has_so_many_chargers_and_no_more() -> None:
     assert [charger.key.instance for charger in site.chargers] == list(range(MOST_CHARGERS))
     assert view.malformed_messages == 300
     told = [line for line in virtual.log() if "chargers" in line]
-    assert told == [
-        f"{PORTAL}: names more than 64 chargers: the others are ignored and counted; is it a GX?"
-    ]
+    (line,) = told
+    assert line.startswith(f"{PORTAL}: names more than 64 chargers, or all GX devices 10000: the")
+
+
+def test_all_gx_devices_together_have_so_many_chargers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of one that is given up make room; a retained name takes the place of its charger."""
+    monkeypatch.setattr(serials, "MOST_CHARGERS_IN_ALL", 5)
+    virtual = Virtual(settings("a", "b"))
+    virtual.connect()
+    for portal_id in ("a", "b"):
+        virtual.say(f"N/{portal_id}/heartbeat", value(1))
+        for instance in range(4):
+            topic = f"N/{portal_id}/solarcharger/{instance}/Serial"
+            virtual.say(topic, value(f"{portal_id}{instance}"), retain=True)
+            virtual.say(topic, value(f"{portal_id}{instance}"))
+    view = virtual.relay.view(moment(1.0))
+    assert [len(site.chargers) for site in view.sites] == [4, 1]
+    assert view.malformed_messages == 6
+    (told,) = [line for line in virtual.log() if "chargers" in line]
+    assert told.startswith("b: names more than 64 chargers, or all GX devices 10000: the others")
+
+
+def test_a_gx_that_is_given_up_makes_room() -> None:
+    """For as many chargers as it had."""
+    of_all = serials.Serials(settings().device)
+    chargers = Chargers(PORTAL, settings().device, of_all)
+    for instance in range(70):
+        chargers.hear(ChargerKey("solarcharger", instance), "Yield/Power", Value(1.5), 0.0)
+    assert of_all.places_left == serials.MOST_CHARGERS_IN_ALL - 64
+    chargers.end()
+    assert of_all.places_left == serials.MOST_CHARGERS_IN_ALL
+
+
+def test_many_that_claim_one_serial_cost_no_more_than_some() -> None:
+    """One is reported, and the others are left out, for the same reason."""
+    virtual = Virtual(settings())
+    virtual.connect()
+    for n in range(5):
+        virtual.say(f"N/evil{n}/system/0/Serial", value(f"evil{n}"), retain=True)
+        virtual.say(f"N/evil{n}/heartbeat", value(1))
+        for instance in range(64):
+            for path, said in single_tracker(serial="HQ1").items():
+                virtual.say(f"N/evil{n}/solarcharger/{instance}/{path}", value(said))
+    chargers = [each for site in virtual.relay.view(moment(1.0)).sites for each in site.chargers]
+    assert len(chargers) == 320
+    assert [each.report is not None for each in chargers].count(True) == 1
+    assert {each.omission.cause for each in chargers if each.omission} == {SERIAL_TWICE}
+    claims = virtual.relay._portals._serials._claims
+    assert [len(of_one) for of_one in claims.values()] == [serials.MOST_CLAIMS]
 
 
 def test_what_was_thrown_away_is_counted_and_told_once() -> None:

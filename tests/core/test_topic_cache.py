@@ -5,7 +5,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mqtt_http_bridge.core.venus import readings, superseded
-from mqtt_http_bridge.core.venus.topic_cache import LEAST_ROOM, ROOM_PER_GX, TopicCache
+from mqtt_http_bridge.core.venus.topic_cache import (
+    LEAST_ROOM,
+    LONGEST_TOPIC,
+    MOST_ROOM,
+    ROOM_PER_GX,
+    TopicCache,
+)
 
 ROOM = 4
 
@@ -64,15 +70,26 @@ def test_room_is_made_by_what_is_subscribed_to() -> None:
     cache: TopicCache[str, int] = TopicCache()
     cache.make_room(1)
     assert cache.room == LEAST_ROOM
-    cache.make_room(1000)
-    assert cache.room == 1000 * ROOM_PER_GX
+    cache.make_room(400)
+    assert cache.room == 400 * ROOM_PER_GX
     cache.make_room(3)
-    assert cache.room == 1000 * ROOM_PER_GX
+    assert cache.room == 400 * ROOM_PER_GX
+
+
+def test_room_has_a_limit() -> None:
+    """Anybody can make up GX devices, and topics."""
+    cache: TopicCache[str, int] = TopicCache()
+    cache.make_room(10_000)
+    assert cache.room == MOST_ROOM
+    longest = "x" * LONGEST_TOPIC
+    for topic in (longest, longest + "x"):
+        assert cache.remember(topic, 1) == 1
+    assert list(cache.new) == [longest]
 
 
 def test_those_of_the_dialect_grow_too() -> None:
     """Both caches: of where a topic points, and of whether it outdates what was said before."""
-    readings.make_room(1001)
-    superseded.make_room(1001)
-    assert readings._PLACES.room >= 1001 * ROOM_PER_GX
-    assert superseded._FLEETING.room >= 1001 * ROOM_PER_GX
+    readings.make_room(401)
+    superseded.make_room(401)
+    assert readings._PLACES.room >= 401 * ROOM_PER_GX
+    assert superseded._FLEETING.room >= 401 * ROOM_PER_GX

@@ -27,7 +27,7 @@ def report(serial: str, *, instance: int = 277, power_w: float = 64.5) -> Device
         last_update_s=int(START.timestamp()),
         yield_power_w=power_w,
         yield_total_kwh=20.75,
-        trackers=(TrackerReport(index=0, name="PV", voltage_v=62.5, power_w=power_w),),
+        trackers=(TrackerReport(number=0, name="PV", voltage_v=62.5, power_w=power_w),),
     )
 
 

@@ -63,8 +63,6 @@ LEAST_COUNTED_BYTES: Final = 1024
 message, and a few seconds of a GX's messages should still be read in one go."""
 MOST_WITH_RARE: Final = 8
 """With up to this many GX devices, topics that only come in full publishes are remembered too."""
-LONGEST_TOPIC: Final = 256
-"""The longest topic to remember, in bytes: five times as long as any of a GX."""
 MOST_PACKET_BYTES: Final = 1_048_576
 """The largest PUBLISH: anything larger is read and discarded, and the connection stays."""
 MOST_ANSWER_BYTES: Final = 4096
@@ -273,7 +271,7 @@ class BulkClient(paho.Client):
         return wanted, start
 
     def _learn(self, topic: bytes) -> str:
-        """Finds out whether a topic is wanted, and remembers it if it is frequent and short."""
+        """Finds out whether a topic is wanted, and remembers it if it is frequent."""
         known = self._fates.recall(topic)
         if known is not None:
             return known
@@ -282,7 +280,7 @@ class BulkClient(paho.Client):
         except UnicodeDecodeError:
             name = ""
         fate = name if self._wants(name) else ""
-        if len(topic) <= LONGEST_TOPIC and (self._is_rare_kept or RARE not in topic):
+        if self._is_rare_kept or not any(part in topic for part in RARE):
             self._fates.remember(topic, fate)
             self._signs_of_life.learn(name)
         return fate

@@ -71,7 +71,7 @@ class ReceiveBatching:
         """The last `_due_s` for which everything has been read."""
         self._waits_until_s = NEVER
         self._read_s = -NEVER
-        """The last time that everything was read."""
+        """The last time that it was read."""
 
     # --- for any thread --------------------------------------------------------------------------
 
@@ -122,7 +122,7 @@ class ReceiveBatching:
 
     def begin_or_end(self, sock: socket.socket) -> None:
         """Switches collecting in the kernel on or off when it is time."""
-        is_time = self._longest_s is not None and self._now_s() >= self._begins_s
+        is_time = self._longest_s is not None and self._read_s >= self._begins_s
         if is_time is self.is_on:
             return
         try:

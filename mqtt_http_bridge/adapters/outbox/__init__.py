@@ -31,8 +31,9 @@ Senders, any number of them, with one POST in flight per GX:
 
 An entry is owed or parked as a whole. If device A is stored and B is refused, the entry is parked
 with a body that contains only B. If A is still owed, the entry stays owed, and its sender leaves B
-out of its POSTs while B has something parked. For a look at the state, call `view`, `room` and
-`timestamp`, or from another process the functions of `inspection`. A watchdog looks at `progress`.
+out of its POSTs while B has something parked. For a look at the state, call `view`, `room`,
+`count_damaged` and `timestamp`, or from another process the functions of `inspection`. A watchdog
+looks at `progress`.
 
 From the bottom up: `records`, `index`, `clock`, `losses` and `room` are pure; `files` has all
 system calls, and `disk_waits` notes how long they take; `reading` and `segments` are the log on the

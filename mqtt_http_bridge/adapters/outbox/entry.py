@@ -1,6 +1,5 @@
 """Defines the types that the outbox exchanges with others, beside entries."""
 
-from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from mqtt_http_bridge.adapters.outbox.index import Portal, bytes_in, number_of
@@ -17,23 +16,21 @@ class EntryFormat(Protocol):
         """Returns the same entry, with its times moved forward by this many seconds."""
 
 
-@dataclass(frozen=True, slots=True)
-class ParkedContents:
+class ParkedContents(NamedTuple):
     """Holds what is parked of one device, and why."""
 
     serial: str
     reason: str
-    count: int
+    entries: int
     oldest: int
     newest: int
 
 
-@dataclass(frozen=True, slots=True)
-class PortalContents:
+class PortalContents(NamedTuple):
     """Holds what is owed of one GX; numbers are None if nothing is."""
 
     portal_id: str
-    count: int
+    owed: int
     """The number of entries that are owed, without the parked ones."""
     oldest: int | None
     newest: int | None
@@ -63,7 +60,7 @@ def portal_contents(key: bytes, portal: Portal) -> PortalContents:
     """Returns what is owed of one GX."""
     return PortalContents(
         portal_id=key.decode(),
-        count=len(portal.owed),
+        owed=len(portal.owed),
         oldest=portal.owed.oldest_after(0),
         newest=portal.owed.newest(),
         parked=tuple(

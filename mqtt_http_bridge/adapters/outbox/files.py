@@ -188,6 +188,12 @@ class LogFiles:
             return sum(_bytes_on_disk(entry.stat()) for entry in found)
         return 0
 
+    def count_damaged(self) -> int:
+        """Counts the damaged parts that are kept."""
+        with suppress(FileNotFoundError, NotADirectoryError):
+            return len(os.listdir(self.damaged))
+        return 0
+
     @WAITS.waiting()
     def take_requests(self, *only: str) -> list[str]:
         """Returns the names of the requests and removes them; leaves out those it cannot remove.

@@ -67,15 +67,9 @@ def status(directory: Path, max_bytes: int | None, entry_format: EntryFormat) ->
             owed_bytes=log.index.live_bytes(),
             unreadable=tuple(unread.values()),
             oldest=(log.timestamp(*min(owed)) or None) if owed else None,
-            damaged=count_damaged(directory),
+            damaged=files.count_damaged(),
             lost=log.losses,
         )
-
-
-def count_damaged(directory: Path) -> int:
-    """Counts the damaged places that were kept in `damaged`."""
-    damaged = LogFiles(directory).damaged
-    return len(list(damaged.iterdir())) if damaged.is_dir() else 0
 
 
 def entries(directory: Path, entry_format: EntryFormat) -> Iterator[Entry]:

@@ -184,6 +184,10 @@ class Outbox:
             return self._log.segments.room()
         return None
 
+    def count_damaged(self) -> int:
+        """Counts the damaged parts that are kept for a person to look at. Reads the disk."""
+        return self._log.segments.files.count_damaged()
+
     def timestamp(self, portal_id: str, number: int) -> str | None:
         """Reads the time of an entry, as it would be sent; None if it cannot be read now."""
         return self._log.timestamp(number, portal_id) or None

@@ -1,8 +1,7 @@
 """Reads a log from its first segment to its last, and finds what is damaged."""
 
 import errno
-from dataclasses import dataclass, field
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from mqtt_http_bridge.adapters.outbox import records
 from mqtt_http_bridge.adapters.outbox.clock import Boot, ClockNotes, clock_notes
@@ -10,7 +9,9 @@ from mqtt_http_bridge.adapters.outbox.files import LONGEST_SEGMENT, LogFiles
 from mqtt_http_bridge.adapters.outbox.index import Index, slot_of
 from mqtt_http_bridge.adapters.outbox.losses import read_losses
 from mqtt_http_bridge.adapters.outbox.records import Entry, Fields
-from mqtt_http_bridge.core.views import Loss
+
+if TYPE_CHECKING:
+    from mqtt_http_bridge.core.views import Loss
 
 BAD_MEDIUM: Final = (errno.EIO, errno.EUCLEAN, errno.EBADMSG)
 """The errors that say that a place on the disk is bad, and not only that reading failed just
@@ -40,18 +41,18 @@ class Unreadable(NamedTuple):
     numbers: range
 
 
-@dataclass(slots=True)
 class Found:
     """Everything that was found in a log."""
 
-    log_id: str = ""
-    index: Index = field(default_factory=Index)
-    clock: ClockNotes = field(default_factory=lambda: ClockNotes(Boot("", 0.0)))
-    losses: tuple[Loss, ...] = ()
-    damage: list[Damage] = field(default_factory=list)
-    unreadable: list[Unreadable] = field(default_factory=list)
-    sizes: dict[int, int] = field(default_factory=dict)
-    """The sizes of the segments that could be read, by number."""
+    def __init__(self) -> None:
+        self.log_id = ""
+        self.index = Index()
+        self.clock = ClockNotes(Boot("", 0.0))
+        self.losses: tuple[Loss, ...] = ()
+        self.damage: list[Damage] = []
+        self.unreadable: list[Unreadable] = []
+        self.sizes: dict[int, int] = {}
+        """The sizes of the segments that could be read, by number."""
 
 
 def read_log(files: LogFiles, *, is_partial: bool = False) -> Found:

@@ -15,13 +15,10 @@ from mqtt_http_bridge.adapters.outbox.log import Log
 from mqtt_http_bridge.adapters.outbox.losses import loss_of
 from mqtt_http_bridge.adapters.outbox.requests import RETRY
 from mqtt_http_bridge.core.errors import OutboxBusy
-from mqtt_http_bridge.core.watchdog import Progress
+from mqtt_http_bridge.core.watchdog import LONGEST_REST_S, Progress
 
 LOOK_EVERY_S: Final = 5.0
 """Seconds between two looks for requests, and for a disk that has come back."""
-LONGEST_REST_S: Final = 30.0
-"""The longest wait, in seconds, while nothing is owed or parked: no request can be about anything
-then, and the disk is used again only with the next measurement."""
 REFUSED: Final = "the disk refuses"
 LONGEST_READ_S: Final = 300.0
 """Seconds that reading all of the log may take, on a slow machine with a slow disk."""
@@ -63,7 +60,10 @@ class Writer(threading.Thread):
         self.progress.end()
 
     def _wait_s(self) -> float:
-        """Returns how long to wait for something to write."""
+        """Returns how long to wait for something to write.
+
+        While nothing is owed or parked, no request can be about anything.
+        """
         if self._log.is_on_disk and not self._log.index.live_bytes():
             return LONGEST_REST_S
         return max(0.0, min(self._next_look_s - time.monotonic(), LOOK_EVERY_S))

@@ -1,6 +1,6 @@
 """Keeps the chargers on one GX's bus: they appear, speak, fall silent, leave and are swapped."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Final
 
 from mqtt_http_bridge.core.events import NEVER, Moment
@@ -14,7 +14,7 @@ from mqtt_http_bridge.core.relay.serials import Place, Serials
 from mqtt_http_bridge.core.relay.standstill import PUBLISH_S
 from mqtt_http_bridge.core.settings import DeviceSettings
 from mqtt_http_bridge.core.venus.paths import PATHS, YIELD_POWER, YIELD_TOTAL
-from mqtt_http_bridge.core.venus.payloads import Gone, Said, known
+from mqtt_http_bridge.core.venus.payloads import GONE, Said, known
 from mqtt_http_bridge.core.venus.readings import ChargerKey
 from mqtt_http_bridge.core.views import ChargerView
 
@@ -37,13 +37,30 @@ class Chargers:
         """The names and serials that the broker retains, of chargers that are there and of
         others."""
         self.refused = 0
-        """The number of messages about chargers beyond MOST_CHARGERS."""
+        """The number of messages about chargers for which there is no room."""
         serials.expect(portal_id)
 
     def __iter__(self) -> Iterator[Charger]:
         """Yields the chargers with a PV input, ordered by service and instance."""
         chargers = (self._chargers[key] for key in sorted(self._chargers))
         return (c for c in chargers if c.is_pv_charger and not c.is_forgotten)
+
+    def _has_room(self, key: ChargerKey, kept: Collection[ChargerKey]) -> bool:
+        """Tells whether one more may be kept, and takes its place among those of all GX devices."""
+        if len(kept) >= MOST_CHARGERS:
+            return False
+        if key in self._retained:
+            return True
+        if not self._serials.places_left:
+            return False
+        self._serials.places_left -= 1
+        return True
+
+    def end(self) -> None:
+        """Gives the places of all chargers back: the GX is not relayed any more."""
+        self._serials.places_left += len(self._retained)
+        self._chargers.clear()
+        self._retained.clear()
 
     def _place(self, key: ChargerKey) -> Place:
         return Place(self._portal_id, key)
@@ -57,7 +74,7 @@ class Chargers:
     def hear(self, key: ChargerKey, path: str, said: Said, now_s: float) -> Change | None:
         """Applies a live reading; returns the change if it starts a new charger."""
         charger = self._chargers.get(key)
-        if isinstance(said, Gone):
+        if said is GONE:
             # A device that leaves says so on each of its topics; the first one is enough.
             if charger is not None and (
                 charger.presence is not Presence.LOST or charger.is_out_of_reach
@@ -67,7 +84,7 @@ class Chargers:
                 self._update(charger, now_s)
             return None
         if charger is None:
-            if len(self._chargers) >= MOST_CHARGERS:
+            if not self._has_room(key, self._chargers):
                 self.refused += 1
                 return None
             charger = Charger(key, self._retained.setdefault(key, {}))
@@ -85,9 +102,9 @@ class Chargers:
 
         A number in it may be a month old.
         """
-        if isinstance(said, Gone) or not PATHS[key.service][path].is_identity:
+        if said is GONE or not PATHS[key.service][path].is_identity:
             return
-        if key not in self._retained and len(self._retained) >= MOST_CHARGERS:
+        if key not in self._retained and not self._has_room(key, self._retained):
             self.refused += 1
             return
         self._retained.setdefault(key, {})[path] = said

@@ -150,7 +150,7 @@ def _only_tracker(said: Sayings, power_w: float) -> tuple[TrackerReport, ...]:
         voltage_v = known(TRACKER_VOLTAGE[0], said)
     if voltage_v is None or not known(TRACKER_ENABLED[0], said):
         return ()
-    return (TrackerReport(index=0, name="PV", voltage_v=voltage_v, power_w=power_w),)
+    return (TrackerReport(number=0, name="PV", voltage_v=voltage_v, power_w=power_w),)
 
 
 def _tracker(said: Sayings, index: int) -> TrackerReport | None:
@@ -161,5 +161,5 @@ def _tracker(said: Sayings, index: int) -> TrackerReport | None:
         return None
     name = _name(TRACKER_NAME[index], said)
     return TrackerReport(
-        index=index, name=name or f"PV-{index + 1}", voltage_v=voltage_v, power_w=power_w
+        number=index, name=name or f"PV-{index + 1}", voltage_v=voltage_v, power_w=power_w
     )

@@ -21,6 +21,11 @@ from mqtt_http_bridge.core.relay.presence import Presence
 from mqtt_http_bridge.core.settings import DeviceSettings
 from mqtt_http_bridge.core.venus.readings import ChargerKey
 
+MOST_CHARGERS_IN_ALL: Final = 10_000
+"""The most chargers to keep for all GX devices: five thousand of them have that many. Anybody on
+the network can make some up, of about 6 KiB each."""
+MOST_CLAIMS: Final = 64
+"""The most chargers that may claim one serial: each look-up goes through all of them."""
 PATIENCE_S: Final = 600.0
 """Seconds to wait for all GX devices to be heard before settings that match no charger are logged.
 """
@@ -67,6 +72,8 @@ class Serials:
         """Starts empty. `own_keys` has the names of API keys by portal id; all others share one."""
         self._settings = settings
         self._own_keys = own_keys
+        self.places_left = MOST_CHARGERS_IN_ALL
+        """Counts down with each new charger, and up with those of a GX that is given up."""
         self._claimed: dict[Place, _Row] = {}
         self._claims: dict[_Row, dict[Place, _Claim]] = {}
         self._named: dict[str, dict[Place, Charger]] = {key: {} for key in settings.serials}
@@ -184,8 +191,10 @@ class Serials:
         row = self._row(serial, place.portal_id)
         if self._claimed.get(place) != row:
             self._drop_claim(place)
-        self._claimed[place] = row
         claims = self._claims.setdefault(row, {})
+        if len(claims) >= MOST_CLAIMS and place not in claims:
+            return  # It is not reported, as others have the serial.
+        self._claimed[place] = row
         claim = claims.setdefault(place, _Claim(place, charger, None))
         claim.charger = charger
         if is_lost:

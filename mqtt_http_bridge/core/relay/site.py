@@ -26,7 +26,7 @@ from mqtt_http_bridge.core.relay.connection import BrokerConnection
 from mqtt_http_bridge.core.relay.freshness import Freshness
 from mqtt_http_bridge.core.relay.keepalives import Keepalives
 from mqtt_http_bridge.core.relay.presence import Change
-from mqtt_http_bridge.core.relay.serials import Serials
+from mqtt_http_bridge.core.relay.serials import MOST_CHARGERS_IN_ALL, Serials
 from mqtt_http_bridge.core.relay.site_log import SiteLog
 from mqtt_http_bridge.core.relay.warm_up import LAGGARD_S, WarmUp
 from mqtt_http_bridge.core.settings import Settings
@@ -132,6 +132,7 @@ class Site:
         """Stops: the GX is no longer relayed, nothing is due, and nothing is waited for."""
         self._stop()
         self._beat.end()
+        self._chargers.end()
 
     def _wake(self, now: Moment) -> list[Command]:
         self._wake_due_s = NEVER
@@ -203,8 +204,9 @@ class Site:
         self._is_refusal_told = True
         return [
             Log.warning(
-                f"{self._name}: names more than {MOST_CHARGERS} chargers: the others are ignored"
-                " and counted; is it a GX?"
+                f"{self._name}: names more than {MOST_CHARGERS} chargers, or all GX devices"
+                f" {MOST_CHARGERS_IN_ALL}: the others are ignored and counted; is it a GX?",
+                crowd="GX devices name too many chargers",
             )
         ]
 

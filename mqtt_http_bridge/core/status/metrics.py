@@ -104,7 +104,7 @@ def _samples(status: StatusView, *, per_charger: bool) -> Iterator[Sample]:
     for gx in found.gx:
         yield from _of_gx(gx, status)
     yield from _of_backend(status)
-    parked = [(each.serial, each.count) for each in status.outbox.parked]
+    parked = [(each.serial, each.reports) for each in status.outbox.parked]
     for serial, count in parked if per_charger else [("", sum(count for _, count in parked))]:
         yield "outbox_parked", {"serial": serial}, float(count)
 
@@ -146,7 +146,7 @@ def _of_charger(portal_id: str, charger: ChargerView, now: Moment) -> Iterator[S
     yield "charger_reachable", labels, float(report.reachable)
     yield "charger_producing", labels, float(report.producing)
     for tracker in report.trackers:
-        its = {**labels, "tracker": str(tracker.index)}
+        its = {**labels, "tracker": str(tracker.number)}
         yield "tracker_voltage_volts", its, tracker.voltage_v
         yield "tracker_power_watts", its, tracker.power_w
 

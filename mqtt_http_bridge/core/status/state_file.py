@@ -142,7 +142,7 @@ def state_of(status: StatusView, process: Process) -> State:
     judged = {each.portal_id: each for each in found.gx}
     stored = (verdict.stored for gx in backend.gx.values() for verdict in gx.devices.values())
     newest = max((m for m in stored if m is not None), key=lambda m: m.monotonic_s, default=None)
-    parked = sum(parked.count for parked in outbox.parked)
+    parked = sum(parked.reports for parked in outbox.parked)
     return State(
         process=process,
         written=_unix_s(now),
@@ -192,7 +192,7 @@ def _gx_state(site: SiteView, judged: GxWell | None, status: StatusView) -> GxSt
         stored=_unix_s(delivery.stored) if delivery.stored else None,
         stored_timestamp=delivery.stored_timestamp,
         waiting=owed.waiting,
-        parked=sum(parked.count for parked in owed.parked),
+        parked=sum(parked.reports for parked in owed.parked),
         owed_since=_unix_s_at(now, now.monotonic_s - age_s) if age_s else None,
     )
 
@@ -241,7 +241,7 @@ def is_news(state: State, written: State | None) -> bool:
 
 
 def old_at_s(written: State) -> float:
-    """Returns when to write again even without news."""
+    """Returns the time at which it is written again even without news."""
     return written.written_s + max(written.process.interval_s, LEAST_SPACING_S)
 
 

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from enum import Enum, auto
 from functools import lru_cache
 from math import isfinite
 from typing import Final, NamedTuple, TypeVar
@@ -18,14 +18,13 @@ class Value(NamedTuple):
     value: object
 
 
-@dataclass(frozen=True, slots=True)
-class Invalid:
-    """The device says that it has no value here: null, an empty array, not a number."""
+class NoValue(Enum):
+    """Lists what a device can say in place of a value."""
 
-
-@dataclass(frozen=True, slots=True)
-class Gone:
-    """The device has left the bus."""
+    INVALID = auto()
+    """It has no value here: null, an empty array, not a number."""
+    GONE = auto()
+    """It has left the bus."""
 
 
 class Unreadable(NamedTuple):
@@ -34,9 +33,9 @@ class Unreadable(NamedTuple):
     payload: bytes
 
 
-INVALID: Final = Invalid()
-GONE: Final = Gone()
-Said = Value | Invalid | Gone | Unreadable
+INVALID: Final = NoValue.INVALID
+GONE: Final = NoValue.GONE
+Said = Value | NoValue | Unreadable
 
 Sayings = Mapping[str, Said]
 """The values that a charger has reported, by the name of the path."""
@@ -60,21 +59,21 @@ def described(path: Path[_T], said: Sayings) -> str:
             found = f"is {str(number)[:_LONGEST_SHOWN]}, which cannot be"
         case Value(_):
             found = "is neither a number nor a text"
-        case Invalid():
+        case NoValue.INVALID:
             found = "is null"
         case Unreadable(payload):
             found = f"cannot be read: {payload[:_LONGEST_SHOWN]!r}"
-        case Gone() | None:
+        case NoValue.GONE | None:
             found = "was never reported by this driver since it appeared"
     return f"{path!r} {found}"
 
 
 # --- from bytes --------------------------------------------------------------------------------
 
-MOST_CHARACTERS: Final = 1000
+MOST_CHARACTERS: Final = 256
 """The most characters of a text: anything longer is not a name or serial, and counts as unreadable.
 """
-MOST_BYTES: Final = 16_384
+MOST_BYTES: Final = 4096
 """The most bytes of a payload to look at: a text of MOST_CHARACTERS takes at most 12 bytes for
 each.
 """

@@ -67,7 +67,9 @@ def read(topic: str, payload: bytes) -> Reading | None:
     """
     place = _PLACES.new.get(topic)
     if place is None:
-        place = _PLACES.recall(topic) or _PLACES.remember(topic, _place(topic))
+        place = _PLACES.recall(topic) or _place(topic)
+        if place.charger is not None:  # Those of the GX itself come once in 3 s.
+            _PLACES.remember(topic, place)
     if place is _NOWHERE:
         return None
     if place.charger is None:
@@ -105,7 +107,8 @@ def _place(topic: str) -> _Place:
     if service in PATHS:
         instance, path = rest
         key = _charger_key(topic, service, instance)
-        return _Place(portal_id, key, path if path in PATHS[service] else "")
+        row = PATHS[service].get(path)
+        return _Place(portal_id, key, row.name if row else "")
     return _Place(portal_id, None, "/".join((service, *rest)))
 
 

@@ -15,6 +15,11 @@ LEAST_ROOM: Final = 8192
 """Topics in a generation, however few GX devices there are: all of fifteen chargers."""
 ROOM_PER_GX: Final = 32
 """Enough for two chargers in a minute or two. Anything beyond this only costs time."""
+MOST_ROOM: Final = 16_384
+"""Topics in a generation, however many GX devices there are: anybody can make up more. A topic that
+is not found costs some 5 us; two generations of the longest ones take 25 MB in all caches."""
+LONGEST_TOPIC: Final = 128
+"""The longest topic to remember: twice as long as any of a GX."""
 
 
 class TopicCache(Generic[_K, _V]):
@@ -33,7 +38,7 @@ class TopicCache(Generic[_K, _V]):
 
     def make_room(self, gxs: int) -> None:
         """Makes room for the topics of this many GX devices, and never less than before."""
-        self.room = max(self.room, ROOM_PER_GX * gxs)
+        self.room = max(self.room, min(ROOM_PER_GX * gxs, MOST_ROOM))
 
     def recall(self, topic: _K) -> _V | None:
         """Returns what is known about a topic that is not in `new`, if anything."""
@@ -44,7 +49,9 @@ class TopicCache(Generic[_K, _V]):
         return found
 
     def remember(self, topic: _K, value: _V) -> _V:
-        """Keeps what was found out; returns it."""
+        """Keeps what was found out, unless the topic is too long; returns it."""
+        if len(topic) > LONGEST_TOPIC:
+            return value
         if len(self.new) >= self.room:
             self._old, self.new = self.new, {}
         self.new[topic] = value

@@ -22,9 +22,9 @@ LONGEST_TOPIC: Final = 256
 """Five times what a GX needs for any topic we use: limits what remembering topics costs."""
 
 
-RARE: Final = b"/History/"
-"""Part of nine in ten topics of a charger, which only come in full publishes: with many GX devices,
-none of these is worth remembering.
+RARE: Final = (b"/History/", b"/system/")
+"""Parts of nine in ten topics of a charger, which only come in full publishes, and of the one that
+a GX is known by: with many GX devices, none of these is worth remembering.
 """
 
 

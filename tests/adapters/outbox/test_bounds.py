@@ -326,7 +326,7 @@ def test_one_refused_device_of_sixty_gx_devices_for_a_week(directory: Path) -> N
             held.append(beat)
     for _ in range(3):
         with opened(directory, max_bytes=MOST_BYTES) as outbox:
-            assert [p.portal_id for p in outbox.view().portals if p.count] == []
+            assert [p.portal_id for p in outbox.view().portals if p.owed] == []
             assert parked(outbox, "HQ1", refused) == held
             settled(outbox)
             owed = outbox._log.index.live_bytes()

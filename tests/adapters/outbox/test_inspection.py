@@ -59,9 +59,9 @@ def test_status(outbox: Outbox, directory: Path) -> None:
     assert found.is_in_use
     assert (found.oldest, found.damaged, found.lost) == (FORMAT.timestamp(body_of(1)), 0, ())
     (portal,) = found.portals
-    assert (portal.portal_id, portal.count, portal.oldest, portal.newest) == (PORTAL, 3, 1, 3)
+    assert (portal.portal_id, portal.owed, portal.oldest, portal.newest) == (PORTAL, 3, 1, 3)
     (device,) = portal.parked
-    assert (device.serial, device.reason, device.count) == ("B", "not found", 1)
+    assert (device.serial, device.reason, device.entries) == ("B", "not found", 1)
     assert found.bytes == 256 * 1024
     assert found.max_bytes == LIMIT
     assert 0 < found.owed_bytes < 1000

@@ -195,7 +195,7 @@ class OutboxMachine(RuleBasedStateMachine):
         )
         for view in self.outbox.view().portals:
             found = support.numbers(self.outbox, view.portal_id)
-            assert view.count == len(found)
+            assert view.owed == len(found)
             assert (view.newest, view.oldest) == ((found[-1], found[0]) if found else (None, None))
             owed |= dict(self._texts(view.portal_id, found))
             for device in view.parked:
@@ -204,7 +204,7 @@ class OutboxMachine(RuleBasedStateMachine):
                     number := self.outbox.parked_after(view.portal_id, device.serial, number) or 0
                 ):
                     found.append(number)
-                assert device.count == len(found)
+                assert device.entries == len(found)
                 assert device.reason == "not, found: no"
                 parked |= dict(self._texts(view.portal_id, found))
         return owed, parked
