@@ -19,7 +19,7 @@ from itertools import groupby, repeat
 from typing import Final
 
 from mqtt_http_bridge.adapters.outbox import records
-from mqtt_http_bridge.adapters.outbox.records import STATE_AFTER, Fields, State
+from mqtt_http_bridge.adapters.outbox.records import STATE_AFTER, Fields, State, number_in
 
 Where = tuple[int, str]
 """The number and the GX of an entry."""
@@ -28,6 +28,7 @@ IN_MEMORY: Final = 0
 UNIT_BYTES: Final = 32
 _SLOTS: Final = (1 << 16) - 1
 _MOST_UNITS: Final = (1 << 13) - 1
+_MOST_BYTES: Final = _MOST_UNITS * UNIT_BYTES
 _NUMBER_SHIFT: Final = 29
 _SLOT_SHIFT: Final = 13
 
@@ -157,10 +158,10 @@ class Index:
 
     def apply(self, fields: Fields, slot: int, size: int) -> bool:
         """Applies a line of `size` bytes in the segment of `slot`; tells if it is an entry's."""
-        kind, portal, number = fields[0], self.portals.get(fields[2]), records.number_in(fields)
-        state = STATE_AFTER.get(kind)
+        portal, number = self.portals.get(fields[2]), number_in(fields)
+        state = STATE_AFTER.get(fields[0])
         if state is None or number is None or (state is not State.GONE and len(fields) < 4):
-            if kind == b"free" and portal is not None and len(fields) > 3:
+            if fields[0] == b"free" and portal is not None and len(fields) > 3:
                 self._free(portal, records.serial_in(fields))
             return False
         if number >= self.next_number:
@@ -173,7 +174,7 @@ class Index:
             if not records.is_portal_id(fields[2]):
                 return True
             portal = self.portals[fields[2]] = Portal()
-        units = min((size + UNIT_BYTES - 1) // UNIT_BYTES, _MOST_UNITS)
+        units = -(-size // UNIT_BYTES) if size < _MOST_BYTES else _MOST_UNITS
         packed = number << _NUMBER_SHIFT | slot << _SLOT_SHIFT | units
         self._units[slot] += units
         if number > portal.newest_put >> _NUMBER_SHIFT:

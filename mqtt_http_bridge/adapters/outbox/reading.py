@@ -88,19 +88,19 @@ def entries_in(data: bytes) -> dict[int, Entry]:
 
 
 def _take_in(found: Found, segment: int, data: bytes, size: int) -> None:
-    slot, index, decode = slot_of(segment), found.index, records.decode
+    slot, apply, decode = slot_of(segment), found.index.apply, records.decode
     offset, ends = 0, dict[int, int]()
     start: int | None = None
     for line in data.split(b"\n"):
-        fields = decode(line)
+        fields, length = decode(line), len(line) + 1
         if fields is not None:
             start = None
-            if not index.apply(fields, slot, len(line) + 1):
+            if not apply(fields, slot, length):
                 _take_in_note(fields, found)
         elif line:
             start = offset if start is None else start
             ends[start] = offset + len(line)
-        offset += len(line) + 1
+        offset += length
     if size > LONGEST_SEGMENT:
         ends[len(data) if start is None else start] = size
     found.damage += [Damage(segment, *stretch) for stretch in ends.items()]
