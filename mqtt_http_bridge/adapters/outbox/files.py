@@ -99,7 +99,8 @@ class LogFiles:
     @noted
     def is_locked(self) -> bool:
         """Tells whether another process has the outbox."""
-        descriptor = os.open(self._lock, os.O_RDONLY | os.O_CLOEXEC)
+        # If it is a pipe, this must not wait for somebody at the other end.
+        descriptor = os.open(self._lock, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         try:
             return not _is_locked(descriptor, fcntl.LOCK_SH)
         finally:
