@@ -11,11 +11,9 @@ import sys
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from mqtt_http_bridge import cli_gx
 from mqtt_http_bridge.adapters import config_place, standard_streams
 from mqtt_http_bridge.app.log import log_to
 from mqtt_http_bridge.cli_grammar import Arguments, parser
@@ -163,20 +161,33 @@ def _health(arguments: Arguments) -> int:
 
 
 def _setup(arguments: Arguments) -> int:
+    from mqtt_http_bridge import cli_gx
+
     holds, starts = cli_gx.setup(arguments)
     if starts:
         return _run(arguments)
     return DONE if holds else FAILED
 
 
-def _through(verb: Callable[[Arguments], None]) -> Callable[[Arguments], int]:
-    """Makes a verb that fails only by an error."""
+def _discover(arguments: Arguments) -> int:
+    from mqtt_http_bridge import cli_gx
 
-    def carry_out(arguments: Arguments) -> int:
-        verb(arguments)
-        return DONE
+    cli_gx.discover(arguments)
+    return DONE
 
-    return carry_out
+
+def _pin(arguments: Arguments) -> int:
+    from mqtt_http_bridge import cli_gx
+
+    cli_gx.pin(arguments)
+    return DONE
+
+
+def _pair(arguments: Arguments) -> int:
+    from mqtt_http_bridge import cli_gx
+
+    cli_gx.pair(arguments)
+    return DONE
 
 
 def _config_make(arguments: Arguments) -> int:
@@ -308,9 +319,9 @@ VERBS: Final[Mapping[str, Callable[[Arguments], int]]] = {
     "health": _health,
     "check": _check,
     "setup": _setup,
-    "discover": _through(cli_gx.discover),
-    "pin": _through(cli_gx.pin),
-    "pair": _through(cli_gx.pair),
+    "discover": _discover,
+    "pin": _pin,
+    "pair": _pair,
     "record": _record,
     "replay": _replay,
     "outbox status": _outbox_status,
@@ -360,10 +371,10 @@ def _at_host(settings: Settings, arguments: Arguments) -> Settings:
     """Returns the settings with the broker that the command line names, if it names one."""
     mqtt = settings.mqtt
     if arguments.host is not None:
-        mqtt = replace(mqtt, hosts=(arguments.host,))
+        mqtt = mqtt._replace(hosts=(arguments.host,))
     if arguments.port is not None:
-        mqtt = replace(mqtt, port=arguments.port)
-    return replace(settings, mqtt=mqtt)
+        mqtt = mqtt._replace(port=arguments.port)
+    return settings._replace(mqtt=mqtt)
 
 
 def _backend(settings: Settings) -> BackendSettings:

@@ -103,6 +103,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
         "app.service_state",
         "app.state_reporter",
         "app.find_gx",
+        "app.asker",
         "app.status_sources",
         "app.status_thread",
         "app.try_login",

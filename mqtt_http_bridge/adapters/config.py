@@ -4,7 +4,6 @@ import os
 import re
 import stat
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -48,8 +47,7 @@ def load(path: Path, environment: Mapping[str, str], *, needs_backend: bool = Tr
             _resolve_secret(values, name, file_key, variable, environment.get(variable))
         _resolve_shard(values, environment.get(SHARD_VARIABLE))
         settings = settings_from(values, needs_backend=needs_backend)
-        return replace(
-            settings,
+        return settings._replace(
             source=str(path),
             secret_files=_secret_files(path, values, is_inline=is_inline),
             more_secrets=more_secrets,

@@ -2,11 +2,9 @@
 
 import socket
 import ssl
-from dataclasses import replace
 from typing import Final
 
 from mqtt_http_bridge.adapters import machine
-from mqtt_http_bridge.adapters.tls import NotPinned
 from mqtt_http_bridge.core.broker_failure import BrokerFailure, Cause, failure_at
 from mqtt_http_bridge.core.settings import MqttSettings
 
@@ -25,13 +23,15 @@ def failure_of(error: OSError, settings: MqttSettings, timeout_s: float) -> Brok
         return failure_at(settings, Cause.NAME_NOT_RESOLVED, words)
     if isinstance(error, ConnectionRefusedError):
         failure = failure_at(settings, Cause.PORT_CLOSED, words)
-        return replace(failure, is_no_gx=machine.is_no_gx(settings.host))
+        return failure._replace(is_no_gx=machine.is_no_gx(settings.host))
     if isinstance(error, ssl.SSLError) or (settings.tls and isinstance(error, ConnectionError)):
         return failure_at(settings, Cause.NO_TLS, words)
     return failure_at(settings, Cause.UNREACHABLE, words)
 
 
 def _certificate_cause(error: ssl.SSLCertVerificationError) -> tuple[Cause, str]:
+    from mqtt_http_bridge.adapters.tls import NotPinned  # Only with TLS.
+
     if isinstance(error, NotPinned):
         return Cause.CERTIFICATE_NOT_PINNED, ""
     words = error.verify_message.rstrip(".")

@@ -3,7 +3,6 @@
 import fcntl
 import os
 import socket
-from dataclasses import replace
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Final
@@ -71,7 +70,7 @@ def on_its_own_gx(settings: Settings) -> Settings:
         return settings
     if not topics.is_portal_id(portal_id):
         return settings
-    return replace(settings, mqtt=replace(mqtt, portal_ids=(portal_id,)))
+    return settings._replace(mqtt=mqtt._replace(portal_ids=(portal_id,)))
 
 
 def _is_loopback(host: str) -> bool:

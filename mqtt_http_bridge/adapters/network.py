@@ -5,8 +5,7 @@ import socket
 import ssl
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from mqtt_http_bridge.adapters import tls
 from mqtt_http_bridge.adapters.connection_error import failure_of
@@ -16,8 +15,7 @@ from mqtt_http_bridge.core.settings import MqttSettings
 CONNECT_S: Final = 5.0
 
 
-@dataclass(frozen=True, slots=True)
-class Certificate:
+class Certificate(NamedTuple):
     """Holds the certificate that a server showed."""
 
     pem: str
@@ -50,14 +48,14 @@ def port_failure(mqtt: MqttSettings) -> BrokerFailure | None:
         socket.create_connection((mqtt.host, mqtt.port), CONNECT_S).close()
     except OSError as error:
         # TLS has not been tried yet.
-        return failure_of(error, replace(mqtt, tls=False), CONNECT_S)
+        return failure_of(error, mqtt._replace(tls=False), CONNECT_S)
     return None
 
 
 def open_ports(host: str, ports: Iterable[int]) -> set[int]:
     """Returns those of the ports that accept connections."""
     every = MqttSettings(hosts=(host,))
-    return {port for port in ports if port_failure(replace(every, port=port)) is None}
+    return {port for port in ports if port_failure(every._replace(port=port)) is None}
 
 
 def certificate(host: str, port: int) -> Certificate:

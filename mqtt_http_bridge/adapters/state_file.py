@@ -34,8 +34,11 @@ class StateFile:
         """Replaces the file, in the first place that accepts it. Raises OSError if none does."""
         first, second = self._places
         try:
-            first.parent.mkdir(mode=0o700, exist_ok=True)
-            _replace(first, text)
+            try:
+                _replace(first, text)
+            except FileNotFoundError:
+                first.parent.mkdir(mode=0o700, exist_ok=True)
+                _replace(first, text)
         except OSError:
             try:
                 _replace(second, text)
@@ -53,16 +56,24 @@ class StateFile:
 
 def _replace(path: Path, text: bytes) -> None:
     new = path.with_name(path.name + ".new")
-    new.unlink(missing_ok=True)
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     try:
-        with open(os.open(new, flags, 0o600), "wb") as file:  # noqa: PTH123 - a descriptor
+        with open(_created(new), "wb") as file:
             file.write(text)
         new.replace(path)
     except OSError:
         with suppress(OSError):
             new.unlink(missing_ok=True)
         raise
+
+
+def _created(new: Path) -> int:
+    """Opens a new file; removes the one that a process left when it was killed."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    try:
+        return os.open(new, flags, 0o600)
+    except FileExistsError:
+        new.unlink()
+        return os.open(new, flags, 0o600)
 
 
 def _overwrite(path: Path, text: bytes, reason: OSError) -> None:

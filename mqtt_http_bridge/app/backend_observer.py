@@ -3,7 +3,6 @@
 import threading
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from types import MappingProxyType
 from typing import Final
 
@@ -47,8 +46,7 @@ class BackendObserver:
     def latest(self) -> BackendView:
         """Returns what has been seen up to now."""
         with self._mutex:
-            return replace(
-                self._last,
+            return self._last._replace(
                 results=MappingProxyType(dict(self._results)),
                 gx=MappingProxyType(dict(self._gx)),
             )
@@ -87,7 +85,7 @@ def _with(
     counted = Counter(known.reports)
     counted.update(results[serial] for serial in exchange.sent)
     devices = _devices(known.devices, job.number, exchange, results, now)
-    gx = replace(known, devices=devices, reports=MappingProxyType(dict(counted)))
+    gx = known._replace(devices=devices, reports=MappingProxyType(dict(counted)))
     if job.number < known.newest:
         return gx
     unstored = _unstored(exchange)
@@ -95,8 +93,8 @@ def _with(
         others = {s: why for s, why in known.unstored.items() if s not in exchange.fates}
         unstored = MappingProxyType(others | dict(unstored))
     is_answered = exchange.is_answered or all(why.is_refused for why in unstored.values())
-    gx = replace(gx, newest=job.number, tried=now, unstored=unstored, is_answered=is_answered)
-    return gx if unstored else replace(gx, stored=now, stored_timestamp=timestamp)
+    gx = gx._replace(newest=job.number, tried=now, unstored=unstored, is_answered=is_answered)
+    return gx if unstored else gx._replace(stored=now, stored_timestamp=timestamp)
 
 
 def _result(fate: DeviceFate, exchange: Exchange) -> DeviceResult:
@@ -143,7 +141,7 @@ def _devices(
         if results[serial] is DeviceResult.STORED:
             stored = now
         if before is not None and number < before.number:
-            devices[serial] = replace(before, stored=stored)
+            devices[serial] = before._replace(stored=stored)
             continue
         fate = exchange.fates[serial]
         reason = "" if fate is Fate.STORED else _why(serial, fate, exchange).reason

@@ -10,7 +10,6 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Final, TextIO
@@ -57,7 +56,7 @@ def check(
             _print(finding, sys.stdout, has_colour=_has_colour(sys.stdout, environment))
     if as_json:
         holds = findings.all_hold(found)
-        print(json.dumps({"holds": holds, "findings": [asdict(f) for f in found]}, indent=1))
+        print(json.dumps({"holds": holds, "findings": [f._asdict() for f in found]}, indent=1))
     return found
 
 

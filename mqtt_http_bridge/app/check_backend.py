@@ -11,7 +11,7 @@ certificates. It tests the way to the backend, and its clock.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Final
 from urllib.parse import urlsplit
@@ -82,7 +82,7 @@ class BackendCheck:
         self._posting = posting
         self._keys = ApiKeys(backend)
         timeout_s = min(backend.timeout_s, LONGEST_ANSWER_S)
-        self._poster = Backend(replace(backend, timeout_s=timeout_s), DIALECT)
+        self._poster = Backend(backend._replace(timeout_s=timeout_s), DIALECT)
         self._refusals = parked_refusals(settings.outbox)
         self._saids: dict[str, Said] = {}
         """By serial."""
@@ -127,7 +127,7 @@ class BackendCheck:
             return
         fix = "correct HTTP_PROXY and HTTPS_PROXY, or name the backend in NO_PROXY"
         found = name("proxy", urlsplit(proxy).hostname or "", fix)
-        yield replace(found, text=f"the way is {proxy} of the environment: {found.text}")
+        yield found._replace(text=f"the way is {proxy} of the environment: {found.text}")
         yield ok("backend name", f"{host} is looked up by the proxy")
 
     def _tls(self, head: Answer, proxy: str | None) -> Finding:

@@ -5,7 +5,6 @@ node of a cluster will do.
 """
 
 from collections.abc import Generator, Iterator
-from dataclasses import replace
 
 from mqtt_http_bridge.adapters import network, tls
 from mqtt_http_bridge.adapters.connection_error import failure_of
@@ -39,7 +38,7 @@ def look_at_gx(settings: Settings) -> Generator[Finding, None, Heard]:
     if not good:
         yield unknown("GX login", "the way to the GX comes first")
         return Heard()
-    heard = listen(replace(mqtt, hosts=tuple(good)), settings.device, settings.own_keys)
+    heard = listen(mqtt._replace(hosts=tuple(good)), settings.device, settings.own_keys)
     yield from _own_connection(settings.outbox, heard)
     yield from _site(settings, heard)
     return heard
@@ -48,7 +47,7 @@ def look_at_gx(settings: Settings) -> Generator[Finding, None, Heard]:
 def _mild(finding: Finding) -> Finding:
     if finding.mark is not Mark.WRONG:
         return finding
-    return replace(finding, mark=Mark.WARNING, text=f"{finding.text}; another address will do")
+    return finding._replace(mark=Mark.WARNING, text=f"{finding.text}; another address will do")
 
 
 def _way(mqtt: MqttSettings) -> Iterator[Finding]:

@@ -1,7 +1,6 @@
 """The verb `discover`: from a GX to a config."""
 
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 from mqtt_http_bridge.adapters import machine, network
@@ -51,7 +50,7 @@ def discover(
         _fail(findings.gx_login(mqtt, heard.failure, login_fix(mqtt, heard.failure)))
     if not heard.seen:
         fix = "wait if the GX is starting up; else give the address of a GX"
-        _fail(replace(findings.portal_ids((), heard.seen), fix=fix))
+        _fail(findings.portal_ids((), heard.seen)._replace(fix=fix))
     for portal_id, gx in heard.gxs.items():
         _tell(f"GX {portal_id}: {_keepalive(mqtt, portal_id, gx)}")
         for finding in findings.chargers(gx.chargers, SERVICES):
@@ -69,7 +68,7 @@ def _heard_below_a_prefix(mqtt: MqttSettings) -> tuple[MqttSettings, Heard]:
     heard = listen(mqtt, DeviceSettings())
     for prefix, portal_id in heard.prefixes.items():
         _tell(f"the broker names {portal_id} below {prefix}/")
-        mqtt = replace(mqtt, topic_prefix=prefix)
+        mqtt = mqtt._replace(topic_prefix=prefix)
         return mqtt, listen(mqtt, DeviceSettings())
     return mqtt, heard
 

@@ -22,9 +22,10 @@ from mqtt_http_bridge.core.delivery.verdict import Outcome, Verdict
 from mqtt_http_bridge.core.errors import MalformedMeasurement
 from mqtt_http_bridge.core.events import LONGEST_WAIT_S, NEVER
 from mqtt_http_bridge.core.settings import Secret
+from mqtt_http_bridge.core.watchdog import LONGEST_REST_S
 
 LOOK_EVERY_S: Final = 60.0
-"""The time between two checks of all GX devices, and of the files of refused keys."""
+"""The least time between two checks of all GX devices, and of the files of refused keys."""
 AT_REST_S: Final = 0.5
 """A longer wait is for a retry; a shorter one only keeps the rate."""
 NO_SERIAL: Final = "unreadable"
@@ -98,6 +99,8 @@ class Dispatcher:
         self._expected: set[str] = set()
         """Those of which the outbox has shown no new entry yet."""
         self._seen = -1
+        self._waits_until_s = -NEVER
+        """The time at which the thread in `wait` looks again, unless it is woken."""
         self._retries = outbox.retry_requests
         self._look_due_s = self._keys_due_s = -NEVER
         self._is_abandoned = False
@@ -115,7 +118,7 @@ class Dispatcher:
     def note_unheard(self, answer: Answer) -> None:
         """Notes that the backend could not even be asked for its time."""
         verdict = self._dialect.judge(answer, ())
-        is_waiting = any(portal.count for portal in self._outbox.view().portals)
+        is_waiting = any(portal.owed for portal in self._outbox.view().portals)
         with self._mutex:
             self._told.note_unreached(verdict, is_waiting=is_waiting)
             self._on_verdict(answer, verdict)
@@ -128,19 +131,30 @@ class Dispatcher:
     # --- what is next ------------------------------------------------------------------------
 
     def choose(self) -> Job | None:
-        """Chooses what to send now, if anything; `send` has to follow."""
+        """Chooses what to send now, if anything; `send` has to follow.
+
+        What is left may be due before the thread in `wait` would look again: then that is woken.
+        """
         with self._mutex:
             now_s = self._now_s()
             self._hear(now_s)
-            return self._plan.choose(now_s)
+            job = self._plan.choose(now_s)
+            is_due_sooner = self._plan.next_due_s() < self._waits_until_s
+        if is_due_sooner:
+            self.wake()
+        return job
 
     def wait(self) -> None:
         """Waits until there may be something to choose. For one thread at a time."""
         with self._mutex:
-            due_s = min(self._plan.next_due_s(), self._look_due_s)
+            due_s = self._waits_until_s = self._plan.next_due_s()
         self._read_held_keys()
-        timeout_s = max(0.0, min(due_s - self._now_s(), LONGEST_WAIT_S))
+        timeout_s = LONGEST_REST_S
+        if due_s < NEVER:
+            due_s = min(due_s, self._look_due_s)
+            timeout_s = max(0.0, min(due_s - self._now_s(), LONGEST_WAIT_S))
         self._seen = self._outbox.wait(self._seen, timeout_s)
+        self._waits_until_s = -NEVER
 
     def wake(self) -> None:
         """Ends a wait."""
@@ -161,12 +175,6 @@ class Dispatcher:
         """Notes how many threads there are."""
         with self._mutex:
             self._plan.connections = count
-
-    @property
-    def is_more_due(self) -> bool:
-        """Tells whether another thread would find something to send."""
-        with self._mutex:
-            return self._plan.next_due_s() <= self._now_s()
 
     @property
     def is_at_rest(self) -> bool:

@@ -90,4 +90,4 @@ def _wait_for_the_clock(
 def _tell(before: int, left: int, parked: Sequence[ParkedView]) -> None:
     say(f"{counted(before, 'measurement')} waited: {before - left} stored, {left} left")
     for each in parked:
-        say(f"parked: {each.count} of {each.serial}: {each.reason}: {each.remedy}")
+        say(f"parked: {each.reports} of {each.serial}: {each.reason}: {each.remedy}")

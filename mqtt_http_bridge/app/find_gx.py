@@ -2,7 +2,6 @@
 
 import queue
 import threading
-from dataclasses import replace
 from typing import Final
 
 from mqtt_http_bridge.adapters import machine, network, ssdp, thread_start
@@ -21,7 +20,7 @@ def find_gx() -> Found:
     if found.announcements:
         return found
     try:
-        return replace(found, by_name=names.get(timeout=NAME_S))
+        return found._replace(by_name=names.get(timeout=NAME_S))
     except queue.Empty:
         return found
 

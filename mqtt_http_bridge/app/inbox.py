@@ -6,28 +6,24 @@ import queue
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from mqtt_http_bridge.core.events import Disconnected, Dropped, Event, Message
 
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
 class Stop:
     """Asks the main loop to end."""
 
 
-@dataclass(frozen=True, slots=True)
-class ThreadDied:
+class ThreadDied(NamedTuple):
     """A thread ended with an exception: its work is no longer done."""
 
     name: str
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(NamedTuple):
     """Asks the main thread to run something once it has handled everything before it."""
 
     do: Callable[[], None]

@@ -9,7 +9,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal, TextIO
 
@@ -157,7 +156,7 @@ def _line(record: logging.LogRecord) -> Log:
     """Reads a record; if nobody has set its kind, its format string is the kind."""
     known = getattr(record, "line", None)
     if isinstance(known, Log):
-        return replace(known, text=_texts(record)[0])
+        return known._replace(text=_texts(record)[0])
     level: Literal["INFO", "WARNING", "ERROR"] = "INFO"
     if record.levelno >= logging.WARNING:
         level = "ERROR" if record.levelno >= logging.ERROR else "WARNING"

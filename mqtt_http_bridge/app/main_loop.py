@@ -10,7 +10,6 @@ import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from types import FrameType
 from typing import TYPE_CHECKING, Final, Protocol
 
@@ -82,18 +81,19 @@ def run_loop(
             return
         if isinstance(item, ThreadDied):
             raise ThreadFailed(f"the thread {item.name} has died: the lines above say why")
+        commands: list[Command] = []
         if isinstance(item, Call):
             item.do()
-            continue
-        event = _not_before(item, latest_s)
-        latest_s = event.moment.monotonic_s
-        tap(event)
-        commands = relay.handle(event)
-        if observer is not None:
-            commands += observer.see(event, commands)
-        # Before they are carried out, because a disk may be slow.
-        due_s = _due_s(relay, observer)
-        read_by(due_s)
+        else:
+            event = _not_before(item, latest_s)
+            latest_s = event.moment.monotonic_s
+            tap(event)
+            commands = relay.handle(event)
+            if observer is not None:
+                commands += observer.see(event, commands)
+        if not inbox:  # Before they are carried out, because a disk may be slow.
+            due_s = _due_s(relay, observer)
+            read_by(due_s)
         for command in commands:
             carry_out(command)
 
@@ -125,7 +125,7 @@ def _not_before(event: Event, latest_s: float) -> Event:
     """`event`, moved to `latest_s` if it came before: a Tick may overtake it in the inbox."""
     if event.moment.monotonic_s >= latest_s:
         return event
-    return replace(event, moment=event.moment.not_before(latest_s))
+    return event._replace(moment=event.moment.not_before(latest_s))
 
 
 def executor(

@@ -4,10 +4,9 @@ import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import groupby
 from types import MappingProxyType
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from mqtt_http_bridge.adapters.outbox import Outbox, OutboxContents, PortalContents, inspection
-from mqtt_http_bridge.adapters.outbox.inspection import OutboxStatus
+from mqtt_http_bridge.adapters.outbox import Outbox, OutboxContents, PortalContents
 from mqtt_http_bridge.app.dialect import DIALECT
 from mqtt_http_bridge.core.delivery.refusal import refusal_of
 from mqtt_http_bridge.core.events import NEVER, Moment
@@ -15,9 +14,12 @@ from mqtt_http_bridge.core.status.outbox_room import hours_of_room
 from mqtt_http_bridge.core.status.owed_ages import OwedAges
 from mqtt_http_bridge.core.views import GxOwed, OutboxView, ParkedView
 
+if TYPE_CHECKING:
+    from mqtt_http_bridge.adapters.outbox.inspection import OutboxStatus  # `run` needs none.
+
 KEPT_S: Final = 2.0
 """Seconds for which the result of a look is reused."""
-DISK_KEPT_S: Final = 30.0
+DISK_KEPT_S: Final = 60.0
 """Seconds for which room and damage are reused: they take a dozen system calls."""
 SHARE: Final = 0.02
 """The most CPU time, as a share, to spend on looking, if there are many GX devices to count."""
@@ -62,7 +64,7 @@ class OutboxObserver:
         gx = {portal.portal_id: _owed(portal, since) for portal in found.portals}
         return OutboxView(
             waiting=count_waiting(found.portals),
-            bytes=sum(portal.bytes for portal in found.portals),
+            bytes=found.bytes,
             oldest=self._oldest_timestamp(found.portals),
             parked=parked_views(found.portals, since),
             lost=found.losses,
@@ -79,7 +81,7 @@ class OutboxObserver:
             self._disk_due_s = now_s + DISK_KEPT_S
             room = self._outbox.room()
             self._limit = None if room is None else room.limit
-            self._damaged = inspection.count_damaged(self._outbox.directory)
+            self._damaged = self._outbox.count_damaged()
 
     def _timestamp(self, place: Place, number: int) -> str | None:
         return self._outbox.timestamp(place[0], number)
@@ -89,7 +91,7 @@ class OutboxObserver:
         return self._outbox.timestamp(found[1], found[0]) if found is not None else None
 
     def _hours(self, found: OutboxContents, limit: int) -> float:
-        return _hours(found.portals, limit, self._interval_s)
+        return _hours(found.portals, limit, found.bytes, self._interval_s)
 
 
 def _oldest(portals: Iterable[PortalContents]) -> dict[Place, int]:
@@ -105,7 +107,7 @@ def _oldest(portals: Iterable[PortalContents]) -> dict[Place, int]:
 
 def _owed(portal: PortalContents, since: Since) -> GxOwed:
     return GxOwed(
-        waiting=portal.count,
+        waiting=portal.owed,
         newest=portal.newest or 0,
         since_s=since.get((portal.portal_id, ""), NEVER),
         parked=parked_views([portal], since) if portal.parked else (),
@@ -118,16 +120,15 @@ def _is_any(owed: GxOwed) -> bool:
 
 def count_waiting(portals: Iterable[PortalContents]) -> int:
     """Counts the entries that are owed."""
-    return sum(portal.count for portal in portals)
+    return sum(portal.owed for portal in portals)
 
 
-def room_of(status: OutboxStatus, interval_s: float) -> float:
+def room_of(status: "OutboxStatus", interval_s: float) -> float:
     """Returns for how many hours an outbox has room."""
-    return _hours(status.portals, status.max_bytes, interval_s)
+    return _hours(status.portals, status.max_bytes, status.owed_bytes, interval_s)
 
 
-def _hours(portals: Sequence[PortalContents], limit: int, interval_s: float) -> float:
-    owed = sum(portal.bytes for portal in portals)
+def _hours(portals: Sequence[PortalContents], limit: int, owed: int, interval_s: float) -> float:
     puts = [(portal.newest_put, portal.bytes_put) for portal in portals]
     return hours_of_room(limit, owed, puts, interval_s)
 
@@ -148,7 +149,7 @@ def parked_views(
     for serial, group in groupby(found, key=lambda item: item[0]):
         each = list(group)
         refusal = refusal_of(serial, each[-1][2].reason, DIALECT.causes)
-        count = sum(parked.count for _, _, parked in each)
+        count = sum(parked.entries for _, _, parked in each)
         since_s = min(since.get((portal_id, serial), NEVER) for _, portal_id, _ in each)
         views.append(ParkedView(serial, count, refusal.said, refusal.cause.remedy, since_s))
     return tuple(views)

@@ -41,11 +41,11 @@ def _status_members(status: OutboxStatus, hours: float, in_memory: int) -> dict[
         "in_use": status.is_in_use,
         "waiting": count_waiting(status.portals),
         "in_memory": in_memory,
-        "waiting_by_gx": {portal.portal_id: portal.count for portal in status.portals},
+        "waiting_by_gx": {portal.portal_id: portal.owed for portal in status.portals},
         "bytes": status.bytes,
         "oldest": status.oldest,
         "parked": [
-            {"serial": p.serial, "count": p.count, "reason": p.reason, "remedy": p.remedy}
+            {"serial": p.serial, "count": p.reports, "reason": p.reason, "remedy": p.remedy}
             for p in parked_views(status.portals)
         ],
         "damaged": status.damaged,
@@ -63,7 +63,7 @@ def _status_lines(status: OutboxStatus, in_memory: int) -> dict[str, str]:
     counts = {
         "waiting": count_waiting(status.portals),
         "in_memory": in_memory,
-        "parked": sum(parked.count for parked in parked_views(status.portals)),
+        "parked": sum(parked.reports for parked in parked_views(status.portals)),
         "damaged": status.damaged,
         "unreadable": len(status.unreadable),
     }
@@ -81,7 +81,7 @@ def _status_text(status: OutboxStatus, hours: float, in_memory: int) -> str:
     if in_memory:
         lines.append(f"memory    {in_memory} more, which the disk refuses: fix the disk")
     lines += [
-        f"parked    {p.count} of {p.serial}: {p.reason}: {p.remedy}"
+        f"parked    {p.reports} of {p.serial}: {p.reason}: {p.remedy}"
         for p in parked_views(status.portals)
     ]
     lines += [f"lost      {loss}" for loss in status.lost]

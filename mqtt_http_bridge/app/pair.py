@@ -2,7 +2,6 @@
 
 import secrets
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 from mqtt_http_bridge.adapters import network, pairing, terminal
@@ -79,7 +78,7 @@ def _not_known(mqtt: MqttSettings, failure: BrokerFailure, output: Path) -> str:
 
 def with_token(mqtt: MqttSettings, token: Token) -> MqttSettings:
     """Returns the settings with the token as login."""
-    return replace(mqtt, username=token.name, password=token.password)
+    return mqtt._replace(username=token.name, password=token.password)
 
 
 def token_text(token: Token) -> str:

@@ -4,7 +4,6 @@ import queue
 import random
 import secrets
 import time
-from dataclasses import replace
 from typing import Final
 
 from mqtt_http_bridge.adapters.broker import Broker
@@ -27,7 +26,7 @@ def find_prefixes(mqtt: MqttSettings) -> dict[str, str]:
     found: dict[str, str] = {}
     events = queue.SimpleQueue[Event]()
     broker = Broker(
-        replace(mqtt, topic_prefix=""),
+        mqtt._replace(topic_prefix=""),
         client_id=f"mqtt-http-bridge-check-{secrets.token_hex(4)}",
         subscriptions=[topics.PREFIX_SEARCH],
         wants=lambda topic: topics.sign_of_gx(topic) is not None,

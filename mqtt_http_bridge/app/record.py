@@ -9,7 +9,6 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -126,8 +125,7 @@ class _Scribe:
 
 
 def _anonymized(message: Message, anonymizer: Anonymizer) -> Message:
-    return replace(
-        message,
+    return message._replace(
         topic=anonymizer.topic(message.topic),
         payload=anonymizer.payload(message.topic, message.payload),
     )

@@ -4,27 +4,21 @@ A look costs something for each GX, so it is only taken when needed. The thread 
 takes it and publishes it with one assignment: readers need no lock, and cannot hold up the writer.
 """
 
-import threading
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
-from mqtt_http_bridge.app.inbox import Call, Inbox
 from mqtt_http_bridge.core.commands import Command, Store
 from mqtt_http_bridge.core.events import NEVER, Connected, Disconnected, Event, Moment
 from mqtt_http_bridge.core.log import Log
 from mqtt_http_bridge.core.measurement import Measurement
-from mqtt_http_bridge.core.status.history import SHORTEST_SPAN_S, History, HistoryView
 from mqtt_http_bridge.core.status.well import spacing_s
 from mqtt_http_bridge.core.views import RelayView
 
+if TYPE_CHECKING:
+    from mqtt_http_bridge.core.status.history import History  # Only the page needs it.
+
 MOST_AT_ONCE: Final = 20
 """With more GX devices than this, a measurement is no reason to look: there is always one."""
-PATIENCE_S: Final = 2.0
-"""Seconds to wait for a look. The thread that owns the relay may be held up."""
-
-
-NOTHING: Final = History(SHORTEST_SPAN_S)
 
 
 class Teller(Protocol):
@@ -50,7 +44,7 @@ class RelayObserver:
         view: Callable[[Moment], RelayView],
         started: Moment,
         *,
-        history: History | None = None,
+        history: "History | None" = None,
         teller: Teller | None = None,
     ) -> None:
         """Uses `view`, which returns the state of the relay; `history` is for the page."""
@@ -86,48 +80,9 @@ class RelayObserver:
     def look(self, now: Moment) -> None:
         """Makes `latest` as of `now`."""
         self._has_news = False
-        self.latest = replace(self._view(now), measurements=self._measurements)
+        self.latest = self._view(now)._replace(measurements=self._measurements)
 
     def is_old(self, now: Moment) -> bool:
         """Tells whether it is time for another look, given the number of GX devices."""
         sites, age_s = len(self.latest.sites), now.monotonic_s - self.latest.moment.monotonic_s
         return age_s >= spacing_s(sites) or (self._has_news and sites <= MOST_AT_ONCE)
-
-
-class Asker:
-    """Asks the thread that owns the relay for its state. Any other thread may call it.
-
-    If that thread does not answer in time, it returns what was known before, with its moment.
-    """
-
-    def __init__(self, observer: RelayObserver, inbox: Inbox, now: Callable[[], Moment]) -> None:
-        self._observer = observer
-        self._inbox = inbox
-        self._now = now
-        self._histories: dict[bool, HistoryView] = {}
-
-    def relay(self) -> RelayView:
-        """Returns the state of the relay."""
-        if self._observer.is_old(self._now()):
-            self._ask(lambda: self._observer.look(self._now()))
-        return self._observer.latest
-
-    def history(self, *, is_recent: bool) -> HistoryView:
-        """Returns the last day of each charger, or only what is new in it if `is_recent`."""
-        kept = self._observer.history or NOTHING
-
-        def look() -> None:
-            self._histories[is_recent] = kept.view(is_recent=is_recent)
-
-        self._ask(look)
-        return self._histories.get(is_recent) or NOTHING.view()
-
-    def _ask(self, look: Callable[[], None]) -> None:
-        is_done = threading.Event()
-
-        def do() -> None:
-            look()
-            is_done.set()
-
-        self._inbox.put(Call(do))
-        is_done.wait(PATIENCE_S)

@@ -16,10 +16,10 @@ from mqtt_http_bridge.core.events import Tick
 from mqtt_http_bridge.core.settings import BackendSettings, Settings
 from mqtt_http_bridge.core.venus import topics
 
-BATCH_S: Final = 4.0
-"""The most seconds for which messages are collected; `last_update` may be late by this much. Each
-read wakes two threads, one of them twice; with everything that is due, this makes just over one
-wake-up a second."""
+BATCH_S: Final = 5.0
+"""The most seconds for which messages are collected; `last_update` may be late by this much. Half
+of the time for which a GX counts as heard, and a heartbeat is in each batch. Each read wakes two
+threads, one of them twice; with everything that is due, this makes about one wake-up a second."""
 ASK_S: Final = 1.0
 """Seconds that the broker gets before the rest is loaded, which would slow the connection down."""
 STOP_BROKER_S: Final = 1.0

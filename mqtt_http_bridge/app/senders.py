@@ -2,7 +2,7 @@
 
 One of the idle threads waits for news of the outbox, and the others wait to take its place: so a
 new measurement wakes only one thread. No thread is started for a POST, and none waits longer than
-10 s: who watches them hears of each turn.
+30 s: who watches them hears of each turn.
 """
 
 import logging
@@ -23,8 +23,7 @@ from mqtt_http_bridge.core.delivery.exchange import Exchange
 from mqtt_http_bridge.core.delivery.plan import Job
 from mqtt_http_bridge.core.delivery.verdict import Verdict
 from mqtt_http_bridge.core.errors import LocalFault
-from mqtt_http_bridge.core.events import LONGEST_WAIT_S
-from mqtt_http_bridge.core.watchdog import Progress
+from mqtt_http_bridge.core.watchdog import LONGEST_REST_S, Progress
 from mqtt_http_bridge.core.words import counted
 
 log = logging.getLogger(__name__)
@@ -101,7 +100,7 @@ class Senders:
 
     def start(self, clock_check: ClockCheck | None = None) -> None:
         """Starts the first thread; if the clock is checked, nothing is sent before that."""
-        waiting = sum(portal.count for portal in self._outbox.view().portals)
+        waiting = sum(portal.owed for portal in self._outbox.view().portals)
         if waiting:
             wait = counted(waiting, "measurement waits", "measurements wait")
             log.info("%s from before", wait)
@@ -137,7 +136,7 @@ class Senders:
             while not self._resting.wait_for(lambda: self._dispatcher.is_at_rest, timeout=1.0):
                 if not self._threads[0].is_alive():
                     break
-        return not any(portal.count or portal.parked for portal in self._outbox.view().portals)
+        return not any(portal.owed or portal.parked for portal in self._outbox.view().portals)
 
     def stop(self, timeout_s: float) -> None:
         """Ends the threads after the current POSTs, waiting at most `timeout_s` for all of them.
@@ -166,8 +165,6 @@ class Senders:
             job = self._next_job()
             if job is not None:
                 self._dispatcher.send(job, backend, before_post)
-                if len(self._threads) > 1 and self._dispatcher.is_more_due:
-                    self._dispatcher.wake()
         backend.close()
         progress.end()
 
@@ -186,7 +183,7 @@ class Senders:
         job = self._dispatcher.choose()
         if job is None:
             self._tell_rest()
-            if not self._waiting.acquire(timeout=LONGEST_WAIT_S):
+            if not self._waiting.acquire(timeout=LONGEST_REST_S):
                 return None
             try:
                 job = self._dispatcher.choose()

@@ -2,13 +2,13 @@
 
 import json
 import sys
-from dataclasses import asdict
 
 from mqtt_http_bridge.adapters.clock import SystemClock
 from mqtt_http_bridge.app.service_state import service_state
 from mqtt_http_bridge.core.settings import OutboxSettings
 from mqtt_http_bridge.core.status.findings import end_words, run_words, utc_words
 from mqtt_http_bridge.core.status.state_file import GxState, Liveness, State
+from mqtt_http_bridge.core.status.state_json import to_members
 from mqtt_http_bridge.core.words import counted, span_words, visible
 
 
@@ -16,7 +16,8 @@ def show_status(outbox: OutboxSettings, *, as_json: bool, as_lines: bool) -> boo
     """Prints the state; returns whether the service is running."""
     found = service_state(outbox)
     if as_json:
-        print(json.dumps(asdict(found), indent=1))
+        state = to_members(found.state) if found.state is not None else None
+        print(json.dumps({**found._asdict(), "state": state}, indent=1))
     elif as_lines:
         print("\n".join(f"{name}={visible(value)}" for name, value in lines(found).items()))
     else:

@@ -16,8 +16,9 @@ from mqtt_http_bridge.core.status.state_file import (
     LEAST_SPACING_S,
     Process,
     State,
-    is_worth_writing,
+    is_news,
     longest_gap_s,
+    old_at_s,
     state_of,
 )
 from mqtt_http_bridge.core.status.state_json import to_json
@@ -26,6 +27,9 @@ from mqtt_http_bridge.core.views import RelayView, StatusView
 
 LONGEST_SPACING_S: Final = 20.0
 """A third of the time for which the file is believed."""
+CALM_SPACING_S: Final = 30.0
+"""Seconds between two looks at the most while all is well and nothing changes: each costs as much
+as two batches of messages."""
 FAILED: Final = "the state file cannot be written: `check` and `status` cannot see this service"
 
 WRITTEN: Final = "the state file is written again"
@@ -68,6 +72,8 @@ class StateReporter:
         self._save_changes = save_changes
         self._backlog = Backlog()
         self._written: State | None = None
+        self._old_at_s = -NEVER
+        """The time at which it is written again even without news."""
         self._is_failure_told = False
 
     @property
@@ -80,14 +86,18 @@ class StateReporter:
 
     def tell(self, now: Moment, relay: RelayView) -> list[Log]:
         """Writes what has changed, if anything has."""
-        wanted_s = max(LEAST_SPACING_S, len(relay.sites) / SITES_A_SECOND)
-        self.due_s = now.monotonic_s + min(wanted_s, LONGEST_SPACING_S)
         status = self._status(now, relay)
         told = self._backlog.tell(status)
         self._save_changes()
         state = state_of(status, self._process)
-        if is_worth_writing(state, self._written):
+        has_news = is_news(state, self._written)
+        if has_news or now.monotonic_s >= self._old_at_s:
             told += self._write(state)
+        wanted_s = max(LEAST_SPACING_S, len(relay.sites) / SITES_A_SECOND)
+        self.due_s = now.monotonic_s + min(wanted_s, LONGEST_SPACING_S)
+        if state.is_well and not has_news:
+            calm_until_s = min(self._old_at_s, now.monotonic_s + CALM_SPACING_S)
+            self.due_s = max(self.due_s, calm_until_s)
         return told
 
     def tell_the_end(self, now: Moment, relay: RelayView) -> None:
@@ -96,7 +106,7 @@ class StateReporter:
 
     def _write(self, state: State) -> list[Log]:
         # Also if writing fails: trying at each event would not help.
-        self._written = state
+        self._written, self._old_at_s = state, old_at_s(state)
         try:
             self._file.write(to_json(state))
         except OSError as error:

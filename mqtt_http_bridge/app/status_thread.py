@@ -16,10 +16,8 @@ from mqtt_http_bridge.app.relay_observer import Teller
 from mqtt_http_bridge.core.events import NEVER, Moment
 from mqtt_http_bridge.core.log import Log
 from mqtt_http_bridge.core.views import RelayView
-from mqtt_http_bridge.core.watchdog import Progress
+from mqtt_http_bridge.core.watchdog import LONGEST_REST_S, Progress
 
-LONGEST_WAIT_S: Final = 30.0
-"""Longer than the time between two snapshots, so that waiting does not wake it in between."""
 AGAIN_S: Final = 10.0
 """Seconds until the next snapshot, unless the tellers have said when they want it by then."""
 LONGEST_TURN_S: Final = 300.0
@@ -67,7 +65,7 @@ class StatusThread(threading.Thread):
         while True:
             self.progress.turn()
             with suppress(queue.Empty):
-                return self._jobs.get(timeout=LONGEST_WAIT_S)
+                return self._jobs.get(timeout=LONGEST_REST_S)
 
     def _tell(self, now: Moment, relay: RelayView) -> None:
         for teller in self._tellers:

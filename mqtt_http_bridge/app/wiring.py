@@ -27,7 +27,7 @@ from mqtt_http_bridge.app.inbox import Inbox
 from mqtt_http_bridge.app.log import hide
 from mqtt_http_bridge.app.main_loop import executor, run_loop, watch_signals, write_log
 from mqtt_http_bridge.app.outbox_observer import OutboxObserver, count_waiting
-from mqtt_http_bridge.app.relay_observer import Asker, RelayObserver
+from mqtt_http_bridge.app.relay_observer import RelayObserver
 from mqtt_http_bridge.app.senders import Senders
 from mqtt_http_bridge.app.state_reporter import StateReporter, this_process
 from mqtt_http_bridge.app.status_thread import StatusThread
@@ -37,7 +37,6 @@ from mqtt_http_bridge.core.events import Moment
 from mqtt_http_bridge.core.redaction import of_settings
 from mqtt_http_bridge.core.relay.relay import Relay
 from mqtt_http_bridge.core.settings import AUTO, BackendSettings, Settings
-from mqtt_http_bridge.core.status.history import History, first_span_s
 from mqtt_http_bridge.core.status.periodic_log import PeriodicLog
 from mqtt_http_bridge.core.status.state_file import heard_before
 from mqtt_http_bridge.core.status.state_json import read_all
@@ -48,6 +47,7 @@ from mqtt_http_bridge.core.words import counted
 if TYPE_CHECKING:
     from mqtt_http_bridge.app.change_log import ChangeLog
     from mqtt_http_bridge.app.status_sources import StatusSources
+    from mqtt_http_bridge.core.status.history import History
 
 log = logging.getLogger(__name__)
 
@@ -88,7 +88,7 @@ def relay(
         storing = Storing(outbox, DIALECT, expect=senders.expect)
         core, watch = Relay(settings), _Watch(settings, clock.now, backend, outbox)
         observer = watch.observer(core)
-        page = status_page(settings, lambda: watch.sources(Asker(observer, inbox, clock.now)))
+        page = status_page(settings, lambda: watch.sources(observer, inbox))
         with watch.changes.listening(__version__) if watch.changes else nullcontext(), page:
             _tell_start(settings, backend_settings)
             systemd.notify(systemd.READY)
@@ -217,7 +217,7 @@ class _Watch:
 
     def observer(self, core: Relay) -> RelayObserver:
         """Returns what watches the relay for the log and the state file."""
-        history = History(first_span_s(self._interval_s)) if self._is_shown else None
+        history = _history(self._interval_s) if self._is_shown else None
         return RelayObserver(core.view, self._started, history=history, teller=self.thread)
 
     def tell_the_end(self, core: Relay) -> None:
@@ -226,10 +226,12 @@ class _Watch:
         relay = core.view(now)
         self.thread.end(lambda: self._state.tell_the_end(now, relay), STOP_STATUS_S)
 
-    def sources(self, asker: Asker) -> "StatusSources":
+    def sources(self, observer: RelayObserver, inbox: Inbox) -> "StatusSources":
         """Returns what the page shows."""
+        from mqtt_http_bridge.app.asker import Asker
         from mqtt_http_bridge.app.status_sources import StatusSources
 
+        asker = Asker(observer, inbox, self._now)
         changes = self.changes.view if self.changes is not None else tuple
         return StatusSources(
             lambda: self.status(self._now(), asker.relay()),
@@ -237,6 +239,13 @@ class _Watch:
             changes,
             per_charger_metrics=self._has_charger_metrics,
         )
+
+
+def _history(interval_s: float) -> "History":
+    """Makes the history, which only the page shows."""
+    from mqtt_http_bridge.core.status.history import History, first_span_s
+
+    return History(first_span_s(interval_s))
 
 
 def _nothing_to_save() -> None:

@@ -6,9 +6,8 @@ for people.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from enum import Enum, auto
-from typing import Final
+from typing import Final, NamedTuple
 
 from mqtt_http_bridge.core.settings import MqttSettings
 from mqtt_http_bridge.core.words import MENU_ADDRESS, MENU_MQTT, MENU_SECURITY
@@ -48,8 +47,7 @@ class Cause(Enum):
     """There was a connection, and we ended it: nothing more came, or too much to handle."""
 
 
-@dataclass(frozen=True, slots=True)
-class BrokerFailure:
+class BrokerFailure(NamedTuple):
     """One connection that ended or could not be made. Its `str` is for people, in one line."""
 
     cause: Cause

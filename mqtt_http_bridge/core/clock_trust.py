@@ -14,9 +14,8 @@ still in the outbox is corrected when the clock is set.
     no connection to the backend                    is not trusted, and nothing could be sent anyway
 """
 
-from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Final, NamedTuple
 
 from mqtt_http_bridge.core.events import LONGEST_WAIT_S, Moment
 from mqtt_http_bridge.core.log import Log
@@ -28,8 +27,7 @@ _RESOLUTION: Final = timedelta(seconds=1)
 """The resolution of a Date, which is cut off to whole seconds."""
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
+class Asked(NamedTuple):
     """Holds when the backend was asked for its time, and what it answered."""
 
     began: Moment

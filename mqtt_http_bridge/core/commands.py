@@ -1,6 +1,7 @@
 """Lists what the core asks for; the thread that owns the core carries it out, in order."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from mqtt_http_bridge.core.log import Log
 from mqtt_http_bridge.core.measurement import Measurement
@@ -20,16 +21,14 @@ class Unsubscribe:
     topics: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Publish:
+class Publish(NamedTuple):
     """Publish this, QoS 0, not retained. The topic is always a keepalive topic."""
 
     topic: str
     payload: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Store:
+class Store(NamedTuple):
     """Put this measurement into the outbox."""
 
     measurement: Measurement
@@ -37,8 +36,7 @@ class Store:
     """The portal id of its GX, whatever the measurement calls that GX."""
 
 
-@dataclass(frozen=True, slots=True)
-class NoteClockStep:
+class NoteClockStep(NamedTuple):
     """The wall clock was set; what was stored before has the old time."""
 
     step_s: float

@@ -7,8 +7,7 @@ settings of them.
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from mqtt_http_bridge.core.config_values import (
     LOGGING_LEVELS,
@@ -46,8 +45,7 @@ FORMAT: Final = 1
 """The highest config format that this version reads; a config that names none has format 1."""
 
 
-@dataclass(frozen=True, slots=True)
-class Key:
+class Key(NamedTuple):
     """One key: `read` turns what YAML found into the setting, or raises ValueError or TypeError."""
 
     expected: str
@@ -111,7 +109,7 @@ KEYS: Final[Mapping[str, Key]] = {
     "mqtt.refresh_interval": Key("a number of seconds from 60 to 86400", read_number(60, 86_400)),
     "outbox.directory": Key("the name of a directory", read_text),
     "outbox.max_bytes": Key("auto, or a whole number of bytes from 100000 up", read_max_bytes),
-    "outbox.max_rate": Key("a number of POSTs a second from 0.1 to 1000", read_number(0.1, 1000)),
+    "outbox.max_rate": Key("a number of POSTs a second from 0.1 to 10000", read_number(0.1, 10000)),
     "status.listen": Key("off, or an IP address and a port such as 127.0.0.1:8480", read_listen),
     "status.host_names": Key("a list of host names, such as [relay.example.org]", read_host_names),
     "status.per_charger_metrics": Key("true or false", read_boolean),

@@ -1,8 +1,7 @@
 """Names what can happen to the relay, each with the moment it happened."""
 
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Final, NamedTuple
 
 from mqtt_http_bridge.core.broker_failure import BrokerFailure
 
@@ -14,8 +13,7 @@ after a sleep, one may be missed by this much.
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Moment:
+class Moment(NamedTuple):
     """One instant on both clocks.
 
     `monotonic_s` only grows, even while the machine sleeps, and is for deadlines and ages; `utc`
@@ -36,8 +34,7 @@ class Moment:
         return self if self.monotonic_s >= monotonic_s else self.at(monotonic_s)
 
 
-@dataclass(frozen=True, slots=True)
-class Connected:
+class Connected(NamedTuple):
     """The broker has accepted us; the topics known from the start are being subscribed to."""
 
     moment: Moment
@@ -45,20 +42,18 @@ class Connected:
     """True if AllRead events report how far everything has been read. If not, as in other people's
     recordings, each message counts as read the moment it came, and nothing is left unread.
     """
-    where: str = field(default="", compare=False)
+    where: str = ""
     """Host and port, where there are several to connect to."""
 
 
-@dataclass(frozen=True, slots=True)
-class Disconnected:
+class Disconnected(NamedTuple):
     """A connection ended, or an attempt to make one failed."""
 
     moment: Moment
     failure: BrokerFailure
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
+class Message(NamedTuple):
     """One PUBLISH from the broker, as it came."""
 
     moment: Moment
@@ -67,8 +62,7 @@ class Message:
     retain: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class AllRead:
+class AllRead(NamedTuple):
     """Everything that had come on the connection by `until_s` has been read and handed over.
 
     What is handed over later came later: so this also limits how old a message can be.
@@ -79,15 +73,13 @@ class AllRead:
     """On the monotonic clock, not after `moment`."""
 
 
-@dataclass(frozen=True, slots=True)
-class Tick:
+class Tick(NamedTuple):
     """Time has passed and nothing else happened."""
 
     moment: Moment
 
 
-@dataclass(frozen=True, slots=True)
-class Dropped:
+class Dropped(NamedTuple):
     """The broker sent more than a limit far above what any GX sends; the excess was discarded."""
 
     moment: Moment
@@ -97,8 +89,7 @@ class Dropped:
     """Messages too many to handle: what they said is not known."""
 
 
-@dataclass(frozen=True, slots=True)
-class SubscriptionRefused:
+class SubscriptionRefused(NamedTuple):
     """The broker will not send us what these topic filters ask for."""
 
     moment: Moment

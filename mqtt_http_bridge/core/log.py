@@ -1,22 +1,20 @@
 """Defines the log lines of the core, apart from its commands: everything that logs needs them."""
 
-from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class Log:
+class Log(NamedTuple):
     """Write this line to the log: a change of state, reported once."""
 
     level: Literal["INFO", "WARNING", "ERROR"]
     text: str
-    kind: str = field(default="", compare=False)
+    kind: str = ""
     """The kind of line; the log needs only a few of a kind. Empty: the text is the kind."""
-    about: str = field(default="", compare=False)
+    about: str = ""
     """The trouble it is about, if its end will be logged as well."""
-    is_end: bool = field(default=False, compare=False)
+    is_end: bool = False
     """True if the trouble is over."""
-    crowd: str = field(default="", compare=False)
+    crowd: str = ""
     """The same about many of a kind, such as `chargers are measured`: beyond some number, the log
     says how many there are instead of listing each.
     """

@@ -21,8 +21,7 @@ the count is logged with the next line of that kind, or at the end of the day. S
 everything flaps has fewer than thirty lines, and the last line about anything is true.
 """
 
-from dataclasses import dataclass, field, replace
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 from mqtt_http_bridge.core.events import NEVER
 from mqtt_http_bridge.core.log import Log
@@ -41,14 +40,15 @@ MOST_KNOWN: Final = 1000
 """A fleet has a few hundred kinds, but names, and with them kinds, may keep changing for ever."""
 
 
-@dataclass(slots=True)
 class _Kind:
-    told: int = 0
-    left_out: int = 0
+    """The lines of one kind of this day."""
+
+    def __init__(self) -> None:
+        self.told = 0
+        self.left_out = 0
 
 
-@dataclass(slots=True)
-class _Trouble:
+class _Trouble(NamedTuple):
     """The lines logged so far about one trouble."""
 
     line: Log
@@ -56,18 +56,19 @@ class _Trouble:
     is_told: bool
 
 
-@dataclass(slots=True)
 class _Crowd:
     """Lines that are each about one of many alike."""
 
-    told: int = 0
-    level: Literal["INFO", "WARNING", "ERROR"] = "INFO"
-    named: set[str] = field(default_factory=set)
-    """Those that had a line of their own, until there is a count: they do not count as others."""
-    others: set[str] = field(default_factory=set)
-    """Those that had no line since the last count."""
-    due_s: float = NEVER
-    counted_s: float = -NEVER
+    def __init__(self) -> None:
+        self.told = 0
+        self.level: Literal["INFO", "WARNING", "ERROR"] = "INFO"
+        self.named: set[str] = set()
+        """Those that had a line of their own, until there is a count: they do not count as others.
+        """
+        self.others: set[str] = set()
+        """Those that had no line since the last count."""
+        self.due_s = NEVER
+        self.counted_s = -NEVER
 
     def add(self, line: Log, now_s: float) -> None:
         """Counts a line that is not logged."""
@@ -122,9 +123,9 @@ class LogLimit:
     def due(self, now_s: float) -> list[Log]:
         """Returns the lines to log even though nothing has happened."""
         lines = self._end_day(now_s)
-        for trouble in self._troubles.values():
+        for about, trouble in self._troubles.items():
             if not trouble.is_told and now_s >= trouble.since_s + LASTING_S:
-                trouble.is_told = True
+                self._troubles[about] = trouble._replace(is_told=True)
                 kind = self._kind(trouble.line)
                 kind.left_out = max(0, kind.left_out - 1)
                 lines.append(_told(trouble.line, kind))
@@ -171,7 +172,7 @@ class LogLimit:
                 del self._troubles[next(iter(self._troubles))]
             self._troubles[line.about] = _Trouble(line, now_s, is_told)
         elif is_told or not known.is_told:
-            self._troubles[line.about] = replace(known, line=line, is_told=is_told)
+            self._troubles[line.about] = known._replace(line=line, is_told=is_told)
 
     def _end(self, line: Log) -> list[Log]:
         trouble = self._troubles.pop(line.about)
@@ -190,4 +191,4 @@ def _told(line: Log, kind: _Kind) -> Log:
     if not more:
         return line
     lines = counted(more, "line like this one was", "lines like this one were")
-    return replace(line, text=f"{line.text} ({lines} left out before)")
+    return line._replace(text=f"{line.text} ({lines} left out before)")

@@ -3,22 +3,20 @@
 `core.delivery.dialect` turns it into what a backend expects.
 """
 
-from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class TrackerReport:
-    """Holds one PV tracker of a charger; `index` counts from 0."""
+class TrackerReport(NamedTuple):
+    """Holds one PV tracker of a charger; `number` counts from 0."""
 
-    index: int
+    number: int
     name: str
     voltage_v: float
     power_w: float
 
 
-@dataclass(frozen=True, slots=True)
-class DeviceReport:
+class DeviceReport(NamedTuple):
     """Holds everything that is reported about one charger."""
 
     device_instance: int
@@ -34,8 +32,7 @@ class DeviceReport:
     trackers: tuple[TrackerReport, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Measurement:
+class Measurement(NamedTuple):
     """Holds all chargers of one GX at one moment."""
 
     timestamp: datetime

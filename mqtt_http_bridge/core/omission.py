@@ -6,7 +6,7 @@ Also holds remarks on chargers that are in one.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum, auto
-from typing import Final
+from typing import Final, NamedTuple
 
 
 class Cause(Enum):
@@ -103,8 +103,7 @@ class Omission:
         return _REMEDIES.get(self.cause, "wait a minute")
 
 
-@dataclass(frozen=True, slots=True)
-class Remark:
+class Remark(NamedTuple):
     """A remark on a charger, beside what is reported of it."""
 
     text: str

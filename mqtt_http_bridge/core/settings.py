@@ -5,9 +5,8 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
 from types import MappingProxyType
-from typing import Final
+from typing import Final, NamedTuple
 
 from mqtt_http_bridge.core.shard import AutoShard, Shard
 
@@ -37,8 +36,7 @@ class Secret:
         return "Secret(***)"
 
 
-@dataclass(frozen=True, slots=True)
-class BackendSettings:
+class BackendSettings(NamedTuple):
     """The settings of the backend that measurements go to."""
 
     url: str
@@ -50,7 +48,7 @@ class BackendSettings:
     """Certificate authorities to trust instead of the system's."""
     api_key_file: str | None = None
     """The file that `api_key` was read from, if any."""
-    api_key_files: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    api_key_files: Mapping[str, str] = MappingProxyType({})
     """The files with the keys of single GX devices, by portal id."""
     connections: int | None = None
     """The most POSTs under way at a time; None: one for each GX device, up to 8."""
@@ -62,8 +60,7 @@ class BackendSettings:
         return {portal_id: file for portal_id, file in files if file != self.api_key_file}
 
 
-@dataclass(frozen=True, slots=True)
-class MqttSettings:
+class MqttSettings(NamedTuple):
     """The settings of the GX's broker, and what to ask of it. The defaults fit on the GX itself."""
 
     hosts: tuple[str, ...] = ("127.0.0.1",)
@@ -122,12 +119,11 @@ class MqttSettings:
 
     def _at(self, text: str) -> "MqttSettings":
         if ":" in text and (own := re.fullmatch(_WITH_PORT, text)):
-            return replace(self, hosts=(own[1].strip("[]"),), port=int(own[2]))
-        return replace(self, hosts=(text,))
+            return self._replace(hosts=(own[1].strip("[]"),), port=int(own[2]))
+        return self._replace(hosts=(text,))
 
 
-@dataclass(frozen=True, slots=True)
-class DeviceSettings:
+class DeviceSettings(NamedTuple):
     """The settings of what is measured, and how it is reported."""
 
     cerbo_serial: str | Mapping[str, str] | None = None
@@ -135,7 +131,7 @@ class DeviceSettings:
     for each portal id. A GX without a name is called by its portal id.
     """
     update_interval_s: float = 30.0
-    serials: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    serials: Mapping[str, str] = MappingProxyType({})
     """Serials by place, whatever the device reports: `30`, `solarcharger/30`, or the most exact,
     `<portal id>/solarcharger/30`.
     """
@@ -149,8 +145,7 @@ class DeviceSettings:
     """
 
 
-@dataclass(frozen=True, slots=True)
-class OutboxSettings:
+class OutboxSettings(NamedTuple):
     """The settings of the outbox, where measurements wait until the backend has taken them."""
 
     directory: str
@@ -162,8 +157,7 @@ class OutboxSettings:
     """The most POSTs a second while a backlog drains."""
 
 
-@dataclass(frozen=True, slots=True)
-class StatusSettings:
+class StatusSettings(NamedTuple):
     """The settings of the status page."""
 
     listen: tuple[str, int] | None = None
@@ -174,23 +168,22 @@ class StatusSettings:
     """True if `/metrics` has series for each charger, not just for each GX."""
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
+class Settings(NamedTuple):
     """One whole configuration. `backend` is None only if the verb posts nothing."""
 
     backend: BackendSettings | None
     outbox: OutboxSettings
-    mqtt: MqttSettings = field(default_factory=MqttSettings)
-    device: DeviceSettings = field(default_factory=DeviceSettings)
+    mqtt: MqttSettings = MqttSettings()
+    device: DeviceSettings = DeviceSettings()
     logging_level: str = "INFO"
     logs_to_syslog: bool = False
     """True if `run` also writes its log to /dev/log."""
-    status: StatusSettings = field(default_factory=StatusSettings)
-    source: str = field(default="no config", compare=False)
+    status: StatusSettings = StatusSettings()
+    source: str = "no config"
     """The place that the settings came from, for people."""
-    secret_files: tuple[str, ...] = field(default=(), compare=False)
+    secret_files: tuple[str, ...] = ()
     """The files that hold secrets of this config: nobody but the service should read them."""
-    more_secrets: tuple[Secret, ...] = field(default=(), compare=False)
+    more_secrets: tuple[Secret, ...] = ()
     """The keys of single GX devices, as they were when the config was read."""
 
     @property

@@ -1,10 +1,10 @@
 """Defines the state of the service as immutable values, which any thread may read."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Final
+from typing import Final, NamedTuple
 
 from mqtt_http_bridge.core.broker_failure import BrokerFailure
 from mqtt_http_bridge.core.events import NEVER, Moment
@@ -18,8 +18,7 @@ _LONGEST_REASON: Final = 200
 """The most characters of all reasons of one loss."""
 
 
-@dataclass(frozen=True, slots=True)
-class ChargerView:
+class ChargerView(NamedTuple):
     """Shows one charger: its report, or why there is none."""
 
     key: ChargerKey
@@ -43,8 +42,7 @@ class ChargerView:
     """Its total yield, even if there is no report of it; None: not known."""
 
 
-@dataclass(frozen=True, slots=True)
-class SiteView:
+class SiteView(NamedTuple):
     """Shows one GX and its chargers."""
 
     portal_id: str
@@ -60,8 +58,7 @@ class SiteView:
     """True if it answers only the keepalives that Venus OS before 3.20 understands."""
 
 
-@dataclass(frozen=True, slots=True)
-class RelayView:
+class RelayView(NamedTuple):
     """Shows what the relay knows at `moment`."""
 
     moment: Moment
@@ -96,8 +93,7 @@ class DeviceResult(StrEnum):
     """The backend stored nothing at all."""
 
 
-@dataclass(frozen=True, slots=True)
-class DeviceVerdict:
+class DeviceVerdict(NamedTuple):
     """Holds the last result for one device."""
 
     result: DeviceResult
@@ -110,8 +106,7 @@ class DeviceVerdict:
     """The number of the entry it is about; results of older entries are ignored."""
 
 
-@dataclass(frozen=True, slots=True)
-class Unstored:
+class Unstored(NamedTuple):
     """Says why the backend has not stored the report of a device."""
 
     reason: str
@@ -121,8 +116,7 @@ class Unstored:
     """True if it is parked until somebody fixes a setting."""
 
 
-@dataclass(frozen=True, slots=True)
-class GxDelivery:
+class GxDelivery(NamedTuple):
     """Shows what became of the measurements of one GX that were sent."""
 
     newest: int = 0
@@ -131,21 +125,20 @@ class GxDelivery:
     """The last time it was sent."""
     is_answered: bool = False
     """True if the backend has answered for it; otherwise the backend as a whole was in trouble."""
-    unstored: Mapping[str, Unstored] = field(default_factory=lambda: MappingProxyType({}))
+    unstored: Mapping[str, Unstored] = MappingProxyType({})
     """Its devices that the backend has not stored; empty if it has stored all."""
     stored: Moment | None = None
     """The last time the backend stored the newest measurement completely; None: not since the
     start."""
     stored_timestamp: str = ""
     """The timestamp of that measurement, as it was sent."""
-    devices: Mapping[str, DeviceVerdict] = field(default_factory=lambda: MappingProxyType({}))
+    devices: Mapping[str, DeviceVerdict] = MappingProxyType({})
     """The last verdict on each device, by serial."""
-    reports: Mapping[DeviceResult, int] = field(default_factory=lambda: MappingProxyType({}))
+    reports: Mapping[DeviceResult, int] = MappingProxyType({})
     """The number of device reports that were sent, by result."""
 
 
-@dataclass(frozen=True, slots=True)
-class BackendView:
+class BackendView(NamedTuple):
     """Shows how the backend has answered so far."""
 
     moment: Moment | None = None
@@ -158,9 +151,9 @@ class BackendView:
     """The reason why the last POST failed; empty if it did not."""
     remedy: str = ""
     """The remedy for that; empty if none is known."""
-    results: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
+    results: Mapping[str, int] = MappingProxyType({})
     """The number of POSTs by result: `stored`, `partly`, `failed`."""
-    gx: Mapping[str, GxDelivery] = field(default_factory=lambda: MappingProxyType({}))
+    gx: Mapping[str, GxDelivery] = MappingProxyType({})
     """The results for the measurements of each GX, by portal id."""
 
     @property
@@ -169,12 +162,11 @@ class BackendView:
         return f"{self.reason}: {self.remedy}" if self.remedy else self.reason
 
 
-@dataclass(frozen=True, slots=True)
-class ParkedView:
+class ParkedView(NamedTuple):
     """Shows the parked reports of one device, and why they are parked."""
 
     serial: str
-    count: int
+    reports: int
     reason: str
     """The backend's answer, in its own words."""
     remedy: str
@@ -184,8 +176,7 @@ class ParkedView:
     """
 
 
-@dataclass(frozen=True, slots=True)
-class GxOwed:
+class GxOwed(NamedTuple):
     """Shows the measurements of one GX that the backend has not stored yet."""
 
     waiting: int = 0
@@ -236,8 +227,7 @@ class Loss:
         return Loss(self.count + later.count, since, until, reasons)
 
 
-@dataclass(frozen=True, slots=True)
-class OutboxView:
+class OutboxView(NamedTuple):
     """Shows the state of the outbox."""
 
     waiting: int = 0
@@ -255,14 +245,13 @@ class OutboxView:
     """Measurements in memory only: they are lost if the process ends now."""
     fault: str = ""
     """The current error of the disk; empty if there is none."""
-    gx: Mapping[str, GxOwed] = field(default_factory=lambda: MappingProxyType({}))
+    gx: Mapping[str, GxOwed] = MappingProxyType({})
     """The measurements owed of each GX, by portal id; only GX devices that have any."""
     looked_s: float = -NEVER
     """The time of this state, on the monotonic clock."""
 
 
-@dataclass(frozen=True, slots=True)
-class HeardBefore:
+class HeardBefore(NamedTuple):
     """Names a GX that was heard by the previous process."""
 
     portal_id: str
@@ -271,8 +260,7 @@ class HeardBefore:
     """The last time it was heard, in Unix seconds."""
 
 
-@dataclass(frozen=True, slots=True)
-class StatusView:
+class StatusView(NamedTuple):
     """Shows everything about one service at `now`."""
 
     version: str

@@ -13,7 +13,8 @@ three looks hangs:
 
 These do not count as hanging:
 
-- A thread with nothing to do. None waits for more than 30 s at a time, and each wait is a round.
+- A thread with nothing to do. None waits for more than 30 s at a time (LONGEST_REST_S), and each
+  wait is a round.
 - An exchange with the backend, which may take long. The thread announces it beforehand, with a
   limit (`busy`); looks count only after that limit.
 - A read, a write or a flush of the outbox. It is noted since when it has been under way, and none
@@ -29,6 +30,8 @@ its supervisor restarts it.
 from collections.abc import Callable, Iterable
 from typing import Final
 
+LONGEST_REST_S: Final = 30.0
+"""The longest wait, in seconds, of a thread that has nothing to do until another one says so."""
 LOOK_EVERY_S: Final = 20.0
 LATE: Final = 0.25
 """The share of LOOK_EVERY_S by which a look may be late and still count: 5 s."""

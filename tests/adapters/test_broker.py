@@ -7,7 +7,6 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -118,7 +117,7 @@ def settings_for(mosquitto: Mosquitto) -> MqttSettings:
     if mosquitto.login is None:
         return settings
     login = mosquitto.login
-    return replace(settings, username=login.user, password=Secret(login.password))
+    return settings._replace(username=login.user, password=Secret(login.password))
 
 
 # paho leaves the socket of a failed handshake to the garbage collector.
@@ -386,7 +385,7 @@ def test_a_refused_login(mosquitto: Mosquitto) -> None:
     mosquitto.stop()
     mosquitto.login = LOGIN
     mosquitto.start()
-    wrong = replace(settings_for(mosquitto), password=Secret("the wrong one"))
+    wrong = settings_for(mosquitto)._replace(password=Secret("the wrong one"))
     with listening(wrong) as ear:
         failures = {ear.hear(Disconnected).failure for _ in range(7)}
 
@@ -414,7 +413,7 @@ def test_the_right_password_after_all(mosquitto: Mosquitto) -> None:
     mosquitto.stop()
     mosquitto.login = Login(user=LOGIN.user, password="not yet the right one")
     mosquitto.start()
-    with listening(replace(settings_for(mosquitto), password=Secret(LOGIN.password))) as ear:
+    with listening(settings_for(mosquitto)._replace(password=Secret(LOGIN.password))) as ear:
         assert ear.hear(Disconnected).failure.cause is Cause.LOGIN_REFUSED
         mosquitto.stop()
         mosquitto.login = LOGIN
@@ -425,7 +424,7 @@ def test_the_right_password_after_all(mosquitto: Mosquitto) -> None:
 def test_a_pinned_certificate(tls_mosquitto: Mosquitto) -> None:
     """The GX's own certificate, pinned, is trusted although it names no address."""
     settings = settings_for(tls_mosquitto)
-    pinned = replace(settings, pinned_certificate=certificate_of(tls_mosquitto))
+    pinned = settings._replace(pinned_certificate=certificate_of(tls_mosquitto))
     with listening(pinned) as ear:
         ear.hear(Connected)
 
@@ -435,7 +434,7 @@ def test_another_certificate_than_the_pinned_one(tls_mosquitto: Mosquitto, tmp_p
     """Another certificate of the same name is not trusted."""
     (tmp_path / "other").mkdir()
     other = make_certificate(tmp_path / "other").certificate_file
-    with listening(replace(settings_for(tls_mosquitto), pinned_certificate=str(other))) as ear:
+    with listening(settings_for(tls_mosquitto)._replace(pinned_certificate=str(other))) as ear:
         failure = ear.hear(Disconnected).failure
 
     where = f"127.0.0.1:{tls_mosquitto.port}"
@@ -447,7 +446,7 @@ def test_another_certificate_than_the_pinned_one(tls_mosquitto: Mosquitto, tmp_p
 def test_tls_where_there_is_none(mosquitto: Mosquitto, tmp_path: Path) -> None:
     """The wrong port for TLS is called that."""
     certificate = make_certificate(tmp_path).certificate_file
-    settings = replace(settings_for(mosquitto), tls=True, pinned_certificate=str(certificate))
+    settings = settings_for(mosquitto)._replace(tls=True, pinned_certificate=str(certificate))
     with listening(settings) as ear:
         failure = ear.hear(Disconnected).failure
 
@@ -457,7 +456,7 @@ def test_tls_where_there_is_none(mosquitto: Mosquitto, tmp_path: Path) -> None:
 
 def test_no_tls_where_there_is(tls_mosquitto: Mosquitto) -> None:
     """A broker that waits for TLS hangs up on a plain login, and the reason asks for it."""
-    settings = replace(settings_for(tls_mosquitto), tls=False, pinned_certificate=None)
+    settings = settings_for(tls_mosquitto)._replace(tls=False, pinned_certificate=None)
     with listening(settings) as ear:
         failure = ear.hear(Disconnected).failure
 
@@ -477,7 +476,7 @@ def test_an_unknown_authority(tls_mosquitto: Mosquitto) -> None:
 @unclosed_by_paho
 def test_an_authority_and_an_address(tls_mosquitto: Mosquitto) -> None:
     """With mqtt.ca_file the name counts, and the GX's certificate has none for an address."""
-    settings = replace(settings_for(tls_mosquitto), ca_file=certificate_of(tls_mosquitto))
+    settings = settings_for(tls_mosquitto)._replace(ca_file=certificate_of(tls_mosquitto))
     with listening(settings) as ear:
         failure = ear.hear(Disconnected).failure
 
@@ -488,7 +487,7 @@ def test_an_authority_and_the_right_name(tmp_path: Path) -> None:
     """With mqtt.ca_file a certificate for the name of the host is trusted."""
     with Mosquitto(certificate=make_certificate(tmp_path, common_name="localhost")) as mosquitto:
         settings = settings_for(mosquitto)
-        trusting = replace(settings, hosts=("localhost",), ca_file=certificate_of(mosquitto))
+        trusting = settings._replace(hosts=("localhost",), ca_file=certificate_of(mosquitto))
         with listening(trusting) as ear:
             ear.hear(Connected)
 

@@ -1,6 +1,5 @@
 """Tests whether this machine is a GX, and which: then only that one is relayed."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -28,7 +27,7 @@ def asking(host: str, *portal_ids: str) -> Settings:
 def test_a_gx_that_asks_its_own_broker_is_relayed_alone(unique_id: Path, host: str) -> None:
     """Whoever else tells the broker of a GX is not even subscribed to."""
     found = machine.on_its_own_gx(asking(host))
-    assert found == replace(asking(host), mqtt=replace(asking(host).mqtt, portal_ids=(PORTAL,)))
+    assert found == asking(host)._replace(mqtt=asking(host).mqtt._replace(portal_ids=(PORTAL,)))
 
 
 @pytest.mark.parametrize("host", ["192.168.1.7", "venus.local", "::2"])

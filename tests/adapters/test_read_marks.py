@@ -58,7 +58,16 @@ def test_a_mark_comes_before_messages_and_after_them(marks: ReadMarks, told: lis
     marks.before_messages(moment(2.9))
     marks.before_messages(moment(2.95))
     read(marks, 2.8)
-    assert told == [AllRead(moment(2.9), 2.0), AllRead(moment(2.81), 2.8)]
+    assert told == [AllRead(moment(2.9), 2.0), AllRead(moment(2.95), 2.8)]
+
+
+def test_a_mark_of_a_later_read_has_a_moment_of_its_own(
+    marks: ReadMarks, told: list[Event]
+) -> None:
+    """As if the messages were the last that fitted into one read, and nothing was left."""
+    marks.before_messages(moment(2.9))
+    read(marks, 3.0)
+    assert told == [AllRead(moment(3.01), 3.0)]
 
 
 def test_no_mark_comes_twice(marks: ReadMarks, told: list[Event]) -> None:
@@ -66,7 +75,7 @@ def test_no_mark_comes_twice(marks: ReadMarks, told: list[Event]) -> None:
     marks.before_messages(moment(1.0))
     read(marks, 0.9)
     marks.before_messages(moment(2.0))
-    assert told == [AllRead(moment(0.91), 0.9)]
+    assert told == [AllRead(moment(1.0), 0.9)]
 
 
 def test_a_connection_knows_nothing_of_the_one_before(marks: ReadMarks, told: list[Event]) -> None:

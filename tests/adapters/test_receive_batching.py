@@ -20,7 +20,7 @@ from mqtt_http_bridge.adapters.broker import broker as broker_module
 from mqtt_http_bridge.adapters.broker import bulk_reader as bulk
 from mqtt_http_bridge.adapters.broker.receive_batching import READ_BEFORE_S, ReceiveBatching
 from mqtt_http_bridge.adapters.clock import SystemClock
-from mqtt_http_bridge.app.inbox import Inbox, Stop
+from mqtt_http_bridge.app.inbox import Call, Inbox, Stop
 from mqtt_http_bridge.app.main_loop import run_loop
 from mqtt_http_bridge.core.broker_failure import Cause
 from mqtt_http_bridge.core.commands import Command, Store
@@ -157,6 +157,31 @@ def test_the_last_words_are_read_at_shutdown(monkeypatch: pytest.MonkeyPatch) ->
             assert isinstance(event, Message)
             assert event.payload == b"last words"
             assert peer.recv(4096) == b"\xe0\x00"
+    del broker._client
+
+
+def test_a_keepalive_leaves_what_is_collected_where_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It wakes the thread that sends it, but not the one that would handle the messages."""
+    monkeypatch.setattr(receive_batching, "SETTLED_S", 0.0)
+    heard: queue.SimpleQueue[Event] = queue.SimpleQueue()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        broker = ear(MqttSettings(port=listener.getsockname()[1]), heard.put)
+        broker.start()
+        peer, _ = listener.accept()
+        with peer:
+            peer.recv(4096)
+            peer.sendall(CONNACK)
+            assert isinstance(heard.get(timeout=TIMEOUT_S), Connected)
+            broker.subscribe(("N/#",))
+            assert peer.recv(4096)[0] == 0x82
+            wait_until_batching(broker)
+            peer.sendall(publish(STATE.encode(), b"collected"))
+            wait_until_arrived(peer)
+            broker.publish(f"R/{PORTAL_ID}/keepalive", b"")
+            assert peer.recv(4096)[0] == 0x30
+            assert heard.empty()
+            assert said(broker, heard) == b"collected"
+        broker.stop(TIMEOUT_S)
     del broker._client
 
 
@@ -467,6 +492,11 @@ class BatchingAt(ReceiveBatching):
     def wake(self) -> None:
         self.woken += 1
 
+    def is_read_for_a_deadline(self) -> bool:
+        """Reads now; whether that was for a deadline."""
+        self.note_read(self.now_s)
+        return self.is_reading_due(self.now_s)
+
 
 @pytest.fixture
 def batching() -> Iterator[BatchingAt]:
@@ -476,6 +506,7 @@ def batching() -> Iterator[BatchingAt]:
         batching = BatchingAt()
         batching.read_at_once()
         batching.now_s = 100.0
+        batching.note_read(batching.now_s)
         batching.begin_or_end(here)
         assert batching.is_on
         yield batching
@@ -489,6 +520,7 @@ def test_the_kernel_is_told_when_to_begin_and_when_to_end() -> None:
 
         def least_bytes(now_s: float) -> int:
             batching.now_s = now_s
+            batching.note_read(now_s)
             batching.begin_or_end(here)
             return here.getsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT)
 
@@ -510,22 +542,31 @@ def test_a_wait_ends_before_something_is_due(batching: BatchingAt) -> None:
     batching.read_by(110.0)
     assert batching.wait_s() == 3.0
     batching.now_s = 108.0
+    assert not batching.is_read_for_a_deadline()
     assert batching.wait_s() == pytest.approx(2.0 - READ_BEFORE_S)
-    assert not batching.is_reading_due(108.0)
     batching.now_s = 110.0 - READ_BEFORE_S
     assert batching.wait_s() == batching.wait_s() == 0.0
-    assert batching.is_reading_due(batching.now_s)
-    assert not batching.is_reading_due(batching.now_s)
+    assert batching.is_read_for_a_deadline()
+    assert not batching.is_read_for_a_deadline()
     assert batching.wait_s() == 3.0
     batching.read_by(111.0)
     assert batching.wait_s() == 1.0
+
+
+def test_a_wait_that_was_ended_for_something_else_goes_on(batching: BatchingAt) -> None:
+    """Its beginning counts: nothing is read later because a keepalive was sent."""
+    assert batching.wait_s() == 3.0
+    batching.now_s = 101.0
+    assert batching.wait_s() == 2.0
+    batching.now_s = 104.0
+    assert batching.wait_s() == 0.0
 
 
 def test_a_deadline_that_was_missed_is_read_for_at_once(batching: BatchingAt) -> None:
     """Everything that has come by then may still be in time for whoever is late as well."""
     batching.read_by(90.0)
     assert batching.wait_s() == 0.0
-    assert batching.is_reading_due(100.0)
+    assert batching.is_read_for_a_deadline()
     assert batching.wait_s() == 3.0
 
 
@@ -545,13 +586,14 @@ def test_who_waits_is_woken_for_a_deadline_before_the_end_of_the_wait_only(
 def test_where_nothing_is_collected_a_deadline_is_read_for_as_well() -> None:
     """There every message ends the wait; that none came has to be told before a deadline, too."""
     batching = BatchingAt()
+    assert not batching.is_read_for_a_deadline()
     assert batching.wait_s() == receive_batching.LONGEST_UNBATCHED_S
     batching.read_by(0.5 + READ_BEFORE_S)
     assert batching.woken == 1
     assert batching.wait_s() == 0.5
     batching.now_s = 0.5
     assert batching.wait_s() == 0.0
-    assert batching.is_reading_due(0.5)
+    assert batching.is_read_for_a_deadline()
     assert batching.wait_s() == receive_batching.LONGEST_UNBATCHED_S
 
 
@@ -564,7 +606,7 @@ def test_a_system_that_does_not_collect(caplog: pytest.LogCaptureFixture) -> Non
 
     batching = BatchingAt()
     batching.read_at_once()
-    batching.now_s = 100.0
+    batching.note_read(100.0)
     with Refusing() as refusing:
         for _ in range(3):
             batching.begin_or_end(refusing)
@@ -578,16 +620,38 @@ def test_the_loop_tells_what_is_due_before_it_acts() -> None:
     gx = VirtualGx([PORTAL_ID], 1)
     inbox = Inbox()
     inbox.put(Connected(moment(0.0)))
-    inbox.put(Stop())
     told: list[str] = []
+
+    def carry_out(command: Command) -> None:
+        told.append(type(command).__name__)
+        if len(told) == 4:
+            inbox.put(Stop())
+
     run_loop(
         gx.relay,
         inbox,
         lambda: moment(0.0),
-        lambda command: told.append(type(command).__name__),
+        carry_out,
         read_by=lambda due_s: told.append(f"due in {due_s:.0f} s"),
     )
     assert told == ["due in 10 s", "Log", "Publish", "ReadAtOnce"]
+
+
+def test_what_is_due_is_told_once_the_inbox_is_empty() -> None:
+    """Each message may change it, but nobody waits for it before the last one was handled."""
+    inbox, told = Inbox(), list[float]()
+    for t_s in (0.0, 1.0, 2.0):
+        inbox.put(Connected(moment(t_s)))
+    inbox.put(Call(lambda: None))
+
+    def read_by(due_s: float) -> None:
+        told.append(due_s)
+        inbox.put(Stop())
+
+    run_loop(
+        Relay(settings(PORTAL_ID)), inbox, lambda: moment(2.0), lambda _: None, read_by=read_by
+    )
+    assert told == [2.0 + WARM_UP_S]
 
 
 def test_no_measurement_is_older_for_a_disk_that_takes_its_time(

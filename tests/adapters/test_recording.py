@@ -5,7 +5,6 @@ import json
 import resource
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -45,9 +44,9 @@ def record(path: Path, events: Sequence[Event]) -> None:
     writer = RecordingWriter(path, Moment(STARTED_S, START))
     for event in events:
         now = Moment(round(STARTED_S + event.moment.monotonic_s, 6), event.moment.utc)
-        shifted = replace(event, moment=now)
+        shifted = event._replace(moment=now)
         if isinstance(shifted, AllRead):
-            shifted = replace(shifted, until_s=shifted.until_s + STARTED_S)
+            shifted = shifted._replace(until_s=shifted.until_s + STARTED_S)
         writer.write(shifted)
     writer.close()
 
@@ -76,7 +75,7 @@ THINGS = st.one_of(
 )
 EVENTS = MOMENTS.flatmap(
     lambda moments: st.tuples(
-        *(THINGS.map(lambda thing, now=now: replace(thing, moment=now)) for now in moments)  # type: ignore[misc]
+        *(THINGS.map(lambda thing, now=now: thing._replace(moment=now)) for now in moments)  # type: ignore[misc]
     )
 )
 

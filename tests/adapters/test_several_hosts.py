@@ -3,7 +3,6 @@
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -80,7 +79,7 @@ def test_one_of_them_refuses_the_login(nodes: list[Mosquitto]) -> None:
     nodes[0].stop()
     nodes[0].login = LOGIN
     nodes[0].start()
-    settings = replace(both(*nodes), username="x", password=Secret("y"))
+    settings = both(*nodes)._replace(username="x", password=Secret("y"))
     with listening(settings, wait_s=60.0) as ear:
         failure = ear.hear(Disconnected).failure
         assert (failure.cause, failure.port) == (Cause.LOGIN_REFUSED, nodes[0].port)
@@ -101,7 +100,7 @@ def test_each_node_shows_a_certificate_of_its_own(tmp_path: Path) -> None:
             "".join((tmp_path / n / "certificate.pem").read_text() for n in ("one", "two"))
         )
         one, two, other = nodes
-        settings = replace(both(other, one, two), tls=True, pinned_certificate=str(pinned))
+        settings = both(other, one, two)._replace(tls=True, pinned_certificate=str(pinned))
         with listening(settings, wait_s=60.0) as ear:
             failure = ear.hear(Disconnected).failure
             assert (failure.cause, failure.port) == (Cause.CERTIFICATE_NOT_PINNED, other.port)

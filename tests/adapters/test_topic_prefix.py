@@ -3,7 +3,6 @@
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 
 import paho.mqtt.client as paho
 import pytest
@@ -106,7 +105,7 @@ def with_messages(recorded: list[Event], came: list[Message]) -> Iterator[Event]
     messages = iter(came)
     for event in recorded:
         if isinstance(event, Message):
-            yield replace(next(messages), moment=event.moment)
+            yield next(messages)._replace(moment=event.moment)
         else:
             yield event
 

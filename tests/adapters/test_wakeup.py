@@ -69,6 +69,28 @@ def test_a_wakeup_ends_one_wait(wakeup: Wakeup, pair: tuple[socket.socket, socke
     timer.join()
 
 
+def test_whoever_was_only_woken_need_not_read(
+    wakeup: Wakeup, pair: tuple[socket.socket, socket.socket]
+) -> None:
+    """Nor need one that may write; something to read, the end, and the end of the time say so."""
+    here, there = pair
+    assert wakeup.wait(here, SHORT_S, is_to_write=False)
+    wakeup.wake()
+    assert not wakeup.wait(here, LONG_S, is_to_write=False)
+    assert not wakeup.wait(here, LONG_S, is_to_write=True)
+    wakeup.wake()
+    assert not wakeup.wait(here, LONG_S, is_to_write=True)
+    wakeup.wake()
+    assert wakeup.wait(here, 0.0, is_to_write=True)
+    wakeup.wake()
+    there.send(b"x")
+    assert wakeup.wait(here, LONG_S, is_to_write=True)
+    here.recv(1)
+    wakeup.wake()
+    there.close()
+    assert wakeup.wait(here, LONG_S, is_to_write=False)
+
+
 def test_waking_is_never_an_error(pair: tuple[socket.socket, socket.socket]) -> None:
     """Neither when it was woken a hundred thousand times without a wait, nor after its end."""
     wakeup = Wakeup()

@@ -8,7 +8,6 @@ import ssl
 import threading
 import time
 from collections.abc import Mapping
-from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
@@ -707,7 +706,7 @@ def test_a_service_that_stands_still(world: World, gx: StandInGx) -> None:
     file = StateFile(world.spool)
     (text,) = file.read()
     state = from_json(text)
-    file.write(to_json(replace(state, written_s=state.written_s - 61.0)))
+    file.write(to_json(state._replace(written_s=state.written_s - 61.0)))
     finding = wrong(found(world), "service")
     assert "hangs: not running since 20" in finding.text
     assert finding.fix.startswith("restart it")

@@ -6,7 +6,6 @@ import re
 import signal
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -254,8 +253,8 @@ def test_what_was_stored_long_ago_does_not_hold(world: World, gx: StandInGx) -> 
     process.send(signal.SIGSTOP)
     file = StateFile(world.spool)
     state = from_json(file.read()[0])
-    old = tuple(replace(device, at=device.at - 200.0) for device in state.devices)
-    file.write(to_json(replace(state, stored=state.written - 200.0, devices=old)))
+    old = tuple(device._replace(at=device.at - 200.0) for device in state.devices)
+    file.write(to_json(state._replace(stored=state.written - 200.0, devices=old)))
     steps = by_step(check.walk(world.directory / "config.yaml", {}))
     process.send(signal.SIGCONT)
     assert "the newest was stored 3 min ago" in wrong(steps, "backend POST").text
@@ -268,7 +267,7 @@ def test_a_charger_that_the_service_tells_nothing_of(world: World, gx: StandInGx
     wait_until(lambda: has_stored(world))
     process.send(signal.SIGSTOP)
     file = StateFile(world.spool)
-    file.write(to_json(replace(from_json(file.read()[0]), devices=())))
+    file.write(to_json(from_json(file.read()[0])._replace(devices=())))
     steps = by_step(check.walk(world.directory / "config.yaml", {}))
     process.send(signal.SIGCONT)
     assert "the service has no answer yet" in one(steps, "serial", Mark.UNKNOWN).text

@@ -88,7 +88,7 @@ def store_some(outbox: Outbox, senders: Senders, moments: Iterator[int]) -> set[
 def left_in(outbox: Outbox) -> int:
     """Counts how many entries are owed or parked."""
     return sum(
-        portal.count + sum(parked.count for parked in portal.parked)
+        portal.owed + sum(parked.entries for parked in portal.parked)
         for portal in outbox.view().portals
     )
 

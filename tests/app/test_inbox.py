@@ -29,21 +29,21 @@ def test_what_is_put_comes_in_order() -> None:
 
 def test_what_is_put_ends_a_wait() -> None:
     """Also one without a limit."""
-    inbox, items = Inbox(), list[Item | None]()
+    inbox, items, stop = Inbox(), list[Item | None](), Stop()
     waiting = threading.Thread(target=lambda: items.append(inbox.get()), daemon=True)
     waiting.start()
-    inbox.put(Stop())
+    inbox.put(stop)
     waiting.join(PATIENCE_S)
-    assert items == [Stop()]
+    assert items == [stop]
 
 
 def test_who_asks_for_the_end_waits_for_no_flood() -> None:
     """And what came before is still there, for whoever writes it down."""
-    inbox, count = Inbox(), 2 * FLOOD_BYTES // MESSAGE_BYTES
+    inbox, stop, count = Inbox(), Stop(), 2 * FLOOD_BYTES // MESSAGE_BYTES
     for number in range(count):
         inbox.put(said(number))
-    inbox.put(Stop())
-    assert inbox.get(0.0) == Stop()
+    inbox.put(stop)
+    assert inbox.get(0.0) is stop
     assert [inbox.get(0.0) for _ in range(count)] == [said(number) for number in range(count)]
 
 
@@ -67,11 +67,12 @@ def test_what_is_over_is_dropped_and_told_at_once() -> None:
         Dropped(moment(0), messages=1),
     ]
     inbox.put(said(10))
-    inbox.put(Stop())
+    stop = Stop()
+    inbox.put(stop)
     ended = Disconnected(moment(1), BrokerFailure(Cause.GIVEN_UP))
     inbox.put(ended)
     inbox.put(said(11))
-    rest = [Stop(), ended, Dropped(moment(1), messages=7), said(11)]
+    rest = [stop, ended, Dropped(moment(1), messages=7), said(11)]
     assert [inbox.get(0.0) for _ in range(4)] == rest
     assert not inbox
 

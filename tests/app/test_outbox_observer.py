@@ -65,7 +65,7 @@ def test_what_is_owed_is_told_by_gx(outbox: Outbox) -> None:
     other = found.gx["other"]
     assert (other.waiting, other.newest, other.since_s) == (1, 3, 10_000.0)
     (parked,) = other.parked
-    assert (parked.serial, parked.count, parked.reason) == ("B", 1, "500")
+    assert (parked.serial, parked.reports, parked.reason) == ("B", 1, "500")
     assert parked.since_s == 10_000.0
     assert (found.parked, found.looked_s) == (other.parked, 10_000.0)
     outbox.settle(take(outbox, 1), None)

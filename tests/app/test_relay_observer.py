@@ -6,9 +6,10 @@ from typing import Self
 
 import pytest
 
-from mqtt_http_bridge.app import relay_observer
+from mqtt_http_bridge.app import asker
+from mqtt_http_bridge.app.asker import Asker
 from mqtt_http_bridge.app.inbox import Call, Inbox, Stop
-from mqtt_http_bridge.app.relay_observer import Asker, RelayObserver
+from mqtt_http_bridge.app.relay_observer import RelayObserver
 from mqtt_http_bridge.core.broker_failure import BrokerFailure, Cause
 from mqtt_http_bridge.core.commands import Store
 from mqtt_http_bridge.core.events import NEVER, Connected, Disconnected, Moment, Tick
@@ -137,7 +138,7 @@ def test_a_history_is_asked_for_the_same_way() -> None:
 
 def test_an_owner_that_stands_still_holds_nobody_up(monkeypatch: pytest.MonkeyPatch) -> None:
     """They are told what was known before, with the moment of which it is."""
-    monkeypatch.setattr(relay_observer, "PATIENCE_S", 0.01)
+    monkeypatch.setattr(asker, "PATIENCE_S", 0.01)
     loop = Loop()
     loop.now = moment(60.0)
     assert loop.asker.relay().moment == moment(0)

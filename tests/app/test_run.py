@@ -140,6 +140,7 @@ def test_a_clock_that_is_set_at_the_start(
         clock_gettime_ns=time.clock_gettime_ns, time_ns=lambda: time.time_ns() + ahead_ns
     )
     monkeypatch.setattr(clock_module, "time", clocks)
+    monkeypatch.setattr(receive_batching, "SETTLED_S", 5.0)  # The GX has yet to be found.
     boot = Boot(boot_id(), SystemClock().distance_s)
     Outbox(OutboxSettings(str(tmp_path)), DIALECT, boot).close()
     start = Broker.start

@@ -13,6 +13,7 @@ from mqtt_http_bridge.adapters.api_keys import ApiKeys
 from mqtt_http_bridge.adapters.backend import Backend
 from mqtt_http_bridge.adapters.clock import SystemClock
 from mqtt_http_bridge.adapters.outbox import Outbox
+from mqtt_http_bridge.app import dispatcher
 from mqtt_http_bridge.app.change_log import ChangeLog
 from mqtt_http_bridge.app.clock_check import ClockCheck
 from mqtt_http_bridge.app.dialect import DIALECT
@@ -21,6 +22,7 @@ from mqtt_http_bridge.app.senders import Senders
 from mqtt_http_bridge.app.storing import Storing
 from mqtt_http_bridge.core.commands import Store
 from mqtt_http_bridge.core.delivery.answers import Answer, NotSent, Reply
+from mqtt_http_bridge.core.events import LONGEST_WAIT_S
 from mqtt_http_bridge.core.redaction import Redaction
 from mqtt_http_bridge.core.settings import BackendSettings, Secret
 from mqtt_http_bridge.core.watchdog import Progress
@@ -193,6 +195,25 @@ def test_one_gx_has_one_post_under_way(outbox: Outbox) -> None:
     senders.stop(TIMEOUT_S)
 
 
+def test_a_backlog_keeps_its_pace_with_several_connections(outbox: Outbox) -> None:
+    """Each entry at its time: the thread that waits hears that it is due sooner than it thought.
+
+    Nothing else happens meanwhile that would wake it.
+    """
+    for n in range(30):
+        store(outbox, measurement("A", at_s=30.0 * n))
+    store(outbox, measurement("B"), portal_id="another")
+    backend = Scripted(taken)
+    senders = senders_of(outbox, backend, max_rate_per_s=100.0)
+    senders.start()
+    began_s = time.monotonic()
+    wait_for(lambda: len(threads()) == 2)
+    wait_for(lambda: len(backend.posts) == 31)
+    took_s = time.monotonic() - began_s
+    assert took_s < LONGEST_WAIT_S
+    senders.stop(TIMEOUT_S)
+
+
 def test_stopping_does_not_wait_for_a_post_that_hangs(outbox: Outbox) -> None:
     """The service has a few seconds to end; the entry stays, and a late answer changes nothing."""
     is_over, is_begun = threading.Event(), threading.Event()
@@ -258,6 +279,24 @@ def checking(now: Any, trusted: threading.Event, *, kernel: bool) -> ClockCheck:
         return True
 
     return ClockCheck(now, lambda: kernel, trust)
+
+
+def test_a_thread_with_nothing_to_send_rests(
+    outbox: Outbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not even the look at all GX devices wakes it; with something to retry it waits for that."""
+    monkeypatch.setattr(dispatcher, "LOOK_EVERY_S", 0.02)
+    monkeypatch.setattr(dispatcher, "LONGEST_WAIT_S", 0.02)
+    backend, watched = Scripted(lambda body: NotSent("no")), list[Progress]()
+    senders = senders_of(outbox, backend, watch=watched.append)
+    senders.start()
+    time.sleep(0.1)
+    turns = watched[0].turns
+    time.sleep(0.2)
+    assert watched[0].turns == turns
+    store(outbox, measurement("A"))
+    wait_for(lambda: watched[0].turns > turns + 5)
+    senders.stop(TIMEOUT_S)
 
 
 def test_nothing_is_sent_before_the_clock_is_trusted(outbox: Outbox) -> None:

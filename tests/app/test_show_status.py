@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -70,7 +69,7 @@ def test_for_scripts() -> None:
         "fix": "register it",
         "in_memory": "2",
     }
-    well = lines(replace(RUNNING, state=replace(STATE, problems=())))
+    well = lines(RUNNING._replace(state=STATE._replace(problems=())))
     assert (well["well"], well["why"], well["fix"], well["problems"]) == ("yes", "", "", "0")
 
 
@@ -78,7 +77,7 @@ def test_for_scripts_a_process_that_has_ended_tells_nothing() -> None:
     """A script that waits for the next one must not take what the last one said for it."""
     assert list(lines(OVER)) == list(lines(RUNNING))
     assert set(lines(OVER).values()) == {"no", ""}
-    assert lines(replace(OVER, is_locked=True, state=None))["locked"] == "yes"
+    assert lines(OVER._replace(is_locked=True, state=None))["locked"] == "yes"
 
 
 def test_for_people() -> None:
@@ -105,16 +104,16 @@ def test_for_people() -> None:
         "          -> look at them",
     ]
     assert texts(OVER, 0.0) == ["service   not running since 2026-06-01 12:01:40 UTC"]
-    assert texts(replace(OVER, state=None), 0.0) == ["service   it never ran here"]
+    assert texts(OVER._replace(state=None), 0.0) == ["service   it never ran here"]
 
 
 def test_times_out_of_range() -> None:
     """A file may say anything."""
-    state = replace(STATE, written=1e300, process=replace(STATE.process, started=-1e300))
-    assert texts(replace(RUNNING, state=state), 0.0)[0].startswith(
+    state = STATE._replace(written=1e300, process=STATE.process._replace(started=-1e300))
+    assert texts(RUNNING._replace(state=state), 0.0)[0].startswith(
         "service   mqtt-http-bridge 1.2 runs since an unknown time"
     )
-    assert texts(replace(OVER, state=state), 0.0) == ["service   not running since an unknown time"]
+    assert texts(OVER._replace(state=state), 0.0) == ["service   not running since an unknown time"]
 
 
 # --- the verb ------------------------------------------------------------------------------------

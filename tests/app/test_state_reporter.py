@@ -1,7 +1,6 @@
 """Tests when a running service writes its state file, and what it does if the disk refuses."""
 
 import os
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,7 +8,12 @@ import pytest
 from mqtt_http_bridge import __version__
 from mqtt_http_bridge.adapters.clock import boot_id
 from mqtt_http_bridge.adapters.state_file import StateFile, start_ticks
-from mqtt_http_bridge.app.state_reporter import WRITTEN, StateReporter, this_process
+from mqtt_http_bridge.app.state_reporter import (
+    CALM_SPACING_S,
+    WRITTEN,
+    StateReporter,
+    this_process,
+)
 from mqtt_http_bridge.core.broker_failure import BrokerFailure, Cause
 from mqtt_http_bridge.core.events import Moment
 from mqtt_http_bridge.core.log import Log
@@ -18,6 +22,7 @@ from mqtt_http_bridge.core.status.problem import Kind
 from mqtt_http_bridge.core.status.state_file import LEAST_SPACING_S, State
 from mqtt_http_bridge.core.status.state_json import from_json
 from mqtt_http_bridge.core.views import BackendView, OutboxView, RelayView, SiteView, StatusView
+from tests.support.log_lines import as_logged
 from tests.support.virtual import PORTAL, moment
 
 SETTINGS = Settings(
@@ -66,7 +71,33 @@ def test_it_is_written_at_once_and_then_with_the_interval(
     assert written(file).written_s == 1.0
     reporter.tell(moment(31.0), CONNECTED)
     assert written(file).written_s == 31.0
-    assert reporter.deadline_s == 66.0
+    assert (reporter.due_s, reporter.deadline_s) == (61.0, 66.0)
+
+
+def test_while_all_is_well_it_looks_when_there_is_something_to_write(
+    reporter: StateReporter,
+) -> None:
+    """A look that finds what the last one found is worth nothing."""
+    reporter.tell(moment(1.0), CONNECTED)
+    reporter.tell(moment(11.0), CONNECTED)
+    assert reporter.due_s == 31.0
+    reporter.tell(moment(33.0), CONNECTED)
+    assert reporter.due_s == 63.0
+    reporter.tell(moment(64.0), CUT_OFF)
+    assert reporter.due_s == 64.0 + LEAST_SPACING_S
+    reporter.tell(moment(74.0), CUT_OFF)
+    assert reporter.due_s == 74.0 + LEAST_SPACING_S
+    reporter.tell(moment(84.0), CONNECTED)
+    assert reporter.due_s == 84.0 + LEAST_SPACING_S
+
+
+def test_with_a_long_interval_it_looks_every_30_s(file: StateFile) -> None:
+    """Trouble is not told later for it."""
+    process = this_process(SETTINGS, moment(0))._replace(interval_s=300.0)
+    reporter = StateReporter(file, process, status)
+    reporter.tell(moment(1.0), CONNECTED)
+    reporter.tell(moment(11.0), CONNECTED)
+    assert reporter.due_s == 11.0 + CALM_SPACING_S
 
 
 def test_a_change_is_written_at_the_next_look(reporter: StateReporter, file: StateFile) -> None:
@@ -87,7 +118,7 @@ def test_nobody_is_woken_before_there_is_a_look(reporter: StateReporter) -> None
 
 def test_with_many_gx_devices_it_looks_less_often(reporter: StateReporter) -> None:
     """A look costs something for each of them; the file is believed for a minute."""
-    many = replace(CONNECTED, sites=(SITE,) * 1000)
+    many = CONNECTED._replace(sites=(SITE,) * 1000)
     reporter.tell(moment(1.0), many)
     assert reporter.due_s == 21.0
 
@@ -125,7 +156,7 @@ def test_a_disk_that_refuses_is_told_once(
         assert reporter.tell(moment(30.0), CONNECTED) == []
         assert reporter.deadline_s == 65.0
         reporter.tell_the_end(moment(31.0), CONNECTED)
-    assert reporter.tell(moment(61.0), CONNECTED) == [Log.info(WRITTEN)]
+    assert as_logged(reporter.tell(moment(61.0), CONNECTED)) == [Log.info(WRITTEN)]
     assert written(file).written_s == 61.0
     monkeypatch.setattr(file, "write", refuse)
     assert len(reporter.tell(moment(91.0), CONNECTED)) == 1

@@ -86,9 +86,9 @@ QUICK = (
     "from mqtt_http_bridge.adapters.outbox import writer; "
     "from mqtt_http_bridge.app import dispatcher, main_loop, senders, status_thread; "
     "from mqtt_http_bridge.app import watchdog, wiring; "
-    f"broker.LONGEST_WAIT_S = main_loop.LONGEST_WAIT_S = writer.LOOK_EVERY_S = {LOOK_S / 2}; "
-    f"dispatcher.LONGEST_WAIT_S = senders.LONGEST_WAIT_S = {LOOK_S / 2}; "
-    f"status_thread.LONGEST_WAIT_S = {LOOK_S / 2}; "
+    f"broker.LONGEST_WAIT_S = main_loop.LONGEST_WAIT_S = writer.LONGEST_REST_S = {LOOK_S / 2}; "
+    f"dispatcher.LONGEST_REST_S = senders.LONGEST_REST_S = {LOOK_S / 2}; "
+    f"dispatcher.LONGEST_WAIT_S = status_thread.LONGEST_REST_S = {LOOK_S / 2}; "
     f"wiring.watching = lambda threads: watchdog.watching(threads, look_every_s={LOOK_S})"
 )
 """A statement that has the looks come soon, and the turns as well."""

@@ -5,7 +5,7 @@ as the scene has it.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
@@ -165,7 +165,7 @@ def much_waits(chain: Chain) -> None:
 
     def wait(status: StatusView) -> StatusView:
         gx = {PORTAL: GxOwed(864_000, 1, since_s=-3600.0)}
-        return replace(status, outbox=replace(status.outbox, waiting=864_000, gx=gx))
+        return status._replace(outbox=status.outbox._replace(waiting=864_000, gx=gx))
 
     chain.change = wait
 
@@ -175,7 +175,7 @@ def another_left_its_measurements(chain: Chain) -> None:
 
     def wait(status: StatusView) -> StatusView:
         gx = {"c0619ab0dead": GxOwed(5, 1, since_s=-3600.0)}
-        return replace(status, outbox=replace(status.outbox, waiting=5, gx=gx))
+        return status._replace(outbox=status.outbox._replace(waiting=5, gx=gx))
 
     chain.change = wait
 
@@ -184,7 +184,7 @@ def the_disk_refuses(chain: Chain) -> None:
     all_goes_well(chain)
 
     def refuse(status: StatusView) -> StatusView:
-        return replace(status, outbox=replace(status.outbox, in_memory=7, fault="No space left"))
+        return status._replace(outbox=status.outbox._replace(in_memory=7, fault="No space left"))
 
     chain.change = refuse
 
@@ -194,8 +194,8 @@ def nothing_is_measured(chain: Chain) -> None:
 
     def stand_still(status: StatusView) -> StatusView:
         (site,) = status.relay.sites
-        site = replace(site, measured_s=status.now.monotonic_s - 61.0)
-        return replace(status, relay=replace(status.relay, sites=(site,)))
+        site = site._replace(measured_s=status.now.monotonic_s - 61.0)
+        return status._replace(relay=status.relay._replace(sites=(site,)))
 
     chain.change = stand_still
 

@@ -24,6 +24,7 @@ from tests.bench import (
     start,
     through_broker,
 )
+from tests.bench.flash import flash
 from tests.bench.imports import imports
 from tests.bench.machine import machine_facts
 from tests.bench.markdown import markdown
@@ -43,7 +44,7 @@ SECTIONS: Mapping[str, Callable[[Plan], Results]] = {
     "portals in the core": portals.in_core,
     "spool": inside.spool,
     "outbox": outbox.outbox,
-    "flash": outbox.flash,
+    "flash": flash,
     "link": link.link,
     "outage of a day": backlog.outage,
     "drain": backlog.drain,

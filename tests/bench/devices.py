@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.bench.consumers import AUTO, directory, relay
-from tests.bench.ext4 import ext4, written_kib
 from tests.bench.gx import BenchGx
 from tests.bench.loads import Load
 from tests.bench.plan import Plan
@@ -17,6 +16,7 @@ from tests.bench.results import Results
 from tests.bench.taker import Taker, backend
 from tests.bench.traffic import Wire, portal_ids, publish_frame, said_by
 from tests.bench.waiting import wait_for
+from tests.support.loop_device import ext4, written_kib
 from tests.support.mosquitto import Mosquitto
 
 INTERVAL_S = 30.0

@@ -66,7 +66,7 @@ def deliver(place: str, url: str, span_s: float) -> dict[str, float]:
     )
     storing = Storing(outbox, DIALECT, expect=senders.expect, is_clock_trusted=True)
     outbox.flush(60.0)
-    waited = sum(portal.count for portal in outbox.view().portals)
+    waited = sum(portal.owed for portal in outbox.view().portals)
     senders.start()
     began_s, cpu_s = time.monotonic(), time.process_time()
     count = int(GX_DEVICES * span_s / INTERVAL_S)
@@ -80,7 +80,7 @@ def deliver(place: str, url: str, span_s: float) -> dict[str, float]:
     late = watch.late
     took_s, used_s = time.monotonic() - began_s, time.process_time() - cpu_s
     waits = sorted(watch.waits_s)
-    left = sum(portal.count for portal in outbox.view().portals)
+    left = sum(portal.owed for portal in outbox.view().portals)
     senders.stop(5.0)
     outbox.close()
     return {

@@ -14,7 +14,7 @@ from tests.bench.traffic import portal_ids
 from tests.support.places import RECORDINGS
 
 LEAD_S = 8.0
-"""So long a load is played before the first reading: up to 4 s of it wait in the kernel then, as at
+"""So long a load is played before the first reading: up to 5 s of it wait in the kernel then, as at
 the second reading."""
 PERCENT = "percent of a core"
 WAKE_UPS = "wake-ups a second"

@@ -1,13 +1,9 @@
-"""Measures the outbox: its writer, its start, and the flash it lies on."""
+"""Measures the outbox: its writer, and its start."""
 
-import os
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -15,15 +11,13 @@ import pytest
 from mqtt_http_bridge.adapters.outbox import files, records
 from mqtt_http_bridge.adapters.outbox.records import Entry
 from mqtt_http_bridge.adapters.outbox.room import SEGMENT_BYTES
-from tests.adapters.outbox.support import PORTAL, body_of, numbers, opened, outbox_in, store, take
+from tests.adapters.outbox.support import PORTAL, body_of, opened, outbox_in
 from tests.bench.consumers import directory
-from tests.bench.ext4 import ext4, written_kib
 from tests.bench.plan import Plan
-from tests.bench.results import RELAY, Results
+from tests.bench.results import Results
 
 EACH = 750
 """A measurement of two chargers, in bytes."""
-
 
 DURABLE = "1,000 GX devices in a second, 15 ms a flush: durable after, p99, ms"
 AT_ONCE = "1,000 GX devices at once, 15 ms a flush: durable after, ms"
@@ -32,10 +26,6 @@ OPEN_S = "opening {:,} entries, s"
 OPEN_MB = "opening {:,} entries, MB"
 WEEK, WEEK_OF_60 = 20_000, 1_200_000
 """Measurements that a GX, and sixty of them, make in a week."""
-FLASH = "flash a measurement, KiB, one each 30 s"
-FLASH_DAY = "flash a day, MB"
-BARE = "the same lines in a bare file"
-INTERVAL_S = 30.0
 
 
 def outbox(plan: Plan) -> Results:
@@ -151,74 +141,3 @@ def _most_kb() -> int:
     """Reads the most that this process has ever had in memory."""
     status = Path("/proc/self/status").read_text(encoding="ascii")
     return int(status.partition("VmHWM:")[2].split()[0])
-
-
-def flash(plan: Plan) -> Results:
-    """Measures what a measurement costs the flash, at the block layer of a loop device.
-
-    In real time, as the file system writes back by the clock; the answer comes after a second.
-    Beside it, on a device of its own, the same two lines are written into a bare file. Raises
-    Failed where this machine gives no loop device.
-    """
-    results = Results({"file system": "ext4, blocks of 4 KiB, on a loop device"})
-    with directory() as above, ExitStack() as stack:
-        places = {}
-        for name in (RELAY, BARE):
-            (above / name).mkdir()
-            places[name] = stack.enter_context(ext4(above / name))
-        with ThreadPoolExecutor() as pool:
-            count = plan.pick(20, 4)
-            relay = pool.submit(_flash_kib, places[RELAY], count=count)
-            bare = pool.submit(_bare_flash_kib, places[BARE], count=count)
-            results.add(FLASH, RELAY, relay.result())
-            results.add(FLASH, BARE, bare.result())
-        results.add(FLASH_DAY, RELAY, relay.result() * 2880 * 1024 / 1e6)
-    return results
-
-
-def _flash_kib(place: Path, *, count: int) -> float:
-    with opened(place / "outbox") as box:
-        store(box, 0, size=EACH)
-        seen = box.wait(-1, 0.0)
-
-        def put(number: int) -> None:
-            nonlocal seen
-            box.store(body_of(number, size=EACH), portal_id=PORTAL, is_clock_trusted=True)
-            seen = box.wait(seen, 1.0)
-
-        def settle() -> None:
-            for number in numbers(box):
-                box.settle(take(box, number), None)
-
-        return _kib_each(place, put, settle, count)
-
-
-def _bare_flash_kib(place: Path, *, count: int) -> float:
-    """The floor: a file of filler into which the same lines are written, and the first flushed."""
-    line = records.put(Entry(1, PORTAL, body_of(1, size=EACH), is_final=True))
-    done = records.done(1, PORTAL)
-    (place / "file").write_bytes(b"\n" * SEGMENT_BYTES)
-    with (place / "file").open("r+b", buffering=0) as file:
-
-        def put(_: int) -> None:
-            file.write(line)
-            os.fdatasync(file.fileno())
-
-        return _kib_each(place, put, lambda: file.write(done), count)
-
-
-def _kib_each(
-    place: Path, put: Callable[[int], object], settle: Callable[[], object], count: int
-) -> float:
-    """KiB that a file system writes for a measurement each 30 s, which is settled after one."""
-    os.sync()
-    time.sleep(INTERVAL_S)
-    before_kib, began_s = written_kib(place), time.monotonic()
-    for number in range(1, count + 1):
-        put(number)
-        time.sleep(1.0)
-        settle()
-        time.sleep(max(0.0, began_s + number * INTERVAL_S - time.monotonic()))
-    each_kib = (written_kib(place) - before_kib) / count
-    # The next segment, and its names, for as many measurements as it holds.
-    return each_kib + (SEGMENT_BYTES + 20 * 4096) / 1024 * (EACH + 110) / SEGMENT_BYTES

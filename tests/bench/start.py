@@ -26,8 +26,8 @@ SUBSCRIBE = "start to SUBSCRIBE, ms"
 SUBSCRIBE_CPU = "start to SUBSCRIBE, ms of CPU time"
 FIRST_POST = "start to the first measurement taken, ms"
 FIRST_POST_CPU = "start to the first measurement taken, ms of CPU time"
-NEEDED = ("argparse", "dataclasses", "yaml")
-"""Names the modules that a relay with a config, a command line and dataclasses needs."""
+NEEDED = ("argparse", "yaml")
+"""Names the modules that a relay with a config and a command line needs."""
 PAHO_NEEDED = f"paho + {' + '.join(NEEDED)}"
 WITHIN_S = 30.0
 _CONNECT, _SUBSCRIBE = 0x10, 0x80

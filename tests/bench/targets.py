@@ -7,6 +7,7 @@ from typing import Any
 from tests.bench import (
     backlog,
     devices,
+    flash,
     fleet,
     imports,
     inside,
@@ -180,8 +181,8 @@ TARGETS = (
             (outbox.OPEN_MB, outbox.WEEK_OF_60, 25.0),
         )
     ),
-    Target(outbox.FLASH, median_of("flash", outbox.FLASH), 22),
-    Target(f"{outbox.FLASH} x {outbox.BARE}", ratio("flash", outbox.FLASH, outbox.BARE), 1.1),
+    Target(flash.FLASH, median_of("flash", flash.FLASH), 22),
+    Target(f"{flash.FLASH} x {flash.BARE}", ratio("flash", flash.FLASH, flash.BARE), 1.1),
     *(
         Target(link.DAY.format(kind, way), median_of("link", link.DAY.format(kind, way)), most)
         for way, limits in ((link.KEPT, (6.0, 6.0, 6.0)), (link.CLOSED, (11.0, 9.7, 6.8)))

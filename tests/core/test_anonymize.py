@@ -4,7 +4,6 @@ import gzip
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -37,7 +36,7 @@ def all_anonymized(events: Iterator[Event]) -> Iterator[Event]:
         if isinstance(event, Message):
             topic = anonymizer.topic(event.topic)
             payload = anonymizer.payload(event.topic, event.payload)
-            yield replace(event, topic=topic, payload=payload)
+            yield event._replace(topic=topic, payload=payload)
         else:
             yield event
 
@@ -52,15 +51,14 @@ def measurements_of(events: Iterator[Event]) -> list[Measurement]:
 def without_names(measurement: Measurement) -> Measurement:
     """The same measurement, but for what tells whose it is."""
     devices = tuple(
-        replace(
-            device,
+        device._replace(
             serial="",
             name="",
-            trackers=tuple(replace(tracker, name="") for tracker in device.trackers),
+            trackers=tuple(tracker._replace(name="") for tracker in device.trackers),
         )
         for device in measurement.devices
     )
-    return replace(measurement, cerbo_serial="", devices=devices)
+    return measurement._replace(cerbo_serial="", devices=devices)
 
 
 @pytest.mark.parametrize(

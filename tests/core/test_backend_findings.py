@@ -1,7 +1,5 @@
 """Tests what `check` concludes from the saved state of the service, and from a verdict."""
 
-from dataclasses import replace
-
 import pytest
 
 from mqtt_http_bridge.core.delivery.answers import NoReply, Reply
@@ -26,12 +24,12 @@ TAKES_NOTHING = Problem(Kind.BACKEND_TAKES_NOTHING, "the backend takes nothing: 
     ("state", "mark", "text"),
     [
         (STATE, Mark.OK, "the newest was stored 5 s ago"),
-        (replace(STATE, stored=NOW - 156.0), Mark.WRONG, "stored 3 min ago"),
-        (replace(STATE, stored=NOW - 154.0), Mark.OK, "stored 3 min ago"),
-        (replace(STATE, stored=NOW - 999.0, gx=()), Mark.OK, "stored 17 min ago"),
-        (replace(STATE, stored=None), Mark.WRONG, "nothing since its start, 17 min ago"),
-        (replace(STATE, stored=None, gx=()), Mark.UNKNOWN, "nothing since its start"),
-        (replace(STATE, problems=(TAKES_NOTHING,)), Mark.WRONG, "takes nothing: x"),
+        (STATE._replace(stored=NOW - 156.0), Mark.WRONG, "stored 3 min ago"),
+        (STATE._replace(stored=NOW - 154.0), Mark.OK, "stored 3 min ago"),
+        (STATE._replace(stored=NOW - 999.0, gx=()), Mark.OK, "stored 17 min ago"),
+        (STATE._replace(stored=None), Mark.WRONG, "nothing since its start, 17 min ago"),
+        (STATE._replace(stored=None, gx=()), Mark.UNKNOWN, "nothing since its start"),
+        (STATE._replace(problems=(TAKES_NOTHING,)), Mark.WRONG, "takes nothing: x"),
     ],
     ids=["fresh", "old", "just fresh", "nobody to measure", "never", "never, nobody", "failing"],
 )
@@ -44,10 +42,10 @@ def test_what_the_service_has_stored(state: State, mark: Mark, text: str) -> Non
 
 def test_check_does_not_say_to_run_check() -> None:
     """It has the service's own remedy, or what a look from here says, or at least that it waits."""
-    own = replace(STATE, problems=(replace(TAKES_NOTHING, fix="set backend.ca_file"),))
+    own = STATE._replace(problems=(TAKES_NOTHING._replace(fix="set backend.ca_file"),))
     found = backend_findings.stored_by_service(own, NOW, "is the backend up?")
     assert found.fix == "set backend.ca_file"
-    unsent = replace(STATE, problems=(Problem(Kind.NOT_STORED, "not sent yet", WAIT),))
+    unsent = STATE._replace(problems=(Problem(Kind.NOT_STORED, "not sent yet", WAIT),))
     found = backend_findings.stored_by_service(unsent, NOW, "is the backend up?")
     assert found.fix == "is the backend up?"
     assert backend_findings.stored_by_service(unsent, NOW).fix == backend_findings.PASSES

@@ -1,7 +1,5 @@
 """Tests that the end of a backlog is logged once."""
 
-from dataclasses import replace
-
 from mqtt_http_bridge.core.status.backlog import Backlog
 from mqtt_http_bridge.core.views import StatusView
 from tests.monitoring.views import day, owing
@@ -35,8 +33,8 @@ def test_what_is_on_its_way_is_no_backlog() -> None:
 def test_what_is_parked_is_not_waited_for() -> None:
     """It is told of by itself."""
     status = at(1000, owed_since=100)
-    parked = replace(status.outbox.gx[PORTAL], waiting=0, since_s=float("inf"))
-    outbox = replace(status.outbox, gx={PORTAL: parked})
+    parked = status.outbox.gx[PORTAL]._replace(waiting=0, since_s=float("inf"))
+    outbox = status.outbox._replace(gx={PORTAL: parked})
     backlog = Backlog()
-    assert backlog.tell(replace(status, outbox=outbox)) == []
+    assert backlog.tell(status._replace(outbox=outbox)) == []
     assert backlog.tell(at(1300)) == []

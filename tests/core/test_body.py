@@ -1,7 +1,6 @@
 """Tests that the body is written exactly as docs/backend.md shows."""
 
 import json
-from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -23,7 +22,7 @@ CARPORT = DeviceReport(
     last_update_s=1761838053,
     yield_power_w=16.38,
     yield_total_kwh=1274.38,
-    trackers=(TrackerReport(index=0, name="PV", voltage_v=62.55, power_w=16.38),),
+    trackers=(TrackerReport(number=0, name="PV", voltage_v=62.55, power_w=16.38),),
 )
 EXAMPLE = Measurement(
     timestamp=datetime(2025, 10, 30, 15, 27, 33, 58551, tzinfo=UTC),
@@ -56,7 +55,7 @@ def test_the_example_is_written_to_the_byte() -> None:
 )
 def test_measured_numbers_are_floats(number: float, expected: bytes) -> None:
     """Whole ones too, and none loses a digit of what the charger said."""
-    body = to_body(replace(EXAMPLE, devices=(replace(CARPORT, yield_power_w=number),)))
+    body = to_body(EXAMPLE._replace(devices=(CARPORT._replace(yield_power_w=number),)))
     assert b'"yield_power_w":' + expected + b"," in body
 
 
@@ -70,13 +69,13 @@ def test_measured_numbers_are_floats(number: float, expected: bytes) -> None:
 )
 def test_timestamps_always_have_microseconds_and_an_offset(microsecond: int, expected: str) -> None:
     """Also at a full second, and `+00:00` rather than `Z`."""
-    body = to_body(replace(EXAMPLE, timestamp=EXAMPLE.timestamp.replace(microsecond=microsecond)))
+    body = to_body(EXAMPLE._replace(timestamp=EXAMPLE.timestamp.replace(microsecond=microsecond)))
     assert json.loads(body)["timestamp"] == f"2025-10-30T{expected}"
 
 
 def test_texts_are_utf_8() -> None:
     """Not escaped: a person can read a spooled file."""
-    body = to_body(replace(EXAMPLE, devices=(replace(CARPORT, name='Süd "Dach" ☀'),)))
+    body = to_body(EXAMPLE._replace(devices=(CARPORT._replace(name='Süd "Dach" ☀'),)))
     assert '"name":"Süd \\"Dach\\" ☀"'.encode() in body
 
 
@@ -84,7 +83,7 @@ def test_texts_are_utf_8() -> None:
 def test_what_is_no_number_is_never_written(number: float) -> None:
     """JSON has no form for it, and the backend would fail on it every time."""
     with pytest.raises(ValueError, match="not JSON compliant"):
-        to_body(replace(EXAMPLE, devices=(replace(CARPORT, yield_power_w=number),)))
+        to_body(EXAMPLE._replace(devices=(CARPORT._replace(yield_power_w=number),)))
 
 
 @given(measurements)

@@ -1,7 +1,5 @@
 """Tests what is said about a failed connection, and the remedy: by its cause, not its text."""
 
-from dataclasses import replace
-
 import pytest
 
 from mqtt_http_bridge.core.broker_failure import BrokerFailure, Cause, failure_at
@@ -71,7 +69,7 @@ def test_a_closed_port_with_tls_is_not_told_to_use_tls() -> None:
 @pytest.mark.parametrize("has_tls", [False, True])
 def test_a_closed_port_on_a_machine_that_is_no_gx(has_tls: bool) -> None:
     """There is no menu to look at: the GX is elsewhere."""
-    closed = replace(failure_at(MqttSettings(tls=has_tls), Cause.PORT_CLOSED), is_no_gx=True)
+    closed = failure_at(MqttSettings(tls=has_tls), Cause.PORT_CLOSED)._replace(is_no_gx=True)
     assert closed.remedy == (
         "this machine is no GX: set mqtt.host to the GX's address, or run: mqtt-http-bridge setup"
     )

@@ -1,6 +1,5 @@
 """Tests what is reported of chargers as they appear, publish, fall silent and leave."""
 
-from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -42,7 +41,7 @@ def test_a_charger_is_reported_as_it_speaks() -> None:
 
 def test_old_firmware_is_reported_without_its_own_name() -> None:
     """It has neither `/CustomName` nor `/NrOfTrackers`."""
-    expected = replace(SOUTH_ROOF, name="BlueSolar Charger MPPT 150/45 rev3")
+    expected = SOUTH_ROOF._replace(name="BlueSolar Charger MPPT 150/45 rev3")
     assert bus_with(OLD).report(1.0) == expected
 
 
@@ -133,7 +132,7 @@ def test_a_value_that_is_said_again_is_heard_again() -> None:
     for path, word in words.items():
         charger.hear(path, word, 0.0)
     charger.hear("Pv/V", words["Pv/V"], 12.0)
-    assert report_of(charger, moment(13.0)) == replace(SOUTH_ROOF, last_update_s=unix_s(12.0))
+    assert report_of(charger, moment(13.0)) == SOUTH_ROOF._replace(last_update_s=unix_s(12.0))
 
 
 def test_a_completed_full_publish_confirms_what_it_said() -> None:
@@ -148,7 +147,7 @@ def test_last_update_follows_a_wall_clock_that_steps() -> None:
     """Heard 10 s ago stays so, when a GX without a clock learns the time of day."""
     bus = bus_with()
     now = moment(10.0)
-    stepped = replace(now, utc=now.utc + timedelta(days=400))
+    stepped = now._replace(utc=now.utc + timedelta(days=400))
     found = bus.chargers.reports(stepped)[KEY]
     assert isinstance(found, DeviceReport)
     assert found.last_update_s == int(stepped.utc.timestamp()) - 10
@@ -177,7 +176,7 @@ def test_what_is_of_no_interest_brings_nobody_back() -> None:
 def test_a_charger_with_several_trackers_once_has_several_while_it_is_there() -> None:
     """The power of the whole never stands beside the voltage of one, when the others turn null."""
     bus = bus_with({**without(SEVERAL, "NrOfTrackers", "Pv/2/P"), "Pv/V": 300.0})
-    assert [tracker.index for tracker in bus.report(1.0).trackers] == [0, 1]
+    assert [tracker.number for tracker in bus.report(1.0).trackers] == [0, 1]
     bus.say({"Pv/0/P": None, "Pv/1/P": None}, at_s=2.0)
     assert bus.report(3.0).trackers == ()
     bus.leave(10.0)
@@ -226,7 +225,7 @@ def test_a_serial_told_late_is_no_swap() -> None:
     """Null came first, in the order of a full publish or of a slow driver."""
     bus = bus_with({**SINGLE, "Serial": None})
     assert bus.say({"Serial": "HQ2211AAAA1"}, at_s=5.0) == [None]
-    assert bus.report(5.0) == replace(SOUTH_ROOF, last_update_s=unix_s(5.0))
+    assert bus.report(5.0) == SOUTH_ROOF._replace(last_update_s=unix_s(5.0))
 
 
 # --- appearing ---------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ from mqtt_http_bridge.core.measurement import DeviceReport
 from mqtt_http_bridge.core.omission import Cause, Omission, Remark
 from mqtt_http_bridge.core.relay.charger_log import ChargerLog
 from mqtt_http_bridge.core.venus.readings import ChargerKey
+from tests.support.log_lines import as_logged
 from tests.support.sayings import KEY, SINGLE, Bus
 
 OTHER = ChargerKey("solarcharger", 278)
@@ -24,13 +25,14 @@ def report() -> DeviceReport:
 
 
 MEASURED = report()
-OFF = replace(MEASURED, reachable=False, producing=False)
+OFF = MEASURED._replace(reachable=False, producing=False)
 
 
 def told(*found: DeviceReport | Omission | None) -> list[list[Log]]:
     """The lines for each of several looks in a row; None is a charger not in the reports."""
     news = ChargerLog("barn")
-    return [news.tell({KEY: one} if one is not None else {}, {}) for one in found]
+    looks = ({KEY: one} if one is not None else {} for one in found)
+    return [as_logged(news.tell(look, {})) for look in looks]
 
 
 UNKNOWN = Omission(Cause.NUMBER_UNKNOWN, found="its power is unknown: /Yield/Power is null")
@@ -86,16 +88,16 @@ def test_a_change_behind_a_passing_state_is_told() -> None:
 
 def test_new_numbers_are_no_news() -> None:
     """Only what people would act on: not the power, nor whether it produces."""
-    dimmer = replace(MEASURED, yield_power_w=1.0, producing=False, trackers=(), last_update_s=7)
+    dimmer = MEASURED._replace(yield_power_w=1.0, producing=False, trackers=(), last_update_s=7)
     assert told(MEASURED, dimmer) == [told(MEASURED)[0], []]
 
 
 @pytest.mark.parametrize(
     "changed",
     [
-        replace(MEASURED, serial="HQ2211BBBB2"),
-        replace(MEASURED, name="North roof"),
-        replace(MEASURED, product_name="SmartSolar"),
+        MEASURED._replace(serial="HQ2211BBBB2"),
+        MEASURED._replace(name="North roof"),
+        MEASURED._replace(product_name="SmartSolar"),
     ],
     ids=["serial", "name", "product"],
 )
@@ -131,10 +133,11 @@ def test_a_remark_is_told_once_while_it_holds() -> None:
         Log.warning(f"{WHO} stands still"),
         Log.info(f"{WHO} is named"),
     ]
-    assert log.tell({KEY: MEASURED}, {KEY: (still, named)}) == told_at_first
+    assert as_logged(log.tell({KEY: MEASURED}, {KEY: (still, named)})) == told_at_first
     assert log.tell({KEY: MEASURED}, {KEY: (still, named)}) == []
     assert log.tell({KEY: MEASURED}, {KEY: ()}) == []
-    assert log.tell({KEY: MEASURED}, {KEY: (still,)}) == [Log.warning(f"{WHO} stands still")]
+    again = log.tell({KEY: MEASURED}, {KEY: (still,)})
+    assert as_logged(again) == [Log.warning(f"{WHO} stands still")]
 
 
 def test_chargers_are_told_apart() -> None:
@@ -142,13 +145,13 @@ def test_chargers_are_told_apart() -> None:
     news = ChargerLog("barn")
     first = news.tell({KEY: MEASURED, OTHER: MEASURED}, {})
     assert [line.text.split(" '")[0] for line in first] == [WHO, "barn: charger solarcharger/278"]
-    assert news.tell({KEY: MEASURED, OTHER: UNKNOWN}, {}) == [
+    assert as_logged(news.tell({KEY: MEASURED, OTHER: UNKNOWN}, {})) == [
         Log.warning(f"barn: charger solarcharger/278 is left out of measurements: {UNKNOWN.found}")
     ]
 
 
 def test_a_name_cannot_forge_a_line() -> None:
     """A name may hold a newline; the log's lines do not."""
-    forged = replace(MEASURED, name="roof\n2026-01-01 all is well")
+    forged = MEASURED._replace(name="roof\n2026-01-01 all is well")
     ((line,),) = told(forged)
     assert "\n" not in line.text

@@ -46,11 +46,11 @@ def test_a_kernel_that_is_not_synchronised_says_nothing() -> None:
     assert trust.is_trusted
 
 
-@pytest.mark.parametrize("date", [(1, 1, 1), (9999, 12, 31, 23, 59, 59)])
+@pytest.mark.parametrize("year", [1, 9999])
 @pytest.mark.parametrize("offset_h", [-23, 0, 23])
-def test_whatever_the_backend_takes_for_the_time(date: tuple[int, ...], offset_h: int) -> None:
+def test_whatever_the_backend_takes_for_the_time(year: int, offset_h: int) -> None:
     """It is another one than ours, and nothing more."""
-    odd = datetime(*date, tzinfo=timezone(timedelta(hours=offset_h)))
+    odd = datetime(year, 12, 31, 23, 59, 59, tzinfo=timezone(timedelta(hours=offset_h)))
     trust = ClockTrust()
     now = Moment(0.0, TRUE)
     (line,) = trust.hear_backend(Asked(now, now, odd, is_answered=True))

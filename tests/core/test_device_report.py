@@ -39,7 +39,7 @@ def trackers_of(said: Mapping[str, Said], power_w: float = 64.5) -> tuple[Tracke
 
 def tracker_numbers(values: Values) -> list[int]:
     """The numbers of the trackers reported of a charger that says `values`."""
-    return [tracker.index for tracker in trackers_of(sayings(values))]
+    return [tracker.number for tracker in trackers_of(sayings(values))]
 
 
 # --- required numbers --------------------------------------------------------------------------
@@ -209,12 +209,12 @@ def test_a_single_tracker_may_stand_where_others_have_the_first(
 ) -> None:
     """Its voltage, where there is no `/Pv/V`, and whether it is in use at all."""
     found = trackers_of(sayings({**SINGLE, **changes}))
-    assert [(t.index, t.name, t.voltage_v, t.power_w) for t in found] == (
+    assert [(t.number, t.name, t.voltage_v, t.power_w) for t in found] == (
         [] if expected_v is None else [(0, "PV", expected_v, 64.5)]
     )
 
 
-ONLY = TrackerReport(index=0, name="PV", voltage_v=62.5, power_w=64.5)
+ONLY = TrackerReport(number=0, name="PV", voltage_v=62.5, power_w=64.5)
 
 
 @pytest.mark.parametrize(
@@ -251,9 +251,9 @@ def test_a_single_tracker_that_said_no_voltage_is_left_out() -> None:
 def test_each_of_several_trackers_has_its_own_numbers() -> None:
     """Counted from 0; one without a name, or with a blank one, is called by its number from 1."""
     assert trackers_of(sayings(SEVERAL), 3405.0) == (
-        TrackerReport(index=0, name="East", voltage_v=311.75, power_w=1473.0),
-        TrackerReport(index=1, name="PV-2", voltage_v=290.5, power_w=1266.0),
-        TrackerReport(index=2, name="PV-3", voltage_v=303.0, power_w=666.0),
+        TrackerReport(number=0, name="East", voltage_v=311.75, power_w=1473.0),
+        TrackerReport(number=1, name="PV-2", voltage_v=290.5, power_w=1266.0),
+        TrackerReport(number=2, name="PV-3", voltage_v=303.0, power_w=666.0),
     )
 
 
@@ -302,7 +302,7 @@ def test_only_a_disabled_tracker_is_hidden(enabled: object, expected: list[int])
 def test_a_tracker_with_an_unknown_value_is_skipped(leaf: str, unknown: Said) -> None:
     """The others keep their numbers and their values."""
     trackers = trackers_of({**sayings(SEVERAL), f"Pv/1/{leaf}": unknown}, 3405.0)
-    assert [tracker.index for tracker in trackers] == [0, 2]
+    assert [tracker.number for tracker in trackers] == [0, 2]
     assert trackers[1] == trackers_of(sayings(SEVERAL), 3405.0)[2]
 
 

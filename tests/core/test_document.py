@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -38,10 +37,10 @@ def test_two_hundred_chargers_are_not_much() -> None:
     """With the changes, and names as long as they may be."""
     state = states.many()
     long = [
-        replace(site, chargers=tuple(replace(c, name="n" * 500) for c in site.chargers))
+        site._replace(chargers=tuple(c._replace(name="n" * 500) for c in site.chargers))
         for site in state.status.relay.sites
     ]
-    status = replace(state.status, relay=replace(state.status.relay, sites=tuple(long)))
+    status = state.status._replace(relay=state.status.relay._replace(sites=tuple(long)))
     assert size(document(status, state.changes)) < 300_000
     assert size(history_document(state.history)) < 500_000
 
@@ -52,7 +51,7 @@ def test_trouble_without_end_is_counted() -> None:
     views = [SOUTH.view(NOON_S, report=None, omission=omission, serial=f"{n}") for n in range(100)]
     parked = tuple(ParkedView(f"{n}", 1, "y" * 5000, "z" * 5000, 0.0) for n in range(100))
     status = with_chargers(plant(NOON_S), *views)
-    status = replace(status, outbox=replace(status.outbox, parked=parked))
+    status = status._replace(outbox=status.outbox._replace(parked=parked))
     found = document(status)
     assert len(found["notes"]) == MOST_TOLD + 1
     assert found["notes"][-1]["text"].startswith("and ")
@@ -156,7 +155,7 @@ def test_nothing_is_called_stored_that_is_not(kinds: list[Kind], heading: str) -
             "no sun: asleep",
         ),
         (
-            SOUTH.view(NOON_S, report=replace(SOUTH.report(NOON_S), reachable=False)),
+            SOUTH.view(NOON_S, report=SOUTH.report(NOON_S)._replace(reachable=False)),
             "lost",
             "no contact",
         ),
@@ -177,9 +176,8 @@ def test_how_it_is_with_a_charger(view: ChargerView, mood: str, state: str) -> N
 
 def test_one_that_is_switched_off_by_day_is_not_asleep() -> None:
     """There is voltage: it could."""
-    report = replace(
-        SOUTH.report(0.0),
-        trackers=tuple(replace(t, voltage_v=60.0) for t in SOUTH.report(0.0).trackers),
+    report = SOUTH.report(0.0)._replace(
+        trackers=tuple(t._replace(voltage_v=60.0) for t in SOUTH.report(0.0).trackers),
     )
     assert charger(SOUTH.view(0.0, report=report))["mood"] == "idle"
 

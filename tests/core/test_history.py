@@ -1,7 +1,6 @@
 """Tests the last day of each charger: means over spans that grow, and energy by quarter hour."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import timedelta
 from math import isnan
 
@@ -27,7 +26,7 @@ def measure(
     history: History, at_s: float, power_w: float, total_kwh: float = 10.0, serial: str = SERIAL
 ) -> None:
     """Adds one measurement of one charger, so many seconds after noon."""
-    report = replace(REPORT, serial=serial, yield_power_w=power_w, yield_total_kwh=total_kwh)
+    report = REPORT._replace(serial=serial, yield_power_w=power_w, yield_total_kwh=total_kwh)
     history.add(Measurement(START + timedelta(seconds=at_s), PORTAL, (report,)))
 
 
@@ -62,7 +61,7 @@ def test_a_gap_is_a_gap() -> None:
     """Nothing is known of a span in which nothing was measured, or the charger was out of reach."""
     history = History(60)
     measure(history, 0, 10.0)
-    lost = replace(REPORT, reachable=False, yield_power_w=0.0)
+    lost = REPORT._replace(reachable=False, yield_power_w=0.0)
     history.add(Measurement(START + timedelta(seconds=60), PORTAL, (lost,)))
     measure(history, 120, 30.0)
     measure(history, 240, 50.0)

@@ -17,6 +17,7 @@ from mqtt_http_bridge.core.relay.chargers import MOST_CHARGERS, Chargers
 from mqtt_http_bridge.core.venus.payloads import Value
 from mqtt_http_bridge.core.venus.readings import ChargerKey
 from tests.support.charger_values import single_tracker
+from tests.support.log_lines import as_logged
 from tests.support.virtual import PORTAL, Virtual, moment, settings, value
 
 SERIAL_TWICE = OmissionCause.SERIAL_TWICE
@@ -126,7 +127,7 @@ def test_a_refused_subscription_is_told() -> None:
     """Once, with the way to fix it; the view has it as long as the connection lasts."""
     virtual = connected()
     refused = SubscriptionRefused(moment(1.0), ("N/+/system/0/Serial", "N/a/#"))
-    assert virtual.relay.handle(refused) == [
+    assert as_logged(virtual.relay.handle(refused)) == [
         Log.warning(
             "the broker refuses the subscription to N/+/system/0/Serial and 1 more: have it allow"
             " this login to read the topics of the GX, N/<portal id>/#"

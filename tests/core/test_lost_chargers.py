@@ -1,7 +1,5 @@
 """Tests chargers that are lost, and what is known of a charger after a new connection."""
 
-from dataclasses import replace
-
 import pytest
 
 from mqtt_http_bridge.core.omission import Cause
@@ -21,7 +19,7 @@ from tests.support.sayings import (
 )
 
 DAY_S = 86_400.0
-OFF = replace(SOUTH_ROOF, reachable=False, producing=False, yield_power_w=0.0, trackers=())
+OFF = SOUTH_ROOF._replace(reachable=False, producing=False, yield_power_w=0.0, trackers=())
 """SOUTH_ROOF, lost, and last heard at 0 s."""
 
 
@@ -35,7 +33,7 @@ def test_a_charger_that_left_is_off_after_a_minute() -> None:
     bus.leave(100.0)
     assert left_out(bus, 100.0) is Cause.JUST_LOST
     assert left_out(bus, 100.0 + LEFT_OUT_S - 0.1) is Cause.JUST_LOST
-    off = replace(OFF, yield_total_kwh=21.0, last_update_s=unix_s(50.0))
+    off = OFF._replace(yield_total_kwh=21.0, last_update_s=unix_s(50.0))
     assert bus.report(100.0 + LEFT_OUT_S) == off
     assert bus.report(5000.0) == off
 
@@ -52,7 +50,7 @@ def test_a_charger_out_of_reach_is_lost() -> None:
     bus = bus_with()
     bus.say({"Connected": 0}, at_s=40.0)
     assert left_out(bus, 41.0) is Cause.JUST_LOST
-    assert bus.report(100.0) == replace(OFF, last_update_s=unix_s(40.0))
+    assert bus.report(100.0) == OFF._replace(last_update_s=unix_s(40.0))
 
 
 def test_people_see_no_power_of_a_charger_out_of_reach() -> None:
@@ -69,7 +67,7 @@ def test_numbers_beside_connected_0_are_nobodys() -> None:
     """However often full publishes repeat them, in whatever order, and after a gap too."""
     bus = bus_with()
     bus.say({"Connected": 0}, at_s=40.0)
-    off = replace(OFF, last_update_s=unix_s(40.0))
+    off = OFF._replace(last_update_s=unix_s(40.0))
     frozen = {**SINGLE, "Connected": 0, "Yield/System": 99.0}
     bus.publish(frozen, at_s=300.0)
     assert bus.report(301.0) == off
@@ -172,7 +170,7 @@ def test_the_last_total_outlives_a_null() -> None:
     bus = bus_with()
     bus.say({"Yield/Power": None, "Yield/System": None, "Connected": 0}, at_s=40.0)
     bus.leave(75.0)
-    assert bus.report(100.0) == replace(OFF, last_update_s=unix_s(40.0))
+    assert bus.report(100.0) == OFF._replace(last_update_s=unix_s(40.0))
 
 
 @pytest.mark.parametrize("missing", ["Serial", "Yield/System"])
@@ -205,7 +203,7 @@ def test_a_charger_that_returns_is_reported_as_new() -> None:
     assert bus.say({"Yield/Power": 5.0}, at_s=200.0) == [Change.RETURNED]
     assert left_out(bus, 200.0) is Cause.SETTLING
     bus.say(SINGLE, at_s=200.0)
-    assert bus.report(200.0) == replace(SOUTH_ROOF, last_update_s=unix_s(200.0))
+    assert bus.report(200.0) == SOUTH_ROOF._replace(last_update_s=unix_s(200.0))
 
 
 def test_a_charger_that_left_is_forgotten_after_a_day() -> None:
@@ -257,7 +255,7 @@ def test_a_charger_heard_again_is_confirmed_by_all_it_says() -> None:
     assert bus.say({"Yield/Power": 5.0}, at_s=20.0) == [Change.APPEARED]
     assert left_out(bus, 20.0) is Cause.SETTLING
     bus.say(SINGLE, at_s=20.0)
-    assert bus.report(20.0) == replace(SOUTH_ROOF, last_update_s=unix_s(20.0))
+    assert bus.report(20.0) == SOUTH_ROOF._replace(last_update_s=unix_s(20.0))
 
 
 def test_another_unit_after_a_gap_inherits_nothing() -> None:
@@ -276,7 +274,7 @@ def test_a_charger_that_leaves_while_unconfirmed_is_off() -> None:
     bus = bus_with()
     bus.chargers.unconfirm(0.0)
     bus.leave(20.0)
-    assert bus.report(80.0) == replace(OFF, last_update_s=unix_s(0.0))
+    assert bus.report(80.0) == OFF._replace(last_update_s=unix_s(0.0))
 
 
 def test_a_charger_that_was_off_is_off_after_a_new_connection() -> None:
@@ -295,7 +293,7 @@ def test_two_full_publishes_without_it_mean_that_it_left() -> None:
     assert bus.chargers.confirm(requested_s=20.0, now_s=21.0)
     assert left_out(bus, 21.0) is Cause.UNCONFIRMED
     assert not bus.chargers.confirm(requested_s=80.0, now_s=81.0)
-    assert bus.report(141.0) == replace(OFF, last_update_s=unix_s(0.0))
+    assert bus.report(141.0) == OFF._replace(last_update_s=unix_s(0.0))
     assert bus.found(81.0 + DAY_S) is None
 
 
@@ -314,7 +312,7 @@ def test_a_charger_that_stays_silent_on_a_living_connection_leaves_too() -> None
     bus.chargers.confirm(requested_s=300.0, now_s=301.0)
     assert bus.report(301.0).last_update_s == unix_s(0.0)
     bus.chargers.confirm(requested_s=360.0, now_s=361.0)
-    assert bus.report(421.0) == replace(OFF, last_update_s=unix_s(0.0))
+    assert bus.report(421.0) == OFF._replace(last_update_s=unix_s(0.0))
 
 
 def test_who_spoke_in_a_full_publish_is_not_harmed_by_who_did_not() -> None:
@@ -324,8 +322,8 @@ def test_who_spoke_in_a_full_publish_is_not_harmed_by_who_did_not() -> None:
         bus.say({**SINGLE, "Serial": "OTHER"}, at_s=at_s + 0.5, key=other)
         bus.chargers.confirm(requested_s=at_s, now_s=at_s + 1.0)
     assert bus.report(421.0).reachable is False
-    assert bus.report(421.0, other) == replace(
-        SOUTH_ROOF, serial="OTHER", device_instance=278, last_update_s=unix_s(361.0)
+    assert bus.report(421.0, other) == SOUTH_ROOF._replace(
+        serial="OTHER", device_instance=278, last_update_s=unix_s(361.0)
     )
 
 

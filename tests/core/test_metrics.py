@@ -1,7 +1,5 @@
 """Tests the number of series in `/metrics`, which for a fleet grows only with the GX devices."""
 
-from dataclasses import replace
-
 from mqtt_http_bridge.core.status import metrics
 from mqtt_http_bridge.core.venus.readings import ChargerKey
 from tests.monitoring.views import SERIAL, day, site, with_everything
@@ -20,10 +18,10 @@ def fleet(gxs: int, chargers: int) -> str:
     """Returns the page for so many GX devices with so many chargers each, without the chargers."""
     one = site(NOW)
     every = tuple(
-        replace(one.chargers[0], key=ChargerKey("solarcharger", number))
+        one.chargers[0]._replace(key=ChargerKey("solarcharger", number))
         for number in range(chargers)
     )
-    sites = [replace(one, portal_id=f"gx{number}", chargers=every) for number in range(gxs)]
+    sites = [one._replace(portal_id=f"gx{number}", chargers=every) for number in range(gxs)]
     return metrics.render(day(STARTED, NOW, *sites), per_charger=False)
 
 

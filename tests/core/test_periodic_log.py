@@ -1,6 +1,5 @@
 """Tests the log of a day: it says what happens, and takes no more than a page."""
 
-from dataclasses import replace
 from datetime import UTC, datetime
 
 from mqtt_http_bridge.app.relay_observer import RelayObserver
@@ -53,7 +52,7 @@ class Day:
         delivery = self.delivery or GxDelivery(newest=1, tried=now, stored=now, is_answered=True)
         backend = BackendView(moment=now, gx={PORTAL_ID: delivery})
         gx = {PORTAL_ID: self.owed} if self.owed != GxOwed() else {}
-        outbox = replace(self.outbox, gx=gx, looked_s=now.monotonic_s)
+        outbox = self.outbox._replace(gx=gx, looked_s=now.monotonic_s)
         return StatusView("1", START, now, relay, backend, outbox)
 
     def handle(self, event: Event) -> None:

@@ -1,6 +1,5 @@
 """Tests which GX devices are relayed: the listed ones, or all that are announced and heard."""
 
-from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -318,7 +317,7 @@ def test_gx_devices_with_different_keys_may_have_the_same_serial() -> None:
         backend = BackendSettings(
             "http://a", Secret("a"), api_key_file="a.txt", api_key_files={OTHER_PORTAL: file}
         )
-        virtual = connected(replace(settings(PORTAL, OTHER_PORTAL), backend=backend))
+        virtual = connected(settings(PORTAL, OTHER_PORTAL)._replace(backend=backend))
         virtual.let_beat(20.0, PORTAL, OTHER_PORTAL)
         for portal_id in (PORTAL, OTHER_PORTAL):
             virtual.charger(dict(CHARGER), portal_id=portal_id)

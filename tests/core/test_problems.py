@@ -1,7 +1,6 @@
 """Tests which problems and notes people are told about."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import pytest
 
@@ -50,7 +49,7 @@ def of_outbox(count: int) -> list[str]:
         lost=(Loss(count, "", "2026-06-21T11:02:00Z", ("no room",)),),
         damaged=count,
     )
-    view = replace(STATUS, outbox=outbox)
+    view = STATUS._replace(outbox=outbox)
     return [note.text for note in notes(view, well(view))]
 
 
@@ -83,7 +82,7 @@ def texts(omission: Omission | None, remarks: Sequence[Remark] = ()) -> list[str
     )
     site = SiteView("c0619ab35133", "barn", heard_s=100.0, chargers=(charger,))
     relay = RelayView(moment(100.0), is_connected=True, sites=(site,))
-    status = replace(STATUS, relay=relay)
+    status = STATUS._replace(relay=relay)
     return [note.text for note in notes(status, well(status))]
 
 

@@ -205,8 +205,8 @@ def reported_numbers(report: DeviceReport) -> dict[str, float]:
         found["Pv/V"] = report.trackers[0].voltage_v
     else:
         for tracker in report.trackers:
-            found[f"Pv/{tracker.index}/V"] = tracker.voltage_v
-            found[f"Pv/{tracker.index}/P"] = tracker.power_w
+            found[f"Pv/{tracker.number}/V"] = tracker.voltage_v
+            found[f"Pv/{tracker.number}/P"] = tracker.power_w
     return found
 
 

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import timedelta
 from itertools import combinations, pairwise
 from typing import Literal
@@ -34,6 +34,7 @@ from mqtt_http_bridge.core.relay.keepalives import FULL_SPACING_S
 from mqtt_http_bridge.core.relay.relay import Relay
 from mqtt_http_bridge.core.settings import Settings
 from mqtt_http_bridge.core.venus.keepalive import SUPPRESSED_KEEPALIVE
+from tests.support.log_lines import as_logged
 from tests.support.virtual import (
     CHARGER,
     OTHER_PORTAL,
@@ -79,6 +80,15 @@ def test_a_charger_that_appears_is_waited_for_from_then_on() -> None:
     assert virtual.relay.next_deadline_s() <= 22.0
 
 
+def test_a_deadline_that_was_postponed_wakes_nobody() -> None:
+    """Each heartbeat postpones the end of a connection on which nothing comes."""
+    virtual = measuring(settings(PORTAL, interval_s=3600.0))
+    virtual.let_beat(50.0)
+    assert virtual.relay.next_deadline_s() == 60.0  # A keepalive, not 30 s after the first one.
+    virtual.let_beat(20.0)
+    assert virtual.relay.next_deadline_s() == 90.0
+
+
 def test_a_gx_that_falls_silent_after_its_first_heartbeat() -> None:
     """From that on it should be heard, also where nothing was due to be looked after so soon."""
     virtual = connected(settings())
@@ -109,11 +119,11 @@ def test_a_clock_that_is_set_is_noted(step_s: float) -> None:
     """By how much, once, whatever brings the first moment of the new time; less is no setting."""
     relay = Relay(settings(PORTAL))
     relay.handle(Connected(moment(0.0)))
-    late = replace(moment(1.0), utc=moment(1.0).utc + timedelta(seconds=2.0))
+    late = moment(1.0)._replace(utc=moment(1.0).utc + timedelta(seconds=2.0))
     assert NoteClockStep not in map(type, relay.handle(Tick(late)))
     utc = late.utc + timedelta(seconds=1.0 + step_s)
     commands = relay.handle(Message(Moment(2.0, utc), f"N/{PORTAL}/heartbeat", value(1)))
-    assert commands[:2] == [
+    assert as_logged(commands[:2]) == [
         Log.info(f"the clock of this machine was set by {step_s:+.0f} s"),
         NoteClockStep(step_s),
     ]

@@ -209,7 +209,7 @@ def test_two_gx() -> None:
 
 def test_one_portal_id_at_two_addresses() -> None:
     """One of them may lie: that is told of both."""
-    liar = replace(ROOF, address="192.168.1.66")
+    liar = ROOF._replace(address="192.168.1.66")
     world = World([*BACKEND, "1", "", ""], Found((ROOF, liar)))
     world.play(PERSON)
     assert world.text.count("another address claims the same portal id") == 2
@@ -378,7 +378,7 @@ def test_nothing_said_names_a_config_key() -> None:
     for cause in Cause:
         failure = BrokerFailure(cause, "192.168.1.20", 8883, "as it says", has_tls=True)
         looks = [Looked(None, failure=failure), Looked(None, is_plain=True)]
-        heard = Heard(replace(failure, has_tls=False))
+        heard = Heard(failure._replace(has_tls=False))
         world = World([*BACKEND, ""], Found((BARN,)), looks, heard=[heard])
         with pytest.raises(SetupFailed) as ended:
             world.play(PERSON)

@@ -8,6 +8,7 @@ import pytest
 from mqtt_http_bridge.core.commands import Publish
 from mqtt_http_bridge.core.log import Log
 from mqtt_http_bridge.core.venus.keepalive import SUPPRESSED_KEEPALIVE, full_keepalive
+from tests.support.log_lines import as_logged
 from tests.support.virtual import (
     CHARGER,
     OTHER_PORTAL,
@@ -71,6 +72,39 @@ def test_a_refresh_between_two_keepalives_moves_those_after_it() -> None:
         (100.0, "suppress"),
         (130.0, "suppress"),
         (140.0, "full"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("answered_s", "expected_s"),
+    [
+        (2.0, [0.0, 2.0, 32.0, 62.0, 92.0]),
+        (9.5, [0.0, 9.5, 39.5, 69.5, 99.5]),
+    ],
+)
+def test_keepalives_fall_into_step_with_the_measurements(
+    answered_s: float, expected_s: list[float]
+) -> None:
+    """One that is due shortly before each of them would wake the process once more each time."""
+    virtual = connected(settings(PORTAL))
+    virtual.let(answered_s)
+    virtual.answer()
+    virtual.let_beat(99.0 - answered_s + 1.0, every_s=0.5)
+    assert [at_s for at_s, _ in virtual.keepalives()] == expected_s
+    assert virtual.measured_s() == expected_s[1:]
+
+
+def test_keepalives_keep_their_own_time_beside_slower_measurements() -> None:
+    """One that is due long before the next measurement has a wake-up of its own."""
+    virtual = connected(settings(PORTAL, interval_s=60.0))
+    virtual.let(5.0)
+    virtual.answer()
+    virtual.let_beat(100.0)
+    assert schedule(virtual) == [
+        (0.0, "full"),
+        (30.0, "suppress"),
+        (60.0, "suppress"),
+        (90.0, "suppress"),
     ]
 
 
@@ -423,7 +457,9 @@ def test_a_long_silence_is_told_once() -> None:
     virtual.reset()
     virtual.at(300.0)
     assert virtual.measured_s() == [5.0, 10.0]
-    assert [done.at_s for done in virtual.done if done.command == Log.warning(SILENCE)] == [90.0]
+    assert [
+        done.at_s for done in virtual.done if as_logged([done.command]) == [Log.warning(SILENCE)]
+    ] == [90.0]
 
 
 def test_a_gx_heard_again_is_measured_again_and_told_of_once() -> None:

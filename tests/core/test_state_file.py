@@ -2,7 +2,6 @@
 
 import json
 from contextlib import suppress
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
 
@@ -26,8 +25,9 @@ from mqtt_http_bridge.core.status.state_file import (
     State,
     _bounded,
     heard_before,
-    is_worth_writing,
+    is_news,
     liveness,
+    old_at_s,
     state_of,
 )
 from mqtt_http_bridge.core.status.state_json import from_json, to_json
@@ -192,15 +192,14 @@ def test_a_connection_that_fails_is_a_problem_with_its_remedy() -> None:
 def test_there_and_back() -> None:
     """Everything that was written is read again, also where next to nothing is known."""
     assert from_json(to_json(STATE)) == STATE
-    more = replace(
-        STATE,
-        gx=(replace(STATE.gx[0], is_well=True, stored=1.0, owed_since=2.0, remark="no charger"),),
-        devices=(replace(STATE.devices[0], portal_id="c0619ab35133", stored=3.0),),
+    more = STATE._replace(
+        gx=(STATE.gx[0]._replace(is_well=True, stored=1.0, owed_since=2.0, remark="no charger"),),
+        devices=(STATE.devices[0]._replace(portal_id="c0619ab35133", stored=3.0),),
         notes=(Problem(Kind.DISK, "2 in memory", "fix the disk"),),
         owed=Owed(1, 3, None, 2),
     )
     assert from_json(to_json(more)) == more
-    empty = State(replace(PROCESS, boot_id="\ud800"), 0.0, 0.0)
+    empty = State(PROCESS._replace(boot_id="\ud800"), 0.0, 0.0)
     assert from_json(to_json(empty)) == empty
 
 
@@ -284,31 +283,29 @@ def test_any_member_may_be_anything(data: st.DataObject) -> None:
     "change",
     [
         {"gx": ()},
-        {"gx": (replace(STATE.gx[0], measured=None),)},
-        {"gx": (replace(STATE.gx[0], chargers=1),)},
+        {"gx": (STATE.gx[0]._replace(measured=None),)},
+        {"gx": (STATE.gx[0]._replace(chargers=1),)},
         {"problems": ()},
         {"devices": ()},
-        {"devices": (replace(STATE.devices[0], result=DeviceResult.STORED),)},
-        {"devices": (replace(STATE.devices[0], reason="Unauthorized"),)},
+        {"devices": (STATE.devices[0]._replace(result=DeviceResult.STORED),)},
+        {"devices": (STATE.devices[0]._replace(reason="Unauthorized"),)},
         {"stored": None},
         {"notes": (Problem(Kind.LOST, "1 was lost", "make room"),)},
-        {"gx": (replace(STATE.gx[0], is_well=True),)},
+        {"gx": (STATE.gx[0]._replace(is_well=True),)},
     ],
 )
-def test_a_change_is_worth_writing(change: dict[str, object]) -> None:
+def test_a_change_is_news(change: dict[str, object]) -> None:
     """Everything that a person would act on is told at once."""
-    assert is_worth_writing(replace(STATE, **change), STATE)  # type: ignore[arg-type]
+    assert is_news(STATE._replace(**change), STATE)  # type: ignore[arg-type]
 
 
 def test_what_always_moves_is_no_change() -> None:
     """Times and counts go on as they do: for them an interval is soon enough."""
-    later = replace(
-        STATE,
+    later = STATE._replace(
         written=STATE.written + 29.9,
         written_s=STATE.written_s + 29.9,
         gx=(
-            replace(
-                STATE.gx[0],
+            STATE.gx[0]._replace(
                 heard=NOW_UNIX_S + 29.0,
                 measured=NOW_UNIX_S + 29.0,
                 stored_timestamp="then",
@@ -317,21 +314,19 @@ def test_what_always_moves_is_no_change() -> None:
                 owed_since=NOW_UNIX_S,
             ),
         ),
-        problems=(replace(STATE.problems[0], text="4 reports of X"),),
-        devices=(replace(STATE.devices[0], at=NOW_UNIX_S + 29.0),),
+        problems=(STATE.problems[0]._replace(text="4 reports of X"),),
+        devices=(STATE.devices[0]._replace(at=NOW_UNIX_S + 29.0),),
         owed=Owed(2, 4, None),
         stored=NOW_UNIX_S + 29.0,
     )
-    assert not is_worth_writing(later, STATE)
-    assert is_worth_writing(replace(later, written_s=STATE.written_s + 30.0), STATE)
+    assert not is_news(later, STATE)
+    assert old_at_s(STATE) == STATE.written_s + 30.0
 
 
 def test_short_intervals_do_not_write_more_often() -> None:
     """Measured every second, it is written every ten."""
-    quick = replace(STATE, process=replace(PROCESS, interval_s=1.0))
-    soon = replace(quick, written_s=quick.written_s + LEAST_SPACING_S - 0.1)
-    assert not is_worth_writing(soon, quick)
-    assert is_worth_writing(replace(quick, written_s=quick.written_s + LEAST_SPACING_S), quick)
+    quick = STATE._replace(process=PROCESS._replace(interval_s=1.0))
+    assert old_at_s(quick) == quick.written_s + LEAST_SPACING_S
 
 
 # --- how long it is believed ---------------------------------------------------------------------
@@ -351,7 +346,7 @@ def test_short_intervals_do_not_write_more_often() -> None:
 )
 def test_how_old_it_may_be(interval_s: float, age_s: float, is_running: bool) -> None:
     """The larger of two intervals and a minute; nothing is written in the future."""
-    state = replace(STATE, process=replace(PROCESS, interval_s=interval_s))
+    state = STATE._replace(process=PROCESS._replace(interval_s=interval_s))
     now = NOW.at(state.written_s + age_s)
     found = liveness([state], now=now, boot_id="this boot", is_locked=True)
     assert (found.is_running, found.state) == (is_running, state)
@@ -375,17 +370,17 @@ def test_only_within_this_boot() -> None:
 @pytest.mark.parametrize("step_s", [0.0, 30.0, -1.0, 61.0])
 def test_where_nothing_tells_the_boot(theirs: str, ours: str, step_s: float) -> None:
     """A unit of systemd may hide it; then the file is believed while both clocks agree on it."""
-    state = replace(STATE, process=replace(PROCESS, boot_id=theirs))
-    now = replace(NOW, utc=NOW.utc + timedelta(seconds=step_s))
+    state = STATE._replace(process=PROCESS._replace(boot_id=theirs))
+    now = NOW._replace(utc=NOW.utc + timedelta(seconds=step_s))
     found = liveness([state], now=now, boot_id=ours, is_locked=True)
     assert found.is_running is (0.0 <= step_s <= 60.0)
 
 
 def test_a_fresh_one_counts_before_a_newer_one() -> None:
     """A service that once ran as another user left a file in another place."""
-    older = replace(STATE, written=STATE.written - 10.0, written_s=990.0)
-    of_before = replace(
-        STATE, process=replace(PROCESS, boot_id="x"), written=NOW_UNIX_S + 50.0, written_s=5000.0
+    older = STATE._replace(written=STATE.written - 10.0, written_s=990.0)
+    of_before = STATE._replace(
+        process=PROCESS._replace(boot_id="x"), written=NOW_UNIX_S + 50.0, written_s=5000.0
     )
     for states in ([older, STATE, of_before], [of_before, STATE, older]):
         found = liveness(states, now=NOW, boot_id="this boot", is_locked=True)

@@ -303,7 +303,14 @@ documents = st.fixed_dictionaries(
 )
 bodies = st.binary() | (documents | json_values).map(lambda found: json.dumps(found).encode())
 statuses = st.sampled_from([200, 201, 204, 207, 401, 404, 422, 500, 503]) | st.integers(0, 999)
-replies = st.builds(Reply, statuses, bodies, st.none() | st.floats(min_value=0.0, allow_nan=False))
+replies = st.builds(
+    Reply,
+    statuses,
+    bodies,
+    st.none() | st.floats(min_value=0.0, allow_nan=False),
+    date=st.none(),
+    location=st.just(""),
+)
 
 
 @given(serials, replies)

@@ -1,6 +1,5 @@
 """Tests when all is well, at the limits of each value that decides it."""
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -65,8 +64,8 @@ def test_it_is_well() -> None:
 def test_a_service_that_has_just_started_misses_nothing(started_s: float, text: str) -> None:
     """Tells that it may be too early to say, in the first minute alone."""
     found = status()
-    relay = replace(found.relay, is_connected=False)
-    found = replace(found, relay=relay, started=moment(started_s))
+    relay = found.relay._replace(is_connected=False)
+    found = found._replace(relay=relay, started=moment(started_s))
     (problem,) = (p for p in well(found).problems if p.kind is Kind.NO_CONNECTION)
     assert text in problem.text
     assert ("just" in problem.text) is (started_s > 0.0)
@@ -75,18 +74,18 @@ def test_a_service_that_has_just_started_misses_nothing(started_s: float, text: 
 def test_one_gx_that_is_heard_is_enough_of_a_connection() -> None:
     """Complains of nobody who was told of and never heard."""
     found = status()
-    other = replace(SITE, portal_id="other", heard_s=-float("inf"))
-    assert kinds(replace(found, relay=replace(found.relay, sites=(SITE, other)))) == []
+    other = SITE._replace(portal_id="other", heard_s=-float("inf"))
+    assert kinds(found._replace(relay=found.relay._replace(sites=(SITE, other)))) == []
 
 
 def test_several_that_are_not_measured_are_one_problem() -> None:
     """Names them in one line, however long ago each was measured last."""
     found = status()
     sites = tuple(
-        replace(SITE, portal_id=name, name=name, measured_s=10_000.0 - ago_s)
+        SITE._replace(portal_id=name, name=name, measured_s=10_000.0 - ago_s)
         for name, ago_s in (("barn", 100.0), ("roof", 400.0))
     )
-    (problem,) = well(replace(found, relay=replace(found.relay, sites=sites))).problems
+    (problem,) = well(found._replace(relay=found.relay._replace(sites=sites))).problems
     assert problem.kind is Kind.GX_NOT_MEASURED
     assert "barn, roof" in problem.text
 
@@ -94,21 +93,21 @@ def test_several_that_are_not_measured_are_one_problem() -> None:
 @pytest.mark.parametrize(("ago_s", "expected"), [(60.0, []), (60.1, [Kind.GX_SILENT])])
 def test_heard_now(ago_s: float, expected: list[Kind]) -> None:
     """Within the last minute."""
-    assert kinds(status(site=replace(SITE, heard_s=10_000.0 - ago_s))) == expected
+    assert kinds(status(site=SITE._replace(heard_s=10_000.0 - ago_s))) == expected
 
 
 def test_a_look_at_many_gx_devices_is_some_seconds_old() -> None:
     """They are looked at less often, and what was true then is no reason to complain now."""
-    site = replace(SITE, measured_s=10_000.0 - 65.0)
+    site = SITE._replace(measured_s=10_000.0 - 65.0)
     late = status(site=site)
-    seen = replace(late.relay, moment=NOW.at(9_990.0))
-    assert kinds(replace(late, relay=seen)) == [Kind.GX_NOT_MEASURED]
-    many = tuple(replace(site, portal_id=f"gx{n}") for n in range(1000))
-    assert kinds(replace(late, relay=replace(seen, sites=many))) == []
-    old = replace(seen, sites=many, moment=NOW.at(100.0))
-    assert Kind.GX_NOT_MEASURED not in kinds(replace(late, relay=old))
-    far = tuple(replace(each, measured_s=9_890.0) for each in many)
-    assert kinds(replace(late, relay=replace(old, sites=far))) == [Kind.GX_NOT_MEASURED]
+    seen = late.relay._replace(moment=NOW.at(9_990.0))
+    assert kinds(late._replace(relay=seen)) == [Kind.GX_NOT_MEASURED]
+    many = tuple(site._replace(portal_id=f"gx{n}") for n in range(1000))
+    assert kinds(late._replace(relay=seen._replace(sites=many))) == []
+    old = seen._replace(sites=many, moment=NOW.at(100.0))
+    assert Kind.GX_NOT_MEASURED not in kinds(late._replace(relay=old))
+    far = tuple(each._replace(measured_s=9_890.0) for each in many)
+    assert kinds(late._replace(relay=old._replace(sites=far))) == [Kind.GX_NOT_MEASURED]
 
 
 @pytest.mark.parametrize(
@@ -126,7 +125,7 @@ def test_measured_within_two_intervals(
     interval_s: float, ago_s: float, expected: list[Kind]
 ) -> None:
     """But not sooner than a GX may be silent without being measured."""
-    site = replace(SITE, measured_s=10_000.0 - ago_s)
+    site = SITE._replace(measured_s=10_000.0 - ago_s)
     assert kinds(status(site=site, interval_s=interval_s)) == expected
 
 
@@ -170,7 +169,7 @@ def test_what_is_set_aside(age_s: float, expected: list[Kind]) -> None:
 def test_what_is_refused_is_told_at_once() -> None:
     """The newest is not stored, so nobody waits for two minutes; it is told once."""
     why = Unstored("Device A not found", "register it", is_refused=True)
-    delivery = replace(STORED, unstored={"A": why})
+    delivery = STORED._replace(unstored={"A": why})
     parked = ParkedView("A", 1, "Device A not found", "register it", since_s=9_999.0)
     (problem,) = well(status(delivery=delivery, owed=GxOwed(parked=(parked,)))).problems
     assert problem.text == "barn: 1 report of A is parked: Device A not found"
@@ -183,22 +182,22 @@ def test_what_is_refused_is_told_at_once() -> None:
 @pytest.mark.parametrize(("age_s", "expected"), [(60.0, []), (60.1, [Kind.NOT_STORED])])
 def test_what_is_on_its_way(age_s: float, expected: list[Kind]) -> None:
     """Two intervals are given to a newer one that nobody has answered yet."""
-    delivery = replace(STORED, stored=NOW.at(10_000.0 - age_s))
+    delivery = STORED._replace(stored=NOW.at(10_000.0 - age_s))
     owed = GxOwed(waiting=2, newest=9, since_s=10_000.0 - age_s)
     assert kinds(status(delivery=delivery, owed=owed)) == expected
 
 
 def test_what_is_on_its_way_after_a_silence() -> None:
     """The last was stored long ago: what counts is since when there is more."""
-    delivery = replace(STORED, stored=NOW.at(100.0))
+    delivery = STORED._replace(stored=NOW.at(100.0))
     assert kinds(status(delivery=delivery, owed=GxOwed(1, 9, 9_999.0))) == []
 
 
 def test_the_past_is_not_on_its_way() -> None:
     """A short backlog beside a newest that is stored, be it stored long ago, or a moment ago."""
-    delivery = replace(STORED, stored=NOW.at(9_900.0))
+    delivery = STORED._replace(stored=NOW.at(9_900.0))
     assert kinds(status(delivery=delivery, owed=GxOwed(1, 3, 9_900.0))) == []
-    delivery = replace(STORED, stored=NOW.at(9_990.0))
+    delivery = STORED._replace(stored=NOW.at(9_990.0))
     assert kinds(status(delivery=delivery, owed=GxOwed(2, 9, 9_890.0))) == []
 
 
@@ -206,9 +205,9 @@ def test_the_past_is_not_on_its_way() -> None:
 def test_what_the_backend_said_of_others_comes_with_its_remedy(remedy: str, fix: str) -> None:
     """A newer measurement waits behind a setting to be fixed, or behind what passes by itself."""
     found = status(owed=GxOwed(2, 9, 9_900.0))
-    backend = replace(found.backend, is_taking=False, reason="it answered 404", remedy=remedy)
-    delivery = replace(STORED, stored=NOW.at(9_900.0))
-    found = replace(found, backend=replace(backend, gx={PORTAL: delivery}))
+    backend = found.backend._replace(is_taking=False, reason="it answered 404", remedy=remedy)
+    delivery = STORED._replace(stored=NOW.at(9_900.0))
+    found = found._replace(backend=backend._replace(gx={PORTAL: delivery}))
     (problem,) = well(found).problems
     assert problem.kind is Kind.BACKEND_TAKES_NOTHING
     assert "it answered 404" in problem.text
@@ -224,13 +223,13 @@ def test_what_nobody_owes_any_more() -> None:
     """A person has dropped what was not stored, and at night there is nothing newer."""
     delivery = GxDelivery(newest=8, tried=NOW.at(9_990.0), unstored={"A": Unstored("500")})
     assert kinds(status(delivery=delivery)) == []
-    late = replace(delivery, tried=NOW)
+    late = delivery._replace(tried=NOW)
     assert kinds(status(delivery=late)) == [Kind.BACKEND_TAKES_NOTHING]
 
 
 def test_a_gx_that_has_left_measurements_was_heard() -> None:
     """So it counts, though this process has not heard it."""
-    site = replace(SITE, heard_s=-float("inf"), measured_s=-float("inf"))
+    site = SITE._replace(heard_s=-float("inf"), measured_s=-float("inf"))
     assert kinds(status(site=site)) == [Kind.GX_SILENT]
     assert len(well(status(site=site)).gx) == 0
     (gx,) = well(status(site=site, owed=GxOwed(1, 9, 9_999.0))).gx
@@ -248,19 +247,19 @@ def test_a_gx_is_forgotten_only_while_another_is_heard() -> None:
     """As the relay does it: the only one there is stays missed."""
     before = HeardBefore("c0619ab35133", "roof", NOW.utc.timestamp() - 90_000.0)
     assert kinds(status(heard_before=(before,))) == []
-    silent = replace(SITE, heard_s=100.0)
+    silent = SITE._replace(heard_s=100.0)
     found = well(status(site=silent, heard_before=(before,)))
     assert [gx.name for gx in found.gx] == ["barn", "roof"]
 
 
 def test_what_is_not_sent_yet_has_the_remedy_of_what_was_sent_last() -> None:
     """A backend that has answered nothing has a remedy of its own; without one, it is to wait."""
-    delivery = replace(STORED, stored=NOW.at(9_900.0))
+    delivery = STORED._replace(stored=NOW.at(9_900.0))
     found = status(delivery=delivery, owed=GxOwed(2, 9, 9_900.0))
-    down = replace(found.backend, is_taking=False, reason="no connection", remedy="is it up?")
-    (problem,) = well(replace(found, backend=down)).problems
+    down = found.backend._replace(is_taking=False, reason="no connection", remedy="is it up?")
+    (problem,) = well(found._replace(backend=down)).problems
     assert (problem.kind, problem.fix) == (Kind.BACKEND_TAKES_NOTHING, "is it up?")
-    (problem,) = well(replace(found, backend=replace(down, is_taking=True))).problems
+    (problem,) = well(found._replace(backend=down._replace(is_taking=True))).problems
     assert (problem.kind, problem.fix) == (Kind.NOT_STORED, WAIT)
 
 
@@ -271,13 +270,12 @@ def test_a_thousand_gx_devices_with_one_trouble_are_told_in_one_line() -> None:
     owed = dict.fromkeys(names, GxOwed(4, 8, 9_900.0)) | {"gx500": GxOwed(4, 8, 9_000.0)}
     one = status()
     found = well(
-        replace(
-            one,
-            relay=replace(
-                one.relay, sites=tuple(replace(SITE, portal_id=n, name=n) for n in names)
+        one._replace(
+            relay=one.relay._replace(
+                sites=tuple(SITE._replace(portal_id=n, name=n) for n in names)
             ),
-            backend=replace(one.backend, gx=dict.fromkeys(names, delivery)),
-            outbox=replace(one.outbox, gx=owed),
+            backend=one.backend._replace(gx=dict.fromkeys(names, delivery)),
+            outbox=one.outbox._replace(gx=owed),
         )
     )
     (problem,) = found.problems

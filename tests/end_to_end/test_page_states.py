@@ -123,10 +123,9 @@ def test_night_is_calm(browser: Browser) -> None:
     asleep = states.night()
     (barn, south, carport) = asleep.status.relay.sites[0].chargers
     assert carport.report is not None
-    off = replace(
-        carport,
+    off = carport._replace(
         is_on_bus=False,
-        report=replace(carport.report, reachable=False, trackers=()),
+        report=carport.report._replace(reachable=False, trackers=()),
     )
     asleep.status = states.with_chargers(asleep.status, barn, south, off)
     with serving(asleep) as served:
@@ -187,10 +186,10 @@ def test_what_is_selected_focused_and_scrolled_to_stays(browser: Browser) -> Non
         )
         top = browser.evaluate("scrollY")
         assert top > 300
-        later = replace(states.BARN.report(states.NOON_S), yield_power_w=777.0)
+        later = states.BARN.report(states.NOON_S)._replace(yield_power_w=777.0)
         (barn, *others) = state.status.relay.sites[0].chargers
         served.state.status = states.with_chargers(
-            state.status, replace(barn, report=later), *others
+            state.status, barn._replace(report=later), *others
         )
         browser.wait_for("document.querySelector('.tile .power').innerText.startsWith('777')")
         assert browser.evaluate("getSelection().toString()") == "1234567 HQ2233RS45X"
@@ -210,7 +209,7 @@ def test_what_is_called_the_same_is_shown_once_each(browser: Browser) -> None:
     with serving(state) as served:
         watch(browser, served.url, state)
         for n in range(3):
-            served.state.status = replace(state.status, version=f"1.0.{n}")
+            served.state.status = state.status._replace(version=f"1.0.{n}")
             browser.wait_for(f"document.querySelector('#about').innerText.includes('1.0.{n}')")
             assert browser.evaluate(lists) == [2, 4]
         told = browser.evaluate(
@@ -253,7 +252,7 @@ def test_a_row_that_is_open_stays_open(browser: Browser) -> None:
         browser.press("Enter")
         browser.wait_for("document.querySelector('.row[open] .inside .plot svg path')")
         assert "at the backend" in browser.text(".row[open] .inside")
-        served.state.status = replace(state.status, version="1.0.1")
+        served.state.status = state.status._replace(version="1.0.1")
         browser.wait_for("document.querySelector('#about').innerText.includes('1.0.1')")
         assert browser.evaluate("document.querySelectorAll('.row[open]').length") == 1
 
@@ -329,8 +328,8 @@ def test_ages_go_on_while_nobody_answers(browser: Browser) -> None:
 def test_a_name_from_right_to_left_stays_where_it_stands(browser: Browser) -> None:
     """The rest of the sentence stands to the right of it, as it is read."""
     state, name = states.silent_gx(), "\u0628\u064a\u062a"
-    named = replace(state.status.relay.sites[0], name=name)
-    state.status = replace(state.status, relay=replace(state.status.relay, sites=(named,)))
+    named = state.status.relay.sites[0]._replace(name=name)
+    state.status = state.status._replace(relay=state.status.relay._replace(sites=(named,)))
     at = states.at(states.NOON_S).utc.timestamp()
     state.changes = [Change(at, f"{name}: charger 277 is in the place of {name}: 1")]
     places = """

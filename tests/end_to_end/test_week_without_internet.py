@@ -128,7 +128,7 @@ def test_a_week_without_internet(tmp_path: Path) -> None:
         assert sending.waiting == 0
         assert sending.parked == [CULPRIT]
         (portal,) = [p for p in sending.outbox.view().portals if p.parked]
-        assert portal.parked[0].count == n
+        assert portal.parked[0].entries == n
     assert {serial: len(stamps) for serial, stamps in internet.stored.items()} == {
         serial: n for _, serial in HEALTHY
     }

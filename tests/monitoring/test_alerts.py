@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 
@@ -41,10 +41,10 @@ def starting(t_s: float, started_s: float, *, boots_s: float = 20.0) -> StatusVi
     status = day(started, now)
     before = (HeardBefore(PORTAL, "barn", moment(started_s - 60.0).utc.timestamp()),)
     if age_s < 20.0:
-        return replace(status, relay=RelayView(now), heard_before=before)
+        return status._replace(relay=RelayView(now), heard_before=before)
     if age_s < boots_s:
         silent = SiteView(PORTAL, "barn", -float("inf"), ())
-        return replace(status, relay=replace(status.relay, sites=(silent,)), heard_before=before)
+        return status._replace(relay=status.relay._replace(sites=(silent,)), heard_before=before)
     return status
 
 
@@ -120,7 +120,7 @@ def nobody_is_heard(t_s: float) -> StatusView:
     """No GX, from the start on."""
     now = moment(t_s)
     status = day(moment(-1.0), now, SiteView(PORTAL, "barn", -float("inf"), ()))
-    return replace(status, backend=replace(status.backend, gx=MappingProxyType({})))
+    return status._replace(backend=status.backend._replace(gx=MappingProxyType({})))
 
 
 def gone(t_s: float) -> StatusView | None:
@@ -139,38 +139,38 @@ def restarting(t_s: float) -> StatusView | None:
 def by_turns(t_s: float) -> StatusView:
     """Four minutes without the GX, four minutes with it."""
     if t_s % 480.0 >= 240.0:
-        return replace(well_since(t_s), relay=RelayView(moment(t_s)))
+        return well_since(t_s)._replace(relay=RelayView(moment(t_s)))
     return well_since(t_s)
 
 
 def filling_up(t_s: float) -> StatusView:
     """Nothing is stored, and the room runs out after eight hours."""
     status = owing(well_since(t_s), PORTAL, moment(0.0))
-    return replace(status, outbox=replace(status.outbox, hours_of_room=8.0 - t_s / HOUR_S))
+    return status._replace(outbox=status.outbox._replace(hours_of_room=8.0 - t_s / HOUR_S))
 
 
 def little_room(t_s: float) -> StatusView:
     """So many GX devices that there is room for three hours, and all is stored."""
     status = well_since(t_s)
-    return replace(status, outbox=replace(status.outbox, hours_of_room=3.0))
+    return status._replace(outbox=status.outbox._replace(hours_of_room=3.0))
 
 
 def in_memory(t_s: float) -> StatusView:
     """From the tenth minute on the disk refuses; the backend has yet to take the newest."""
     status = well_since(t_s)
-    return replace(status, outbox=replace(status.outbox, in_memory=int(t_s >= 600.0)))
+    return status._replace(outbox=status.outbox._replace(in_memory=int(t_s >= 600.0)))
 
 
 def in_memory_for_a_moment(t_s: float) -> StatusView:
     """Makes a state in which the newest is not on disk yet each second time Prometheus looks."""
     status = well_since(t_s)
-    return replace(status, outbox=replace(status.outbox, in_memory=int(t_s % 60.0 == 0.0)))
+    return status._replace(outbox=status.outbox._replace(in_memory=int(t_s % 60.0 == 0.0)))
 
 
 def with_losses(status: StatusView, count: int) -> StatusView:
     """The same, with so many measurements given up."""
     loss = Loss(count, "2026-01-01T00:00:00Z", "2026-01-01T01:00:00Z", ("no room",))
-    return replace(status, outbox=replace(status.outbox, lost=(loss,)))
+    return status._replace(outbox=status.outbox._replace(lost=(loss,)))
 
 
 def losing(t_s: float) -> StatusView:

@@ -1,6 +1,5 @@
 """Makes states of a service, whose /metrics are given to Prometheus."""
 
-from dataclasses import replace
 from types import MappingProxyType
 
 from mqtt_http_bridge.core.events import Moment
@@ -67,12 +66,11 @@ def night(started: Moment, now: Moment, dusk: Moment) -> StatusView:
     """The same after dusk: the charger has said that it knows nothing more, and is not reported."""
     bright = day(started, now)
     (lit,) = bright.relay.sites
-    dark = replace(lit.chargers[0], report=None, state=0, heard_s=dusk.monotonic_s)
-    delivery = replace(bright.backend.gx[PORTAL], tried=dusk, stored=dusk)
-    return replace(
-        bright,
-        relay=replace(bright.relay, sites=(replace(lit, chargers=(dark,)),)),
-        backend=replace(bright.backend, moment=dusk, gx=MappingProxyType({PORTAL: delivery})),
+    dark = lit.chargers[0]._replace(report=None, state=0, heard_s=dusk.monotonic_s)
+    delivery = bright.backend.gx[PORTAL]._replace(tried=dusk, stored=dusk)
+    return bright._replace(
+        relay=bright.relay._replace(sites=(lit._replace(chargers=(dark,)),)),
+        backend=bright.backend._replace(moment=dusk, gx=MappingProxyType({PORTAL: delivery})),
     )
 
 
@@ -80,15 +78,13 @@ def owing(status: StatusView, portal_id: str, since: Moment) -> StatusView:
     """The same, but of one GX nothing is stored since then: the backend gives no answer."""
     now = status.now
     waiting = round((now.monotonic_s - since.monotonic_s) / 30.0) + 1
-    delivery = replace(status.backend.gx[portal_id], stored=since)
+    delivery = status.backend.gx[portal_id]._replace(stored=since)
     owed = GxOwed(waiting=waiting, newest=8 + waiting, since_s=since.monotonic_s)
-    return replace(
-        status,
-        backend=replace(
-            status.backend, gx=MappingProxyType({**status.backend.gx, portal_id: delivery})
+    return status._replace(
+        backend=status.backend._replace(
+            gx=MappingProxyType({**status.backend.gx, portal_id: delivery})
         ),
-        outbox=replace(
-            status.outbox,
+        outbox=status.outbox._replace(
             waiting=waiting,
             bytes=600 * waiting,
             gx=MappingProxyType({**status.outbox.gx, portal_id: owed}),
@@ -100,4 +96,4 @@ def with_everything(started: Moment, now: Moment) -> StatusView:
     """A service of which there is something to tell with each metric."""
     status = day(started, now)
     parked = ParkedView(SERIAL, 1, "Device not found", "register it", since_s=now.monotonic_s)
-    return replace(status, outbox=replace(status.outbox, parked=(parked,)))
+    return status._replace(outbox=status.outbox._replace(parked=(parked,)))

@@ -30,6 +30,7 @@ _OUTBOX: Final = (
     " adapters/outbox/test_damage.py adapters/outbox/test_inspection.py"
     " adapters/outbox/test_disk_faults.py adapters/outbox/test_faults.py"
     " adapters/outbox/test_power.py adapters/outbox/test_kill.py"
+    " adapters/outbox/test_power_cut.py"
 )
 _BACKEND: Final = (
     "core/test_verdict.py core/test_stored_text.py core/test_body.py app/test_every_answer.py"

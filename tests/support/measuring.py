@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Collection
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -28,7 +27,7 @@ def report(serial: str, *, instance: int = 277, power_w: float = 64.5) -> Device
         last_update_s=int(START.timestamp()),
         yield_power_w=power_w,
         yield_total_kwh=20.75,
-        trackers=(TrackerReport(index=0, name="PV", voltage_v=62.5, power_w=power_w),),
+        trackers=(TrackerReport(number=0, name="PV", voltage_v=62.5, power_w=power_w),),
     )
 
 
@@ -43,14 +42,14 @@ def measurement(*serials: str, at_s: float = 0.0) -> Measurement:
 
 def only(whole: Measurement, serials: Collection[str]) -> Measurement:
     """The same measurement with the devices of `serials` alone."""
-    return replace(whole, devices=tuple(d for d in whole.devices if d.serial in serials))
+    return whole._replace(devices=tuple(d for d in whole.devices if d.serial in serials))
 
 
 def shifted(whole: Measurement, step: timedelta) -> Measurement:
     """The same measurement by a clock that shows `step` more."""
     step_s = round(step.total_seconds())
-    devices = tuple(replace(d, last_update_s=d.last_update_s + step_s) for d in whole.devices)
-    return replace(whole, timestamp=whole.timestamp + step, devices=devices)
+    devices = tuple(d._replace(last_update_s=d.last_update_s + step_s) for d in whole.devices)
+    return whole._replace(timestamp=whole.timestamp + step, devices=devices)
 
 
 def measurement_in(body: bytes) -> Measurement:

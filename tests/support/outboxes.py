@@ -84,7 +84,7 @@ def take_oldest(outbox: Outbox, portal_id: str = GX) -> Entry:
 
 def waiting(outbox: Outbox) -> int:
     """Counts how many entries are owed."""
-    return sum(portal.count for portal in outbox.view().portals)
+    return sum(portal.owed for portal in outbox.view().portals)
 
 
 def parked_serials(outbox: Outbox) -> list[str]:

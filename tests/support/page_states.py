@@ -108,8 +108,8 @@ def state_of(
 def with_chargers(status: StatusView, *chargers: ChargerView) -> StatusView:
     """The same with other chargers on the first GX."""
     (first, *others) = status.relay.sites
-    sites = (replace(first, chargers=chargers), *others)
-    return replace(status, relay=replace(status.relay, sites=sites))
+    sites = (first._replace(chargers=chargers), *others)
+    return status._replace(relay=status.relay._replace(sites=sites))
 
 
 _SOUTH_WORDS: Final = (
@@ -319,22 +319,21 @@ def bad_disk() -> State:
     lost: tuple[Loss, ...] = ()
     for n in range(312):
         lost = with_loss(lost, at(-12_960.0 + 30.0 * n).utc.isoformat(), NO_ROOM)
-    outbox = replace(
-        state.status.outbox,
+    outbox = state.status.outbox._replace(
         in_memory=state.status.outbox.waiting,
         damaged=2,
         fault="No space left on device",
         hours_of_room=0.0,
         lost=lost,
     )
-    state.status = replace(state.status, outbox=outbox)
+    state.status = state.status._replace(outbox=outbox)
     return state
 
 
 def over() -> State:
     """A recording was played to its end."""
     state = state_of(ended(played([home()])), "The recording is over", changes=())
-    state.status = replace(state.status, is_over=True)
+    state.status = state.status._replace(is_over=True)
     state.shows = ("as it was at the end, at 14:30",)
     return state
 

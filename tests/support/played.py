@@ -7,7 +7,7 @@ the disk are played.
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Final
 
@@ -204,9 +204,9 @@ class Played(Virtual):
         # What was not played.
         more = round(up_for_s / INTERVAL_S) * len(self.plants) - relay.measurements
         if relay.measurements and more > 0:
-            relay = replace(relay, measurements=relay.measurements + more)
+            relay = relay._replace(measurements=relay.measurements + more)
             results = {**backend.results, "stored": backend.results.get("stored", 0) + more}
-            backend = replace(backend, results=MappingProxyType(results))
+            backend = backend._replace(results=MappingProxyType(results))
         started = now.at(now.monotonic_s - up_for_s)
         return StatusView("1.0.0", started, now, relay, backend, self._outbox(now), INTERVAL_S)
 

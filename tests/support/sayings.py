@@ -84,7 +84,7 @@ SOUTH_ROOF = DeviceReport(
     last_update_s=unix_s(0.0),
     yield_power_w=64.5,
     yield_total_kwh=20.75,
-    trackers=(TrackerReport(index=0, name="PV", voltage_v=62.5, power_w=64.5),),
+    trackers=(TrackerReport(number=0, name="PV", voltage_v=62.5, power_w=64.5),),
 )
 """The report of SINGLE, said at 0 s."""
 

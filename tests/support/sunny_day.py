@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import Final
@@ -124,7 +124,7 @@ class Roof:
             power_w=report.yield_power_w,
             total_kwh=report.yield_total_kwh,
         )
-        return replace(view, **changes)  # type: ignore[arg-type]
+        return view._replace(**changes)  # type: ignore[arg-type]
 
 
 SOUTH = Roof(277, "HQ2208AXN7V", "South roof", peak_w=2100.0)
@@ -157,7 +157,7 @@ def history_of(
             power_w = sun_w(seconds % 86_400, roof.peak_w, roof.shift)
             powers[roof.serial] += power_w * STEP_S / 3.6e6 if seconds > 0 else 0.0
             if not holes(roof, seconds):
-                report = replace(SOUTH.report(0), serial=roof.serial, yield_power_w=power_w)
-                devices.append(replace(report, yield_total_kwh=round(powers[roof.serial], 2)))
+                report = SOUTH.report(0)._replace(serial=roof.serial, yield_power_w=power_w)
+                devices.append(report._replace(yield_total_kwh=round(powers[roof.serial], 2)))
         history.add(Measurement(at(seconds).utc, PORTAL, tuple(devices)))
     return history

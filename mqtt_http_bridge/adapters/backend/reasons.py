@@ -4,9 +4,8 @@ import errno
 import http.client
 import re
 import ssl
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Final
+from typing import Final, NamedTuple
 
 import requests
 import urllib3
@@ -41,8 +40,7 @@ def may_have_left(error: Exception) -> bool:
     return not _NOT_CONNECTED & {type(cause).__name__ for cause in _causes(error)}
 
 
-@dataclass(frozen=True, slots=True)
-class Trouble:
+class Trouble(NamedTuple):
     """Says why there was no answer, and what a person can do about it."""
 
     reason: str

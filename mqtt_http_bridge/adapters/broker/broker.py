@@ -218,7 +218,8 @@ class Broker:
 
     def _leave_writing_to_the_thread(self, _client: Any, _userdata: Any, _sock: Any) -> None:
         """Wakes the thread, which does all the writing. Paho calls this in any thread."""
-        self._wake()
+        if threading.current_thread() is not self._thread:
+            self._wake()
 
     # --- the thread ------------------------------------------------------------------------------
 
@@ -310,9 +311,10 @@ class Broker:
         # The wait cannot see what TLS has already taken out, nor less than BATCH_BYTES.
         if is_pending(sock) or (isinstance(client, BulkClient) and client.has_more):
             timeout_s = 0.0
-        wakeup.wait(sock, timeout_s, is_to_write=client.want_write())
-        # Do all three, whatever ended the wait: it does not notice less than BATCH_BYTES.
-        for step in (self._read, client.loop_write, client.loop_misc):
+        is_to_read = wakeup.wait(sock, timeout_s, is_to_write=client.want_write())
+        # In this order, because `loop_misc` may have something to write: a ping.
+        steps = (self._read, client.loop_misc, client.loop_write)
+        for step in steps if is_to_read else steps[1:]:
             code = step()
             if code != MQTTErrorCode.MQTT_ERR_SUCCESS or client.socket() is None:
                 return code
@@ -322,6 +324,7 @@ class Broker:
         """Reads what there is, and reports up to when everything has been read."""
         # Before reading: a message that arrives during the read may or may not be part of it.
         until_s = self._now().monotonic_s
+        self._batching.note_read(until_s)
         code = self._read_packets()
         if isinstance(self._client, BulkClient) and (count := self._client.take_dropped()):
             self._emit(Dropped(self._now(), packets=count))

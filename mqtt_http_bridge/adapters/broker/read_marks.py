@@ -20,26 +20,30 @@ class ReadMarks:
         self._emit = emit
         self._until_s = -NEVER
         self._told_s = -NEVER
-        self._is_owed = False
+        self._owed: Moment | None = None
+        """The moment of the last messages, until a mark has followed them."""
 
     def start_afresh(self) -> None:
         """Starts a new connection."""
         self._until_s = self._told_s = -NEVER
-        self._is_owed = False
+        self._owed = None
 
     def before_messages(self, moment: Moment) -> None:
         """Reports the limit of the age of the messages that are passed on next, if it is new."""
         if self.is_on and self._until_s > self._told_s:
             self._tell(moment)
-        self._is_owed = True
+        self._owed = moment
 
     def all_read(self, until_s: float, now: Callable[[], Moment], *, is_asked: bool) -> None:
-        """Notes that all up to `until_s` was read; reports it after messages, or if `is_asked`."""
-        self._until_s = until_s
-        if self.is_on and (self._is_owed or is_asked):
-            self._tell(now())
+        """Notes that all up to `until_s` was read; reports it after messages, or if `is_asked`.
+
+        A mark has the moment of the messages that were read with it, if there are any.
+        """
+        self._until_s, owed = until_s, self._owed
+        if self.is_on and (owed is not None or is_asked):
+            self._tell(owed if owed is not None and owed.monotonic_s >= until_s else now())
 
     def _tell(self, moment: Moment) -> None:
         self._told_s = self._until_s
-        self._is_owed = False
+        self._owed = None
         self._emit(AllRead(moment, self._until_s))

@@ -70,6 +70,8 @@ class ReceiveBatching:
         self._done_s = -NEVER
         """The last `_due_s` for which everything has been read."""
         self._waits_until_s = NEVER
+        self._read_s = -NEVER
+        """The last time that it was read."""
 
     # --- for any thread --------------------------------------------------------------------------
 
@@ -93,16 +95,22 @@ class ReceiveBatching:
         """Starts a new connection; messages collect only once it has subscribed and settled."""
         self.is_on = False
         self._begins_s = NEVER
+        self._read_s = -NEVER
 
     def wait_s(self) -> float:
-        """Returns the longest time to wait for the socket before reading, in seconds."""
+        """Returns how long to wait for the socket before the next read at most, in seconds."""
         self._waits_until_s = NEVER  # Whoever changes `_due_s` from here on has to wake us.
         now_s, due_s = self._now_s(), self._due_s
-        wait_s = (self._longest_s or 0.0) if self.is_on else LONGEST_UNBATCHED_S
+        longest_s = (self._longest_s or 0.0) if self.is_on else LONGEST_UNBATCHED_S
+        until_s = self._read_s + longest_s
         if due_s > self._done_s:
-            wait_s = min(wait_s, max(0.0, due_s - READ_BEFORE_S - now_s))
-        self._waits_until_s = now_s + wait_s
-        return wait_s
+            until_s = min(until_s, due_s - READ_BEFORE_S)
+        self._waits_until_s = max(until_s, now_s)
+        return self._waits_until_s - now_s
+
+    def note_read(self, now_s: float) -> None:
+        """Notes that a read begins."""
+        self._read_s = now_s
 
     def is_reading_due(self, until_s: float) -> bool:
         """Tells whether the main thread acts soon and needs everything read up to `until_s`."""
@@ -114,7 +122,7 @@ class ReceiveBatching:
 
     def begin_or_end(self, sock: socket.socket) -> None:
         """Switches collecting in the kernel on or off when it is time."""
-        is_time = self._longest_s is not None and self._now_s() >= self._begins_s
+        is_time = self._longest_s is not None and self._read_s >= self._begins_s
         if is_time is self.is_on:
             return
         try:

@@ -6,7 +6,6 @@ from typing import Final
 
 from paho.mqtt.reasoncodes import ReasonCode
 
-from mqtt_http_bridge.adapters import tls
 from mqtt_http_bridge.core.broker_failure import BrokerFailure, Cause, failure_at
 from mqtt_http_bridge.core.errors import ConfigError
 from mqtt_http_bridge.core.settings import MqttSettings
@@ -22,6 +21,8 @@ about who we are; an unavailable server is a passing trouble of the broker."""
 
 def tls_context(settings: MqttSettings) -> ssl.SSLContext:
     """Makes a context that always verifies the certificate; see MqttSettings for the options."""
+    from mqtt_http_bridge.adapters import tls  # Only with TLS.
+
     pinned, ca_file = settings.pinned_certificate, settings.ca_file
     try:
         return tls.pinning(pinned) if pinned else tls.verifying(ca_file)

@@ -35,15 +35,20 @@ class Wakeup:
         with suppress(OSError):
             self._outside.send(b"\0")
 
-    def wait(self, sock: Any, timeout_s: float, *, is_to_write: bool) -> None:
-        """Waits until `sock` is ready, or it is woken, or `timeout_s` have passed."""
+    def wait(self, sock: Any, timeout_s: float, *, is_to_write: bool) -> bool:
+        """Waits until `sock` is ready, or it is woken, or `timeout_s` have passed.
+
+        Returns whether to read: `sock` has something to read, or the time is over.
+        """
         # Not `select`, which cannot handle descriptors above 1023.
         poll = select.poll()
         poll.register(self._inside, select.POLLIN)
         poll.register(sock, select.POLLIN | (select.POLLOUT if is_to_write else 0))
-        ready = poll.poll(timeout_s * 1000.0)
-        if (self._inside.fileno(), select.POLLIN) in ready:
+        ready = dict(poll.poll(timeout_s * 1000.0))
+        if self._inside.fileno() in ready:
             self._inside.recv(4096)
+        is_readable = bool(ready.get(sock.fileno(), 0) & ~select.POLLOUT)
+        return is_readable or not ready or timeout_s <= 0.0
 
     def close(self) -> None:
         """Closes its sockets."""

@@ -25,20 +25,20 @@ Senders, any number of them, with one POST in flight per GX:
     entry = outbox.take(portal_id, number)          # None: gone, or cannot be read now
     outbox.settle(entry, owed_body)                 # None: nothing is owed any more
     outbox.park(entry, owed_body, serials, reason)  # the rest waits for these devices
-    outbox.give_back(entry)                         # unchanged
     outbox.unpark(portal_id, serial)                # everything parked of it is owed again
     outbox.parked_after(portal_id, serial, number)  # to try one: take it, settle or park again
     outbox.retry_requests                           # grows when somebody asks for a retry
 
 An entry is owed or parked as a whole. If device A is stored and B is refused, the entry is parked
 with a body that contains only B. If A is still owed, the entry stays owed, and its sender leaves B
-out of its POSTs while B has something parked. For a look at the state, call `view`, `room` and
-`timestamp`, or from another process the functions of `inspection`. A watchdog looks at `progress`.
+out of its POSTs while B has something parked. For a look at the state, call `view`, `room`,
+`count_damaged` and `timestamp`, or from another process the functions of `inspection`. A watchdog
+looks at `progress`.
 
 From the bottom up: `records`, `index`, `clock`, `losses` and `room` are pure; `files` has all
 system calls, and `disk_waits` notes how long they take; `reading` and `segments` are the log on the
-disk; `log` makes its changes; `entries` and `cleaning` make room; `writer` is the thread, and
-`incoming` is the queue to it.
+disk; `log` reads its entries and makes its changes; `cleaning` makes room; `writer` is the thread,
+and `incoming` is the queue to it.
 """
 
 from mqtt_http_bridge.adapters.outbox.clock import Boot

@@ -9,15 +9,17 @@ other threads get it.
 Everything here is for the writer thread only, and may raise OSError.
 """
 
+import errno
+import time
 from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from typing import Final
 
-from mqtt_http_bridge.adapters.outbox.entries import DAMAGED, Entries
-from mqtt_http_bridge.adapters.outbox.index import OWED_OR_PARKED, bytes_in, slot_of
-from mqtt_http_bridge.adapters.outbox.reading import breathe
-from mqtt_http_bridge.adapters.outbox.records import State
-from mqtt_http_bridge.adapters.outbox.room import PARKED_SHARE
+from mqtt_http_bridge.adapters.outbox.index import Where, bytes_in, slot_of
+from mqtt_http_bridge.adapters.outbox.log import DAMAGED, Log
+from mqtt_http_bridge.adapters.outbox.requests import are_dropped
+from mqtt_http_bridge.adapters.outbox.room import PARKED_SHARE, Room
+from mqtt_http_bridge.core.views import DROPPED
 
 NO_ROOM: Final = "no room"
 PARKED_NO_ROOM: Final = "no room for more that is parked"
@@ -25,23 +27,27 @@ LINE_BYTES: Final = 256
 """The most bytes that a line takes besides the body."""
 _SLICE: Final = 32
 """Lines to write before other threads get the lock."""
+_BREATH_S: Final = 5e-5
+"""Long enough for another thread that waits for the lock to get it."""
 _FULL: Final = 7 / 8
 """If less than this share of the segments is owed, cleaning up may make room."""
-_NO_CEILING: Final = 1 << 62
-"""For entries that are written again: this is no growth, as their old segment is removed."""
 _NEARLY: Final = 16
 """The next segment is made when less than one part in this many of the current one is left."""
+
+
+def breathe() -> None:
+    """Lets other threads get the lock."""
+    time.sleep(_BREATH_S)
 
 
 class Cleaning:
     """Keeps a log small by removing old segments and, if needed, the oldest entries."""
 
-    def __init__(self, entries: Entries, before_step: Callable[[], None] = lambda: None) -> None:
+    def __init__(self, log: Log, before_step: Callable[[], None] = lambda: None) -> None:
         """Does not touch the disk. Calls `before_step` again and again during what takes long."""
         self._before_step = before_step
-        self._entries = entries
-        self._log = entries.log
-        self._segments = entries.log.segments
+        self._log = log
+        self._segments = log.segments
         self._known_room = 0
         """The bytes allowed when the room for parked entries was last checked."""
 
@@ -62,29 +68,31 @@ class Cleaning:
 
     def make_room(self, size: int) -> None:
         """Makes sure that so many bytes fit into a segment, even if old entries have to go."""
-        if size > self._segments.left:
-            self._make_segment(size)
-
-    def _make_segment(self, size: int) -> None:
-        segments, room = self._segments, self._segments.room()
-        # Leave room for the lines that say what was given up.
-        ceiling = room.ceiling + segments.wanted_for(size, room) // 2
+        segments = self._segments
+        if size <= segments.left:
+            return
+        room = segments.room()
+        wanted = self._wanted_for(size, room)
         # Writing again what the oldest segment owes may take one more segment.
         kept = max([room.segment_bytes, *segments.sizes.values()])
-        count = len(segments.sizes)
+        most, count = room.most_beside(wanted, kept), len(segments.sizes)
         for turn in range(4 + 4 * count):
-            room, taken = segments.room(), sum(segments.sizes.values())
-            wanted = segments.wanted_for(size, room)
-            is_enough = room.has_room(wanted, kept=kept, ceiling=ceiling)
-            if is_enough or len(segments.sizes) < 2:
+            if room.used <= most or len(segments.sizes) < 2:
                 break
-            if self._log.index.live_bytes() >= _FULL * taken or turn > count:
+            if turn > count or self._log.index.live_bytes() >= _FULL * sum(segments.sizes.values()):
                 oldest = self._log.index.live_bytes(slot_of(next(iter(segments.sizes))))
                 self._give_up(max(wanted, oldest), NO_ROOM)
-            if not self._clean_oldest() or size <= segments.left:
+            if not self._clean_oldest():
                 break
-        if size > segments.left:
-            segments.roll(size, kept=kept, ceiling=ceiling)
+            if size <= segments.left:
+                return
+            room = segments.room()
+        if room.used > most:
+            raise OSError(errno.ENOSPC, room.complaint(wanted + kept))
+        segments.roll(wanted)
+
+    def _wanted_for(self, size: int, room: Room) -> int:
+        return room.segment_for(size, max(self._segments.sizes.values(), default=0))
 
     # --- segments ------------------------------------------------------------------------------
 
@@ -103,21 +111,22 @@ class Cleaning:
         oldest = next(iter(self._segments.sizes))
         slot = slot_of(oldest)
         if self._log.index.live_bytes(slot):
-            with self._log.mutex:
-                owed = self._entries.all_in(oldest)
-            if owed is None:
+            try:
+                owed = self._log.all_in(oldest)
+            except OSError as error:
+                self._log.cannot_read(oldest, error)
                 return False
             for place, entry in enumerate(owed, 1):
                 size = len(entry.body) + LINE_BYTES
-                if size > self._segments.left:
-                    self._segments.roll(size, kept=0, ceiling=_NO_CEILING)
-                self._entries.write_again(oldest, entry)
+                if size > self._segments.left:  # This is no growth, as the oldest is removed.
+                    self._segments.roll(self._wanted_for(size, self._segments.room()))
+                self._log.write_again(oldest, entry)
                 if place % _SLICE == 0:
                     breathe()
             self._log.flush()
         with self._log.mutex:
             if self._log.index.live_bytes(slot):
-                self._entries.lose_all_in(oldest, DAMAGED)
+                self._log.lose_all_in(oldest, DAMAGED)
             self._log.index.forget_slot(slot)
         self._segments.remove_oldest()
         return True
@@ -131,23 +140,31 @@ class Cleaning:
             self._known_room = self._segments.room().allowed
             over = parked - int(PARKED_SHARE * self._known_room)
             if over > 0:
-                self._give_up(over, PARKED_NO_ROOM, (State.PARKED,))
+                self._give_up(over, PARKED_NO_ROOM, is_parked_only=True)
 
-    def _give_up(self, size: int, reason: str, states: Collection[State] = OWED_OR_PARKED) -> None:
+    def _give_up(self, size: int, reason: str, *, is_parked_only: bool = False) -> None:
         """Gives up the oldest entries until `size` bytes fewer are owed."""
-        chosen, index = list[tuple[int, str]](), self._log.index
+        chosen, index = list[Where](), self._log.index
         with self._log.mutex:
-            for number, portal_id in index.entries(states):
+            for number, portal_id in index.entries(is_parked_only=is_parked_only):
                 if size <= 0:
                     break
                 if number not in self._log.in_flight:
                     chosen.append((number, portal_id))
                     size -= bytes_in(index.find(number, portal_id) or 0)
-        self.lose(chosen, reason)
+        self._lose(chosen, reason)
 
-    def lose(self, entries: Sequence[tuple[int, str]], reason: str) -> None:
+    def drop(self, requests: Collection[str]) -> list[int]:
+        """Drops what a person requested; returns the numbers."""
+        with self._log.mutex:
+            dropped = are_dropped(requests, self._log.index)
+        self._lose(dropped, DROPPED)
+        self._log.flush()
+        return [number for number, _ in dropped]
+
+    def _lose(self, entries: Sequence[Where], reason: str) -> None:
         """Gives up entries and counts them; other threads get the lock in between."""
         for start in range(0, len(entries), _SLICE):
             self._before_step()
-            self._entries.lose(entries[start : start + _SLICE], reason)
+            self._log.lose(entries[start : start + _SLICE], reason)
             breathe()

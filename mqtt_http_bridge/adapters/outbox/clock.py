@@ -14,7 +14,7 @@ import json
 import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
-from typing import Final
+from typing import Final, NamedTuple
 
 from mqtt_http_bridge.adapters.outbox.records import NUMBER_LIMIT
 
@@ -28,8 +28,7 @@ machine that starts each day with a wrong clock while the backend is down. The s
 each segment."""
 
 
-@dataclass(frozen=True, slots=True)
-class Boot:
+class Boot(NamedTuple):
     """Identifies a boot of the machine, and holds the difference between its clocks."""
 
     boot_id: str
@@ -68,7 +67,7 @@ class ClockNotes:
 
     def set_by(self, step_s: float, next_number: int) -> "ClockNotes":
         """Notes that the clock was set, when `next_number` was the next entry's number."""
-        boot = replace(self.boot, distance_s=self.boot.distance_s + step_s)
+        boot = self.boot._replace(distance_s=self.boot.distance_s + step_s)
         steps = self.steps
         if self.first < next_number and STEP_S < abs(step_s) < _LARGEST_STEP_S:
             steps = (*steps, Step(self.first, next_number, step_s))[-MOST_STEPS:]
@@ -99,8 +98,11 @@ class ClockNotes:
 
     def to_text(self) -> str:
         """Writes the notes as a text of one line."""
-        members = asdict(self)
-        del members["is_trusted"]
+        members = {
+            "boot": self.boot._asdict(),
+            "first": self.first,
+            "steps": [asdict(step) for step in self.steps],
+        }
         return json.dumps(members, separators=(",", ":"))
 
 

@@ -2,10 +2,9 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import wraps
-from typing import Concatenate, Final, ParamSpec, Protocol, TypeVar
+from typing import Final
 
 LONGEST_S: Final = 300.0
 """Seconds that a disk may hang, which is logged, before it counts as no progress."""
@@ -20,7 +19,10 @@ class DiskWaits:
 
     @contextmanager
     def waiting(self) -> Iterator[None]:
-        """Notes a call for as long as this is open; one within another is a part of it."""
+        """Notes a call for as long as this is open; one within another is a part of it.
+
+        As a decorator, it has all calls of a function noted.
+        """
         thread = threading.get_ident()
         if thread in self._since_s:
             yield
@@ -39,23 +41,5 @@ class DiskWaits:
         return min(self._since_s.copy().values(), default=-float("inf")) + LONGEST_S
 
 
-class _Waiting(Protocol):
-    waits: DiskWaits
-
-
-_Self = TypeVar("_Self", bound=_Waiting)
-_Taken = ParamSpec("_Taken")
-_Returned = TypeVar("_Returned")
-
-
-def noted(
-    method: Callable[Concatenate[_Self, _Taken], _Returned],
-) -> Callable[Concatenate[_Self, _Taken], _Returned]:
-    """Has a method noted while it runs, because it makes system calls."""
-
-    @wraps(method)
-    def wrapped(self: _Self, /, *arguments: _Taken.args, **options: _Taken.kwargs) -> _Returned:
-        with self.waits.waiting():
-            return method(self, *arguments, **options)
-
-    return wrapped
+WAITS: Final = DiskWaits()
+"""Those of this process: each thread is in one call at a time, whichever outbox it is for."""

@@ -1,9 +1,8 @@
 """Defines the types that the outbox exchanges with others, beside entries."""
 
-from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
-from mqtt_http_bridge.adapters.outbox.index import UNIT_BYTES, Portal, bytes_in, number_of
+from mqtt_http_bridge.adapters.outbox.index import Portal, bytes_in, number_of
 from mqtt_http_bridge.core.views import Loss
 
 
@@ -17,26 +16,22 @@ class EntryFormat(Protocol):
         """Returns the same entry, with its times moved forward by this many seconds."""
 
 
-@dataclass(frozen=True, slots=True)
-class ParkedContents:
+class ParkedContents(NamedTuple):
     """Holds what is parked of one device, and why."""
 
     serial: str
     reason: str
-    count: int
+    entries: int
     oldest: int
     newest: int
 
 
-@dataclass(frozen=True, slots=True)
-class PortalContents:
+class PortalContents(NamedTuple):
     """Holds what is owed of one GX; numbers are None if nothing is."""
 
     portal_id: str
-    count: int
+    owed: int
     """The number of entries that are owed, without the parked ones."""
-    bytes: int
-    """The bytes of all lines, parked ones included, to within 32 bytes each."""
     oldest: int | None
     newest: int | None
     parked: tuple[ParkedContents, ...]
@@ -46,11 +41,12 @@ class PortalContents:
     """The bytes of its line."""
 
 
-@dataclass(frozen=True, slots=True)
-class OutboxContents:
+class OutboxContents(NamedTuple):
     """Holds the state of the outbox at one moment."""
 
     portals: tuple[PortalContents, ...]
+    bytes: int
+    """The bytes of all lines, parked ones included, to within 32 bytes each."""
     highest: int
     """The highest number; an entry above it was measured later."""
     in_memory: int
@@ -64,19 +60,12 @@ def portal_contents(key: bytes, portal: Portal) -> PortalContents:
     """Returns what is owed of one GX."""
     return PortalContents(
         portal_id=key.decode(),
-        count=len(portal.owed),
-        bytes=portal.units * UNIT_BYTES,
+        owed=len(portal.owed),
         oldest=portal.owed.oldest_after(0),
         newest=portal.owed.newest(),
         parked=tuple(
-            ParkedContents(
-                serial,
-                portal.reasons[serial],
-                len(numbers),
-                numbers.oldest_after(0) or 0,
-                numbers.newest() or 0,
-            )
-            for serial, numbers in portal.parked.items()
+            ParkedContents(serial, p.reason, len(p), p.oldest_after(0) or 0, p.newest() or 0)
+            for serial, p in portal.parked.items()
         ),
         newest_put=number_of(portal.newest_put),
         bytes_put=bytes_in(portal.newest_put),

@@ -22,6 +22,7 @@ LOSSES_EVERY_S: Final = 3600.0
 REFUSED: Final = "the outbox cannot use its disk"
 SLOW: Final = "the disk of the outbox is slow"
 _DISK: Final = "disk"
+_REQUESTS: Final = "requests"
 _SLOW_REMEDY: Final = "check what else writes to it; a worn-out card is slow, too"
 _LOSS_REMEDY: Final = (
     "find out why the backend did not store them, make room on the disk, or raise outbox.max_bytes"
@@ -35,41 +36,36 @@ class FaultLog:
 
     def __init__(self, directory: Path) -> None:
         self._directory = shown(directory)
+        self._told: set[str | int] = set()
+        """The troubles that have been logged and are not over; a number is that of a segment."""
         self._refused: str | None = None
         self._told_losses: int | None = None
         self._losses_due_s = 0.0
         self._flush_began_s: float | None = None
-        self._is_slow = False
-        self._are_requests_told = False
-        self._unreadable: set[int] = set()
 
     @property
     def fault(self) -> str | None:
         """Says what the disk refuses now, or that a flush hangs."""
-        took_s = self._flush_took_s()
-        slow = f"a flush has taken {took_s:.0f} s so far" if took_s > SLOW_S else None
-        return self._refused or slow
+        return self._refused or self._slow()
 
     def refused(self, error: Exception) -> None:
         """Logs that the disk refuses; once, until it works again."""
-        is_known = self._refused is not None
         self._refused = (error.strerror if isinstance(error, OSError) else None) or str(error)
-        if not is_known:
+        if self._is_new(REFUSED):
             what = f"{REFUSED}: {self._directory}: {_with_remedy(error)}"
             text = f"{what}: measurements are kept in memory"
             _tell(Log("ERROR", text, kind=REFUSED, about=_DISK))
 
     def well(self) -> None:
         """Logs that the disk works again."""
-        if self._refused is not None:
-            self._refused = None
+        self._refused = None
+        if self._is_over(REFUSED):
             text = f"the outbox uses its disk again: {self._directory}"
             _tell(Log.info(text, about=_DISK, is_end=True))
 
     def requests_refused(self, error: OSError) -> None:
         """Logs once that requests cannot be read or removed."""
-        if not self._are_requests_told:
-            self._are_requests_told = True
+        if self._is_new(_REQUESTS):
             text = "the outbox cannot take requests from %s/requests: %s: %s"
             log.warning(text, self._directory, error.strerror, disk_remedy(error.errno))
 
@@ -81,22 +77,20 @@ class FaultLog:
             yield
         finally:
             self.look()
-            is_quick, self._flush_began_s = self._flush_took_s() <= SLOW_S, None
-        if self._is_slow and is_quick:
-            self._is_slow = False
+            slow, self._flush_began_s = self._slow(), None
+        if slow is None and self._is_over(SLOW):
             _tell(Log.info("the disk of the outbox is fast again", about=SLOW, is_end=True))
 
     def look(self) -> None:
         """Logs a flush that is taking long; once, until the disk is fast again."""
-        took_s = self._flush_took_s()
-        if took_s > SLOW_S and not self._is_slow:
-            self._is_slow = True
-            text = f"{SLOW}: a flush has taken {took_s:.0f} s so far: {_SLOW_REMEDY}"
-            _tell(Log.warning(text, kind=SLOW, about=SLOW))
+        slow = self._slow()
+        if slow is not None and self._is_new(SLOW):
+            _tell(Log.warning(f"{SLOW}: {slow}: {_SLOW_REMEDY}", kind=SLOW, about=SLOW))
 
-    def _flush_took_s(self) -> float:
+    def _slow(self) -> str | None:
         began_s = self._flush_began_s
-        return time.monotonic() - began_s if began_s is not None else 0.0
+        took_s = time.monotonic() - began_s if began_s is not None else 0.0
+        return f"a flush has taken {took_s:.0f} s so far" if took_s > SLOW_S else None
 
     def found(self, found: Found) -> None:
         """Logs what is damaged or cannot be read in a log."""
@@ -113,8 +107,7 @@ class FaultLog:
 
     def unreadable(self, segment: int, error: OSError) -> None:
         """Logs once that the disk cannot read a segment."""
-        if segment not in self._unreadable:
-            self._unreadable.add(segment)
+        if self._is_new(segment):
             text = "the outbox cannot read segment %d in %s/log: %s: %s"
             remedy = disk_remedy(error.errno)
             log.error(text, segment, self._directory, error.strerror, remedy)
@@ -123,11 +116,11 @@ class FaultLog:
         """Logs what had to be given up: the first time at once, then at most once an hour."""
         ranges = [loss for loss in ranges if not loss.is_wanted]
         count = sum(loss.count for loss in ranges)
-        if self._told_losses is None or count < self._told_losses:
+        new = count - self._told_losses if self._told_losses is not None else 0
+        if new <= 0:  # Those of earlier processes have been told; or the log is another one.
             self._told_losses = count
-        elif count > self._told_losses and time.monotonic() >= self._losses_due_s:
-            self._losses_due_s = time.monotonic() + LOSSES_EVERY_S
-            new, self._told_losses = count - self._told_losses, count
+        elif time.monotonic() >= self._losses_due_s:
+            self._losses_due_s, self._told_losses = time.monotonic() + LOSSES_EVERY_S, count
             text = "the outbox had to give up %s, the last: %s: %s"
             log.error(text, counted(new, "measurement"), ranges[-1], _LOSS_REMEDY)
 
@@ -136,6 +129,16 @@ class FaultLog:
         if rest:
             text = "the disk refused the outbox until the end; these are lost: %s: %s"
             log.error(text, reduce(Loss.merged, rest), "fix the disk: `check` says more")
+
+    def _is_new(self, trouble: str | int) -> bool:
+        is_new = trouble not in self._told
+        self._told.add(trouble)
+        return is_new
+
+    def _is_over(self, trouble: str | int) -> bool:
+        is_over = trouble in self._told
+        self._told.discard(trouble)
+        return is_over
 
 
 def _with_remedy(error: Exception) -> str:

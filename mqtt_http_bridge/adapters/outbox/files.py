@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Final
 
 from mqtt_http_bridge.adapters.directories import flush_directory, make_directory
-from mqtt_http_bridge.adapters.outbox.disk_waits import DiskWaits, noted
+from mqtt_http_bridge.adapters.outbox.disk_waits import WAITS
 from mqtt_http_bridge.adapters.outbox.room import Room
 from mqtt_http_bridge.core.errors import OutboxBusy
 
@@ -42,48 +42,45 @@ class LogFiles:
 
     def __init__(self, directory: Path) -> None:
         """Does not touch the disk yet."""
-        self.waits = DiskWaits()
         self.directory = directory
         self.damaged = directory / "damaged"
         self.requests = directory / "requests"
         self._log = directory / "log"
         self._lock = str(directory / "lock")
-        self._prefix = f"{self._log}{os.sep}"
         self._locked: int | None = None
 
     # --- whose it is ---------------------------------------------------------------------------
 
-    @noted
+    @WAITS.waiting()
     def take(self) -> None:
-        """Takes over the directory. Raises OutboxBusy if another process has it."""
-        make_directory(self._log, 0o700)
-        descriptor = os.open(self._lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            for _ in range(_LOOKS):  # Somebody may be checking right now whether it is in use.
-                if _is_locked(descriptor, fcntl.LOCK_EX):
-                    self._locked = descriptor
-                    with suppress(OSError):  # A full disk takes empty files, but no directory.
-                        os.mkdir(self.requests, 0o700)
-                    return
-                time.sleep(_LOOK_S)
-            raise OutboxBusy(shown(self.directory))
-        finally:
-            if self._locked != descriptor:
-                close(descriptor)
+        """Takes over the directory. Raises OutboxBusy if another process has it.
 
-    @noted
+        `give_up` has to follow, also after an error.
+        """
+        make_directory(self._log, 0o700)
+        self._locked = os.open(self._lock, os.O_RDWR | os.O_CREAT, 0o600)
+        for _ in range(_LOOKS):  # Somebody may be checking right now whether it is in use.
+            if _is_locked(self._locked, fcntl.LOCK_EX):
+                break
+            time.sleep(_LOOK_S)
+        else:
+            raise OutboxBusy(shown(self.directory))
+        with suppress(OSError):  # A full disk takes empty files, but no directory.
+            os.mkdir(self.requests, 0o700)
+
+    @WAITS.waiting()
     def give_up(self) -> None:
         """Releases the directory."""
         descriptor, self._locked = self._locked, None
         if descriptor is not None:
             close(descriptor)
 
-    @noted
+    @WAITS.waiting()
     def is_ours(self) -> bool:
         """Tells whether the lock is still in place: nobody has moved the directory."""
         return self._locked is not None and self._is_at(self._lock, self._locked)
 
-    @noted
+    @WAITS.waiting()
     def is_in_place(self, segment: int, descriptor: int) -> bool:
         """Tells whether an open segment is still in place."""
         return self._is_at(self.path(segment), descriptor)
@@ -96,19 +93,16 @@ class LogFiles:
         except OSError:  # If something is wrong, the next write will show it.
             return True
 
-    @noted
+    @WAITS.waiting()
     def is_locked(self) -> bool:
         """Tells whether another process has the outbox."""
         # If it is a pipe, this must not wait for somebody at the other end.
-        descriptor = os.open(self._lock, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        try:
+        with _closing(os.open(self._lock, os.O_RDONLY | os.O_NONBLOCK)) as descriptor:
             return not _is_locked(descriptor, fcntl.LOCK_SH)
-        finally:
-            close(descriptor)
 
     # --- segments ------------------------------------------------------------------------------
 
-    @noted
+    @WAITS.waiting()
     def segments(self) -> dict[int, int]:
         """Returns the sizes of all segments by number, the oldest first."""
         found = {}
@@ -121,38 +115,31 @@ class LogFiles:
                         found[int(stem)] = entry.stat().st_size
         return dict(sorted(found.items()))
 
-    @noted
+    @WAITS.waiting()
     def create(self, segment: int, size: int) -> None:
         """Makes a segment of filler. When this returns, it and its name are on the disk."""
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-        descriptor = os.open(self.path(segment), flags, 0o600)
-        try:
-            _fill(descriptor, 0, size)
-            flush(descriptor)
-            flush_directory(str(self._log))
-        except OSError:
-            with suppress(OSError):
-                os.unlink(self.path(segment))
-            raise
-        finally:
-            close(descriptor)
+        with _closing(self.open(segment, os.O_WRONLY | os.O_CREAT | os.O_EXCL)) as descriptor:
+            try:
+                _fill(descriptor, 0, size)
+                flush(descriptor)
+                flush_directory(str(self._log))
+            except OSError:
+                with suppress(OSError):
+                    os.unlink(self.path(segment))
+                raise
 
-    @noted
-    def open(self, segment: int, *, is_writing: bool) -> int:
+    @WAITS.waiting()
+    def open(self, segment: int, flags: int) -> int:
         """Opens a segment."""
-        flags = os.O_RDWR if is_writing else os.O_RDONLY
-        return os.open(self.path(segment), flags | os.O_CLOEXEC)
+        return os.open(self.path(segment), flags, 0o600)
 
-    @noted
+    @WAITS.waiting()
     def read(self, segment: int) -> bytes:
         """Reads a segment, up to the longest that ours can be."""
-        descriptor = self.open(segment, is_writing=False)
-        try:
+        with _closing(self.open(segment, os.O_RDONLY)) as descriptor:
             return _read(descriptor, min(os.fstat(descriptor).st_size, LONGEST_SEGMENT))
-        finally:
-            close(descriptor)
 
-    @noted
+    @WAITS.waiting()
     def remove(self, segment: int) -> None:
         """Removes a segment, and flushes that, so that it cannot reappear after later ones go."""
         with suppress(FileNotFoundError):
@@ -161,15 +148,14 @@ class LogFiles:
 
     def path(self, segment: int) -> str:
         """Returns the path of a segment."""
-        return f"{self._prefix}{segment:016d}{_SUFFIX}"
+        return str(self._log / f"{segment:016d}{_SUFFIX}")
 
     # --- damage, requests, room ----------------------------------------------------------------
 
-    @noted
+    @WAITS.waiting()
     def cut_out(self, segment: int, offset: int, end: int) -> None:
         """Replaces a bad stretch with filler, after copying it to `damaged`."""
-        descriptor = self.open(segment, is_writing=True)
-        try:
+        with _closing(self.open(segment, os.O_RDWR)) as descriptor:
             data = os.pread(descriptor, min(end - offset, _DAMAGED_PIECE), offset)
             self._keep(f"{segment:016d}-{offset:08d}", data)
             if end >= os.fstat(descriptor).st_size:
@@ -177,21 +163,16 @@ class LogFiles:
             else:
                 _fill(descriptor, offset, end)
             flush(descriptor)
-        finally:
-            close(descriptor)
 
     def _keep(self, name: str, data: bytes) -> None:
         make_directory(self.damaged, 0o700)
         if self.damaged_bytes() + len(data) <= DAMAGED_BYTES:
-            flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
-            descriptor = os.open(self.damaged / name, flags, 0o600)
-            try:
+            flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
+            with _closing(os.open(self.damaged / name, flags, 0o600)) as descriptor:
                 write(descriptor, 0, data)
                 flush(descriptor)
-            finally:
-                close(descriptor)
 
-    @noted
+    @WAITS.waiting()
     def set_aside(self, segment: int) -> None:
         """Moves a segment that cannot be read to `damaged`, if there is room for it."""
         make_directory(self.damaged, 0o700)
@@ -201,14 +182,20 @@ class LogFiles:
             flush_directory(str(self.damaged))
         self.remove(segment)
 
-    @noted
+    @WAITS.waiting()
     def damaged_bytes(self) -> int:
         """Returns how many bytes are kept of damaged parts."""
         with suppress(FileNotFoundError), os.scandir(self.damaged) as found:
             return sum(_bytes_on_disk(entry.stat()) for entry in found)
         return 0
 
-    @noted
+    def count_damaged(self) -> int:
+        """Counts the damaged parts that are kept."""
+        with suppress(FileNotFoundError, NotADirectoryError):
+            return len(os.listdir(self.damaged))
+        return 0
+
+    @WAITS.waiting()
     def take_requests(self, *only: str) -> list[str]:
         """Returns the names of the requests and removes them; leaves out those it cannot remove.
 
@@ -227,7 +214,7 @@ class LogFiles:
                 raise
         return taken
 
-    @noted
+    @WAITS.waiting()
     def room(self, max_bytes: int | None) -> Room:
         """Returns how much room there is, and how much of it the outbox takes."""
         found = os.statvfs(self.directory)
@@ -291,6 +278,14 @@ def _read(descriptor: int, size: int) -> bytes:
     while len(data) < size and (more := os.pread(descriptor, size - len(data), len(data))):
         data += more
     return data
+
+
+@contextmanager
+def _closing(descriptor: int) -> Iterator[int]:
+    try:
+        yield descriptor
+    finally:
+        close(descriptor)
 
 
 def close(descriptor: int) -> None:

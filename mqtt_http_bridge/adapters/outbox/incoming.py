@@ -2,17 +2,16 @@
 
 import threading
 from collections import deque
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from mqtt_http_bridge.adapters.outbox.log import ClockChange
 
 MOST_BYTES: Final = 4_000_000
-"""A day of one GX with two chargers, for a disk that hangs."""
+"""The most that is kept of a disk that hangs, and as much of one that refuses: a day of one GX with
+two chargers."""
 
 
-@dataclass(frozen=True, slots=True)
-class Put:
+class Put(NamedTuple):
     """A measurement to store."""
 
     portal_id: str

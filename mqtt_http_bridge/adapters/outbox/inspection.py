@@ -1,25 +1,24 @@
 """Reads and changes an outbox from outside: for `outbox status`, `list`, `drop` and the others.
 
-It only reads. To change something, it leaves a request that the service sees within 5 s; if no
-service is running, it takes the lock and makes the change itself. Every function takes the
-directory of the outbox, and raises LocalFault if it cannot be read or changed.
+It only reads. To change something, it leaves a request that the service sees within 5 s, as long as
+anything waits or is parked; if no service is running, it takes the lock and makes the change
+itself. Every function takes the directory of the outbox, and raises LocalFault if it cannot be read
+or changed.
 """
 
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from mqtt_http_bridge.adapters.directories import make_directory
 from mqtt_http_bridge.adapters.outbox.cleaning import Cleaning
-from mqtt_http_bridge.adapters.outbox.entries import Entries
 from mqtt_http_bridge.adapters.outbox.entry import EntryFormat, PortalContents, portal_contents
 from mqtt_http_bridge.adapters.outbox.files import LogFiles, as_owner, shown
 from mqtt_http_bridge.adapters.outbox.log import Log
 from mqtt_http_bridge.adapters.outbox.reading import read_log
 from mqtt_http_bridge.adapters.outbox.records import Entry
-from mqtt_http_bridge.adapters.outbox.requests import RETRY, drop, drop_requests
+from mqtt_http_bridge.adapters.outbox.requests import RETRY, drop_requests
 from mqtt_http_bridge.core.disk_remedy import disk_remedy
 from mqtt_http_bridge.core.errors import LocalFault, OutboxBusy
 from mqtt_http_bridge.core.views import Loss
@@ -29,8 +28,7 @@ _TRIES: Final = 5
 again."""
 
 
-@dataclass(frozen=True, slots=True)
-class OutboxStatus:
+class OutboxStatus(NamedTuple):
     """Holds the state of an outbox at one moment."""
 
     directory: str
@@ -58,26 +56,20 @@ def status(directory: Path, max_bytes: int | None, entry_format: EntryFormat) ->
         log = _read(directory, entry_format, unread)
         files = log.segments.files
         room = files.room(max_bytes)
-        owed = (e for e in _entries(directory, entry_format, unread) if not e.parked_serials)
-        oldest = next((entry_format.timestamp(e.body) for e in owed), None)
+        portals = tuple(portal_contents(*item) for item in log.index.portals.items())
+        owed = [(portal.oldest, portal.portal_id) for portal in portals if portal.oldest]
         return OutboxStatus(
             directory=shown(directory),
             is_in_use=files.is_locked(),
-            portals=tuple(portal_contents(*item) for item in log.index.portals.items()),
+            portals=portals,
             bytes=room.used,
             max_bytes=room.limit,
             owed_bytes=log.index.live_bytes(),
             unreadable=tuple(unread.values()),
-            oldest=oldest,
-            damaged=count_damaged(directory),
+            oldest=(log.timestamp(*min(owed)) or None) if owed else None,
+            damaged=files.count_damaged(),
             lost=log.losses,
         )
-
-
-def count_damaged(directory: Path) -> int:
-    """Counts the damaged places that were kept in `damaged`."""
-    damaged = LogFiles(directory).damaged
-    return len(list(damaged.iterdir())) if damaged.is_dir() else 0
 
 
 def entries(directory: Path, entry_format: EntryFormat) -> Iterator[Entry]:
@@ -109,12 +101,12 @@ def _entries(directory: Path, entry_format: EntryFormat, unread: _Unread) -> Ite
                 if number > last:
                     entry = None
                     try:
-                        entry = Entries(log).read(number, portal_id)
+                        entry = log.read(number, portal_id)
                     except FileNotFoundError:  # Moved by a clean-up meanwhile.
                         is_over = False
                         break
                     except OSError as error:
-                        _note_unread(unread, Entries(log).segment_with(number, portal_id), error)
+                        _note_unread(unread, log.segment_with(number, portal_id), error)
                     last = number
                     if entry is not None:
                         yield entry
@@ -165,7 +157,7 @@ def request_drop(
     Returns the numbers that were dropped, or None if the service was asked to do it.
     """
     with _faults(directory), as_owner(directory):
-        newest = _read(directory, entry_format, {}).next_number - 1
+        newest = _read(directory, entry_format, {}).index.next_number - 1
         requests = drop_requests(numbers, parked_only=parked_only, newest=newest)
         files = LogFiles(directory)
         if _is_asked(files, requests):
@@ -173,9 +165,9 @@ def request_drop(
         log = Log(files, None, entry_format)
         try:
             log.reopen()
-            cleaning = Cleaning(Entries(log))
+            cleaning = Cleaning(log)
             cleaning.bring_in()
-            return drop(log, cleaning, requests)
+            return cleaning.drop(requests)
         finally:
             log.segments.close()
 

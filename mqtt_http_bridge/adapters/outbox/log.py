@@ -57,27 +57,24 @@ are new to the log that was found, and get new numbers there (`_begin_with`).
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
+from dataclasses import replace
+from typing import Final
 
 from mqtt_http_bridge.adapters.outbox import records
 from mqtt_http_bridge.adapters.outbox.clock import Boot, ClockNotes
 from mqtt_http_bridge.adapters.outbox.entry import EntryFormat
 from mqtt_http_bridge.adapters.outbox.fault_log import FaultLog
 from mqtt_http_bridge.adapters.outbox.files import LogFiles
-from mqtt_http_bridge.adapters.outbox.index import IN_MEMORY, Index, slot_in, slot_of
-from mqtt_http_bridge.adapters.outbox.losses import bounded, losses_text
+from mqtt_http_bridge.adapters.outbox.index import IN_MEMORY, Index, Where, slot_in, slot_of
+from mqtt_http_bridge.adapters.outbox.losses import bounded, losses_text, with_loss
 from mqtt_http_bridge.adapters.outbox.reading import Found, unreadable
-from mqtt_http_bridge.adapters.outbox.records import (
-    STATE_AFTER,
-    Entry,
-    Fields,
-    State,
-    fields_of,
-)
+from mqtt_http_bridge.adapters.outbox.records import STATE_AFTER, Entry, Fields, State, fields_of
 from mqtt_http_bridge.adapters.outbox.segments import Segments
 from mqtt_http_bridge.core.views import Loss
 
+DAMAGED: Final = "damaged"
 ClockChange = Callable[[ClockNotes, int], ClockNotes]
 """Makes new clock notes from the old ones and the number of the next entry."""
 Key = int | bytes
@@ -102,14 +99,11 @@ class Log:
         self.index = Index()
         self.clock = ClockNotes(boot or Boot("", 0.0))
         self.losses: tuple[Loss, ...] = ()
-        self.next_number = 1
         self.in_flight: dict[int, Entry] = {}
         """The entries being sent, which may not be given up."""
         self.is_on_disk = False
         self.waiting: dict[Key, bytes] = {}
         self.unflushed: dict[Key, bytes] = {}
-        self.refused = 0
-        """Counts lines about entries on the disk that the disk has refused."""
         self._has_boot = boot is not None
         self._log_id = ""
 
@@ -118,8 +112,7 @@ class Log:
     def put(self, portal_id: str, body: bytes, *, is_final: bool) -> None:
         """Adds a new entry. Writer only, because it assigns the numbers."""
         with self.mutex:
-            self.tell(records.put(Entry(self.next_number, portal_id, body, is_final)))
-            self.next_number += 1
+            self.tell(records.put(Entry(self.index.next_number, portal_id, body, is_final)))
 
     def tell(self, line: bytes) -> None:
         """Writes a line to the disk, or keeps it in memory if the disk refuses."""
@@ -140,30 +133,19 @@ class Log:
     def _keep(self, line: bytes) -> None:
         """Keeps a line in memory. An entry with a line in a segment still belongs to that one."""
         fields = fields_of(line)
-        key = _key(fields)
-        packed = self.index.find(records.number_in(fields) or 0, fields[2].decode())
-        slot = slot_in(packed) if packed is not None else IN_MEMORY
+        key, slot = _key(fields), self._slot(records.number_in(fields) or 0, fields[2].decode())
         self.waiting.pop(key, None)
         if slot != IN_MEMORY or STATE_AFTER.get(fields[0]) is not State.GONE:
             self.waiting[key] = line
-        self.refused += slot != IN_MEMORY
         self.index.apply(fields, slot, len(line))
 
-    def give_up(self, line: bytes) -> None:
-        """Notes that an entry is lost. With no room for the line, its segment is removed anyway."""
-        with self.mutex:
-            if not self.is_on_disk:
-                self._keep(line)
-                return
-            with suppress(OSError):
-                self.write(line)
-                return
-            self.index.apply(fields_of(line), IN_MEMORY, 0)
+    def _slot(self, number: int, portal_id: str) -> int:
+        return slot_in(self.index.find(number, portal_id) or IN_MEMORY)
 
     def set_clock(self, change: ClockChange) -> None:
         """Notes that the clock was set, or is trusted. Writer only."""
         with self.mutex:
-            self.clock = change(self.clock, self.next_number)
+            self.clock = change(self.clock, self.index.next_number)
             self.note()
 
     def note(self) -> None:
@@ -175,36 +157,122 @@ class Log:
     def _head(self) -> bytes:
         losses = records.note(b"losses", losses_text(self.losses)) if self.losses else b""
         clock = records.note(b"clock", self.clock.to_text())
-        return records.head(self._log_id, self.next_number) + clock + losses
+        return records.head(self._log_id, self.index.next_number) + clock + losses
 
     def flush(self) -> None:
         """Flushes what was written before. Writer only; raises OSError."""
         with self.mutex:
-            covered = dict(self.unflushed)
+            covered = list(self.unflushed.items())
         self.segments.flush()
         with self.mutex:
-            for key, line in covered.items():
+            for key, line in covered:
                 if self.unflushed.get(key) is line:
                     del self.unflushed[key]
 
-    def held(self) -> list[Entry]:
-        """Returns the entries whose latest text may be in memory only."""
-        entries = (records.entry_in(fields_of(line)) for line in self.waiting.values())
-        return [entry for entry in entries if entry is not None]
+    # --- entries -------------------------------------------------------------------------------
 
-    def only_held(self) -> list[Entry]:
-        """Returns those of which the disk may not have an earlier text either."""
-        return [entry for entry in self.held() if self._is_only_held(entry)]
+    def take(self, number: int, portal_id: str) -> Entry | None:
+        """Reads an entry; None if it is gone, or cannot be read now."""
+        with self.mutex:
+            try:
+                entry = self.read(number, portal_id)
+            except OSError as error:
+                self.cannot_read(self.segment_with(number, portal_id), error)
+                return None
+            if entry is None:
+                self.lose([(number, portal_id)], DAMAGED)
+            return entry
 
-    def _is_only_held(self, entry: Entry) -> bool:
-        packed = self.index.find(entry.number, entry.portal_id)
-        is_as_put = fields_of(self.waiting[entry.number])[0] == b"put"
-        return is_as_put or packed is None or slot_in(packed) == IN_MEMORY
+    def read(self, number: int, portal_id: str) -> Entry | None:
+        """Reads an entry as it would be sent; None if it is gone. Raises OSError."""
+        if self.index.find(number, portal_id) is None:
+            return None
+        entry = self._in_memory(number)
+        if entry is None:
+            entry = self.segments.entries(self.segment_with(number, portal_id)).get(number)
+        if entry is None or entry.portal_id != portal_id:
+            return None
+        return replace(self._now(entry), body=self.body(entry))
+
+    def _in_memory(self, number: int) -> Entry | None:
+        line = self.waiting.get(number)
+        return records.entry_in(fields_of(line)) if line is not None else None
+
+    def _now(self, entry: Entry) -> Entry:
+        """Updates an entry: what was parked may be owed again."""
+        portal = self.index.portals[entry.portal_id.encode()]
+        is_free = entry.parked_serials and portal.owed.find(entry.number) is not None
+        return replace(entry, parked_serials=(), reason="") if is_free else entry
 
     def body(self, entry: Entry) -> bytes:
         """Returns the bytes to send, with the times corrected for clock steps since."""
         shift_s = 0.0 if entry.is_final else self.clock.shift_of(entry.number)
         return self.format.shifted(entry.body, shift_s) if shift_s else entry.body
+
+    def segment_with(self, number: int, portal_id: str) -> int:
+        """Returns the number of the segment that an entry is in, if any has it."""
+        return self.segments.number_of(self._slot(number, portal_id))
+
+    def all_in(self, segment: int) -> list[Entry]:
+        """Reads the entries whose current text is in a segment. Raises OSError."""
+        with self.mutex:
+            entries = self.segments.entries(segment).values()
+            return [entry for entry in entries if self._is_in(segment, entry)]
+
+    def _is_in(self, segment: int, entry: Entry) -> bool:
+        return self._slot(entry.number, entry.portal_id) == slot_of(segment)
+
+    def write_again(self, segment: int, entry: Entry) -> None:
+        """Writes an entry again, as it is now, if it is still in this segment. Raises OSError."""
+        with self.mutex:
+            if self._is_in(segment, entry):
+                now = self._now(self._in_memory(entry.number) or entry)
+                self.write(records.replaced(now) if now.is_final else records.put(now))
+
+    def cannot_read(self, segment: int, error: OSError) -> None:
+        """Logs that a segment cannot be read; gives up its entries once that has lasted."""
+        self.faults.unreadable(segment, error)
+        if self.segments.is_lost(segment, error):
+            self.lose_all_in(segment, unreadable(segment))
+
+    def lose_all_in(self, segment: int, reason: str) -> None:
+        """Gives up all entries that are left in a segment."""
+        with self.mutex:
+            slot = slot_of(segment)
+            self.lose([e for e in self.index.entries() if self._slot(*e) == slot], reason)
+
+    def lose(self, entries: Iterable[Where], reason: str) -> None:
+        """Gives entries up, and counts them."""
+        with self.mutex:
+            before = self.losses
+            for number, portal_id in entries:
+                if self.index.find(number, portal_id) is not None:
+                    self.count_lost(self.timestamp(number, portal_id), reason)
+                    self._give_up(records.lost(number, portal_id, reason))
+            if self.losses != before:
+                self.note()
+
+    def timestamp(self, number: int, portal_id: str) -> str:
+        """Reads the time of an entry; empty if it cannot be read now."""
+        with self.mutex, suppress(OSError):
+            entry = self.read(number, portal_id)
+            return self.format.timestamp(entry.body) if entry is not None else ""
+        return ""
+
+    def count_lost(self, timestamp: str, reason: str) -> None:
+        """Counts an entry as given up."""
+        with self.mutex:
+            self.losses = with_loss(self.losses, timestamp, reason)
+
+    def _give_up(self, line: bytes) -> None:
+        """Notes that an entry is lost. With no room for the line, its segment is removed anyway."""
+        if not self.is_on_disk:
+            self._keep(line)
+            return
+        try:
+            self.write(line)
+        except OSError:
+            self.index.apply(fields_of(line), IN_MEMORY, 0)
 
     # --- a disk that refuses -------------------------------------------------------------------
 
@@ -225,6 +293,20 @@ class Log:
             self.waiting, self.unflushed = first | self.waiting, {}
             self.faults.refused(error)
 
+    def held(self) -> list[Entry]:
+        """Returns the entries whose latest text may be in memory only."""
+        entries = (records.entry_in(fields_of(line)) for line in self.waiting.values())
+        return [entry for entry in entries if entry is not None]
+
+    def only_held(self) -> list[Entry]:
+        """Returns those of which the disk may not have an earlier text either."""
+        puts = {n for n, line in self.waiting.items() if fields_of(line)[0] == b"put"}
+        return [e for e in self.held() if e.number in puts or self.is_only_in_memory(e)]
+
+    def is_only_in_memory(self, entry: Entry) -> bool:
+        """Tells whether no segment has ever held a byte of an entry."""
+        return self._slot(entry.number, entry.portal_id) == IN_MEMORY
+
     def write_waiting(self) -> int:
         """Writes the waiting lines; returns 0, or the bytes of room that the next line needs.
 
@@ -235,7 +317,7 @@ class Log:
                 if len(line) > self.segments.left:
                     return len(line)
                 self.write(line)
-            self.is_on_disk, self.refused = True, 0
+            self.is_on_disk = True
             self.note()
             return 0
 
@@ -248,7 +330,8 @@ class Log:
         self.faults.found(found)
         with self.mutex:
             if self._log_id and found.log_id in ("", self._log_id):
-                self.index, self.next_number = found.index, max(self.next_number, found.next_number)
+                found.index.next_number = max(found.index.next_number, self.index.next_number)
+                self.index = found.index
                 self.losses = max(self.losses, found.losses, key=_count)
                 for line in list(self.waiting.values()):
                     self._keep(line)
@@ -260,30 +343,32 @@ class Log:
                 self.losses = bounded((*self.losses, loss))
 
     def _begin_with(self, found: Found) -> None:
-        """Goes on with the log that was found; adds what is in memory to it as new entries."""
+        """Goes on with the log that was found; adds what is in memory to it as new entries.
+
+        An entry that is being sent gets its new number. One that was only in the log that is gone
+        gets none, so that its sender's verdict finds nothing.
+        """
         held = [(entry, self.body(entry)) for entry in self.held()]
-        in_flight, self.in_flight, self.waiting = self.in_flight, {}, {}
+        self.waiting = {}
         self.look(found)
         self._log_id = found.log_id or os.urandom(8).hex()
+        moved = dict[int, int]()
         for entry, body in held:
-            taken = in_flight.pop(entry.number, None)
-            if taken is not None:
-                taken.number = self.next_number
-                self.in_flight[taken.number] = taken
+            moved[entry.number] = self.index.next_number
             self.put(entry.portal_id, body, is_final=entry.is_final)
-        for taken in in_flight.values():
-            taken.number = 0  # Its log is gone, so the sender's verdict will find nothing.
+        for entry in self.in_flight.values():
+            entry.number = moved.get(entry.number, 0)
+        self.in_flight = {entry.number: entry for entry in self.in_flight.values()}
 
     def look(self, found: Found) -> None:
         """Sets what was read, so that entries can be read."""
         self.segments.know(found)
-        self.index, self.losses, self.next_number = found.index, found.losses, found.next_number
-        before, self.clock = self.clock, found.clock
+        self.index, self.losses = found.index, found.losses
+        before, self.clock, next_number = self.clock, found.clock, self.index.next_number
         if self._has_boot:
-            is_owed = found.index.is_owed
-            self.clock = found.clock.started(before.boot, found.next_number, is_owed)
+            self.clock = self.clock.started(before.boot, next_number, self.index.is_owed)
         if before.is_trusted:  # These came while the log could not be read.
-            self.clock = self.clock.trusted(found.next_number)
+            self.clock = self.clock.trusted(next_number)
 
 
 def _key(fields: Fields) -> Key:

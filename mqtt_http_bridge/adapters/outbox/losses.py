@@ -11,9 +11,14 @@ MOST_RANGES: Final = 20
 """The most ranges to keep; older ones are merged."""
 
 
+def loss_of(timestamp: str, reason: str) -> Loss:
+    """Makes the loss of one measurement."""
+    return Loss(1, timestamp, timestamp, (reason,))
+
+
 def with_loss(ranges: tuple[Loss, ...], timestamp: str, reason: str) -> tuple[Loss, ...]:
     """Adds a loss: to the last range with its reason if that has a loss on the same day."""
-    loss = Loss(1, timestamp, timestamp, (reason,))
+    loss = loss_of(timestamp, reason)
     for place in range(len(ranges) - 1, -1, -1):
         if ranges[place].reasons == loss.reasons and ranges[place].until[:10] == timestamp[:10]:
             return (*ranges[:place], ranges[place].merged(loss), *ranges[place + 1 :])

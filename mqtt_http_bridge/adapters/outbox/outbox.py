@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Collection
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -9,7 +10,7 @@ from typing import Final
 from mqtt_http_bridge.adapters import thread_start
 from mqtt_http_bridge.adapters.outbox import records
 from mqtt_http_bridge.adapters.outbox.clock import Boot, ClockNotes
-from mqtt_http_bridge.adapters.outbox.entries import Entries
+from mqtt_http_bridge.adapters.outbox.disk_waits import WAITS
 from mqtt_http_bridge.adapters.outbox.entry import EntryFormat, OutboxContents, portal_contents
 from mqtt_http_bridge.adapters.outbox.files import LogFiles
 from mqtt_http_bridge.adapters.outbox.incoming import Incoming, Put
@@ -19,11 +20,10 @@ from mqtt_http_bridge.adapters.outbox.records import Entry
 from mqtt_http_bridge.adapters.outbox.room import Room
 from mqtt_http_bridge.adapters.outbox.writer import Writer
 from mqtt_http_bridge.core.settings import OutboxSettings
-from mqtt_http_bridge.core.watchdog import Progress
 
-MOST_REFUSED: Final = 20_000
-"""The most lines about entries on the disk that the disk may refuse. With more, senders stop,
-because a restart would send all those entries again."""
+MOST_WAITING: Final = 20_000
+"""The most lines that may wait for a disk that refuses. With more, senders stop, because a restart
+would send all those entries again. Entries that are in memory only take less than half of it."""
 
 
 class Outbox:
@@ -32,15 +32,16 @@ class Outbox:
     def __init__(self, settings: OutboxSettings, entry_format: EntryFormat, boot: Boot) -> None:
         """Takes over the directory and reads it. Raises OutboxBusy if another process has it."""
         self.directory = Path(settings.directory)
-        self._format = entry_format
-        self._max_bytes = settings.max_bytes
         self._log = Log(LogFiles(self.directory), settings.max_bytes, entry_format, boot)
         self._mutex = self._log.mutex
-        self._entries = Entries(self._log)
         self._incoming = Incoming()
         self._news = threading.Condition(threading.Lock())
         self._changes = 0
-        self.writer = Writer(self._entries, self._incoming, self.wake)
+        self.writer = Writer(self._log, self._incoming, self.wake)
+        self.progress = self.writer.progress
+        """It shows a watchdog that the writer makes progress."""
+        self.disk_until_s = WAITS.until_s
+        """It returns until when a watchdog should excuse those who wait for the disk."""
         self.writer.begin()
         thread_start.start(self.writer)
 
@@ -115,55 +116,41 @@ class Outbox:
 
     def _portal(self, portal_id: str) -> Portal:
         """Returns what may be sent of a GX: nothing, if a restart would send too much again."""
-        is_too_much = self._log.refused > MOST_REFUSED
+        is_too_much = len(self._log.waiting) > MOST_WAITING
         found = None if is_too_much else self._log.index.portals.get(portal_id.encode())
         return found or Portal()
 
     def take(self, portal_id: str, number: int) -> Entry | None:
         """Returns an entry to be sent; None if it is gone, or cannot be read now.
 
-        `settle`, `park` or `give_back` has to follow. Until then it is not given up.
+        `settle` or `park` has to follow, even if nothing has changed. Until then it is not given
+        up.
         """
         with self._mutex:
-            entry = self._entries.take(number, portal_id)
+            entry = self._log.take(number, portal_id)
             if entry is not None:
                 self._log.in_flight[number] = entry
             return entry
 
     def settle(self, entry: Entry, owed_body: bytes | None) -> None:
         """Keeps only what is still owed of an entry, or nothing. A kill -9 does not undo this."""
-        self._leave(entry, owed_body, (), "")
+        self.park(entry, owed_body, (), "")
 
-    def park(self, entry: Entry, body: bytes, serials: Collection[str], reason: str) -> None:
-        """Keeps only what is still owed of an entry, and parks it for these devices."""
-        self._leave(entry, body, tuple(serials), reason)
-
-    def give_back(self, entry: Entry) -> None:
-        """Leaves an entry unchanged."""
+    def park(self, entry: Entry, body: bytes | None, serials: Collection[str], reason: str) -> None:
+        """Keeps only what is still owed of an entry, and parks it for these devices, if any."""
+        left = replace(entry, body=body or b"", parked_serials=tuple(serials), reason=reason)
         with self._mutex:
             self._log.in_flight.pop(entry.number, None)
+            is_same = (left.body, left.parked_serials) == (entry.body, entry.parked_serials)
+            if is_same or self._log.index.find(entry.number, entry.portal_id) is None:
+                return  # A person may have dropped it meanwhile.
+            done = records.done(entry.number, entry.portal_id)
+            self._log.tell(done if body is None else records.replaced(left))
 
     def unpark(self, portal_id: str, serial: str) -> None:
         """Makes everything that is parked of a device owed again, at once."""
         self._log.tell(records.free(portal_id, serial))
         self.wake()
-
-    def _leave(
-        self, entry: Entry, body: bytes | None, serials: tuple[str, ...], reason: str
-    ) -> None:
-        number, portal_id = entry.number, entry.portal_id
-        with self._mutex:
-            self._log.in_flight.pop(number, None)
-            is_same = body == entry.body and serials == entry.parked_serials
-            if is_same or self._log.index.find(number, portal_id) is None:
-                return  # A person may have dropped it meanwhile.
-            if body is None:
-                line = records.done(number, portal_id)
-            else:
-                line = records.replaced(
-                    replace(entry, body=body, parked_serials=serials, reason=reason)
-                )
-            self._log.tell(line)
 
     # --- for those who look: these may wait for the disk, so the main thread keeps away ---------
 
@@ -173,18 +160,9 @@ class Outbox:
         return self.writer.retry_requests
 
     @property
-    def progress(self) -> Progress:
-        """Shows a watchdog that the writer makes progress."""
-        return self.writer.progress
-
-    @property
     def unwritten(self) -> int:
         """Returns how many measurements are in memory only, at most; it never waits."""
         return self._incoming.added - self.writer.taken_in + len(self._log.waiting)
-
-    def disk_until_s(self) -> float:
-        """Returns until when a watchdog should excuse those who wait for the disk; never waits."""
-        return self._log.segments.files.waits.until_s()
 
     def view(self) -> OutboxContents:
         """Returns the state of the outbox."""
@@ -193,7 +171,8 @@ class Outbox:
         with self._mutex:
             return OutboxContents(
                 portals=tuple(portal_contents(*item) for item in self._log.index.portals.items()),
-                highest=self._log.next_number - 1,
+                bytes=self._log.index.live_bytes(),
+                highest=self._log.index.next_number - 1,
                 in_memory=len(self._log.held()) + queued,
                 fault=self._log.faults.fault,
                 losses=self._log.losses,
@@ -201,13 +180,14 @@ class Outbox:
 
     def room(self) -> Room | None:
         """Returns how much room there is; None if the disk does not say. Reads the disk."""
-        try:
-            return self._log.segments.files.room(self._max_bytes)
-        except OSError:
-            return None
+        with suppress(OSError):
+            return self._log.segments.room()
+        return None
+
+    def count_damaged(self) -> int:
+        """Counts the damaged parts that are kept for a person to look at. Reads the disk."""
+        return self._log.segments.files.count_damaged()
 
     def timestamp(self, portal_id: str, number: int) -> str | None:
         """Reads the time of an entry, as it would be sent; None if it cannot be read now."""
-        with self._mutex:
-            entry = self._entries.take(number, portal_id)
-            return (self._format.timestamp(entry.body) or None) if entry is not None else None
+        return self._log.timestamp(number, portal_id) or None

@@ -1,9 +1,7 @@
 """Reads a log from its first segment to its last, and finds what is damaged."""
 
 import errno
-import time
-from dataclasses import dataclass, field, replace
-from typing import Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from mqtt_http_bridge.adapters.outbox import records
 from mqtt_http_bridge.adapters.outbox.clock import Boot, ClockNotes, clock_notes
@@ -11,15 +9,15 @@ from mqtt_http_bridge.adapters.outbox.files import LONGEST_SEGMENT, LogFiles
 from mqtt_http_bridge.adapters.outbox.index import Index, slot_of
 from mqtt_http_bridge.adapters.outbox.losses import read_losses
 from mqtt_http_bridge.adapters.outbox.records import Entry, Fields
-from mqtt_http_bridge.core.views import Loss
+
+if TYPE_CHECKING:
+    from mqtt_http_bridge.core.views import Loss
 
 BAD_MEDIUM: Final = (errno.EIO, errno.EUCLEAN, errno.EBADMSG)
 """The errors that say that a place on the disk is bad, and not only that reading failed just
 now."""
 _LIKELY_LINE: Final = 256
 """An unreadable segment is assumed to hold at most one entry for this many bytes."""
-_BREATH_S: Final = 5e-5
-"""Long enough for another waiting thread to get the interpreter."""
 
 
 def unreadable(segment: int) -> str:
@@ -27,13 +25,7 @@ def unreadable(segment: int) -> str:
     return f"the disk cannot read segment {segment}"
 
 
-def breathe() -> None:
-    """Lets other threads run."""
-    time.sleep(_BREATH_S)
-
-
-@dataclass(frozen=True, slots=True)
-class Damage:
+class Damage(NamedTuple):
     """A stretch of a segment without a single good line, from `offset` up to `end`."""
 
     segment: int
@@ -41,8 +33,7 @@ class Damage:
     end: int
 
 
-@dataclass(frozen=True, slots=True)
-class Unreadable:
+class Unreadable(NamedTuple):
     """A segment that the disk cannot read, and the numbers that its entries may have."""
 
     segment: int
@@ -50,19 +41,18 @@ class Unreadable:
     numbers: range
 
 
-@dataclass(slots=True)
 class Found:
     """Everything that was found in a log."""
 
-    log_id: str = ""
-    next_number: int = 1
-    index: Index = field(default_factory=Index)
-    clock: ClockNotes = field(default_factory=lambda: ClockNotes(Boot("", 0.0)))
-    losses: tuple[Loss, ...] = ()
-    damage: list[Damage] = field(default_factory=list)
-    unreadable: list[Unreadable] = field(default_factory=list)
-    sizes: dict[int, int] = field(default_factory=dict)
-    """The sizes of the segments that could be read, by number."""
+    def __init__(self) -> None:
+        self.log_id = ""
+        self.index = Index()
+        self.clock = ClockNotes(Boot("", 0.0))
+        self.losses: tuple[Loss, ...] = ()
+        self.damage: list[Damage] = []
+        self.unreadable: list[Unreadable] = []
+        self.sizes: dict[int, int] = {}
+        """The sizes of the segments that could be read, by number."""
 
 
 def read_log(files: LogFiles, *, is_partial: bool = False) -> Found:
@@ -79,15 +69,14 @@ def read_log(files: LogFiles, *, is_partial: bool = False) -> Found:
         except OSError as error:
             if error.errno not in BAD_MEDIUM and not is_partial:
                 raise
-            first = max(found.next_number, found.index.highest + 1)
+            first = found.index.next_number
             numbers = range(first, first + size // _LIKELY_LINE)
             found.unreadable.append(Unreadable(segment, error, numbers))
             continue
         found.sizes[segment] = size
         _take_in(found, segment, data, size)
-        breathe()
-    ends = (unreadable.numbers.stop for unreadable in found.unreadable)
-    found.next_number = max(found.next_number, found.index.highest + 1, *ends)
+    ends = (bad.numbers.stop for bad in found.unreadable)
+    found.index.next_number = max([found.index.next_number, *ends])
     return found
 
 
@@ -100,25 +89,21 @@ def entries_in(data: bytes) -> dict[int, Entry]:
 
 def _take_in(found: Found, segment: int, data: bytes, size: int) -> None:
     slot, index, decode = slot_of(segment), found.index, records.decode
-    offset, is_good = 0, True
+    offset, ends = 0, dict[int, int]()
+    start: int | None = None
     for line in data.split(b"\n"):
         fields = decode(line)
         if fields is not None:
-            if not index.add_newest(fields, slot, len(line) + 1):
-                index.apply(fields, slot, len(line) + 1)
+            start = None
+            if not index.apply(fields, slot, len(line) + 1):
                 _take_in_note(fields, found)
-            is_good = True
         elif line:
-            _note_damage(found, segment, offset, offset + len(line), is_first=is_good)
-            is_good = False
+            start = offset if start is None else start
+            ends[start] = offset + len(line)
         offset += len(line) + 1
     if size > LONGEST_SEGMENT:
-        _note_damage(found, segment, len(data), size, is_first=is_good)
-
-
-def _note_damage(found: Found, segment: int, offset: int, end: int, *, is_first: bool) -> None:
-    start = offset if is_first else found.damage.pop().offset
-    found.damage.append(Damage(segment, start, end))
+        ends[len(data) if start is None else start] = size
+    found.damage += [Damage(segment, *stretch) for stretch in ends.items()]
 
 
 def _take_in_note(fields: Fields, found: Found) -> None:
@@ -142,7 +127,7 @@ def _take_in_head(fields: Fields, found: Found) -> None:
         )
     found.log_id = fields[2].decode("ascii", "replace")
     number = (records.number_in([b"", fields[3]]) if len(fields) > 3 else None) or 1
-    found.next_number = max(found.next_number, number)
-    if found.unreadable and number in (numbers := found.unreadable[-1].numbers):
-        numbers = range(numbers.start, number)
-        found.unreadable[-1] = replace(found.unreadable[-1], numbers=numbers)
+    found.index.next_number = max(found.index.next_number, number)
+    for bad in found.unreadable[-1:]:
+        numbers = range(bad.numbers.start, min(bad.numbers.stop, number))
+        found.unreadable[-1] = bad._replace(numbers=numbers)

@@ -135,8 +135,8 @@ def head(log_id: str, next_number: int) -> bytes:
 
 def decode(line: bytes) -> Fields | None:
     """Splits a line without its line feed into fields; None if it is damaged."""
-    rest = line[9:]
-    if line[:9] != b"%08x " % crc32(rest):
+    checksum, _, rest = line.partition(b" ")
+    if checksum != b"%08x" % crc32(rest):
         return None
     fields = rest.split(b" ", 3)
     return fields if len(fields) > 2 else None

@@ -3,11 +3,7 @@
 from collections.abc import Collection
 from typing import Final
 
-from mqtt_http_bridge.adapters.outbox.cleaning import Cleaning
-from mqtt_http_bridge.adapters.outbox.index import OWED_OR_PARKED
-from mqtt_http_bridge.adapters.outbox.log import Log
-from mqtt_http_bridge.adapters.outbox.records import State
-from mqtt_http_bridge.core.views import DROPPED
+from mqtt_http_bridge.adapters.outbox.index import Index, Where
 
 RETRY: Final = "retry"
 _ALL: Final = "drop.all."
@@ -25,16 +21,12 @@ def drop_requests(numbers: Collection[int] | None, *, parked_only: bool, newest:
     return [f"{_ONE}{number}" for number in numbers]
 
 
-def drop(log: Log, cleaning: Cleaning, requests: Collection[str]) -> list[int]:
-    """Drops what was requested; returns the numbers. Writer only; raises OSError."""
+def are_dropped(requests: Collection[str], index: Index) -> list[Where]:
+    """Lists the entries that are to be dropped."""
     all_up_to, parked_up_to = _highest(_ALL, requests), _highest(_PARKED, requests)
-    with log.mutex:
-        wanted = {e for e in log.index.entries(OWED_OR_PARKED) if e[0] <= all_up_to}
-        wanted |= {e for e in log.index.entries((State.PARKED,)) if e[0] <= parked_up_to}
-        wanted |= {e for e in log.index.entries() if f"{_ONE}{e[0]}" in requests}
-    cleaning.lose(sorted(wanted), DROPPED)
-    log.flush()
-    return [number for number, _ in sorted(wanted)]
+    wanted = {e for e in index.entries() if e[0] <= all_up_to or f"{_ONE}{e[0]}" in requests}
+    wanted |= {e for e in index.entries(is_parked_only=True) if e[0] <= parked_up_to}
+    return sorted(wanted)
 
 
 def _highest(kind: str, requests: Collection[str]) -> int:

@@ -3,8 +3,7 @@
 All of its files count: segments, filler, and damaged parts.
 """
 
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 SEGMENT_BYTES: Final = 256 * 1024
 MOST_DEFAULT_BYTES: Final = 64_000_000
@@ -25,8 +24,7 @@ _MOST_BYTES: Final = 16_000_000_000
 """The index can tell apart a little more than this many bytes of segments."""
 
 
-@dataclass(frozen=True, slots=True)
-class Room:
+class Room(NamedTuple):
     """Holds how much space the disk has, and how much of it the outbox takes, in bytes."""
 
     free: int
@@ -79,14 +77,14 @@ class Room:
             wanted = min(wanted, largest)
         return max(wanted, -(-(size + HEAD_BYTES) // _PAGE_BYTES) * _PAGE_BYTES)
 
-    def has_room(self, size: int, *, kept: int, ceiling: int | None = None) -> bool:
-        """Tells whether a segment of `size` fits, and `kept` bytes more after it.
+    def most_beside(self, size: int, kept: int) -> int:
+        """Returns the most bytes that may be in use when a segment of `size` is made.
 
-        `ceiling` is the one from before anything was removed: replacing old segments is not growth,
-        even on a disk that others have filled.
+        After it, `kept` bytes more have to fit, by the settings. On a disk that others have filled,
+        it may only replace older segments; the lines that say what was given up may take half of it
+        before it is made.
         """
-        ceiling = self.ceiling if ceiling is None else ceiling
-        return self.used + size + kept <= self.allowed and self.used + size <= ceiling
+        return min(self.allowed - kept, self.ceiling + size // 2) - size
 
     def complaint(self, size: int) -> str:
         """Says in words that there is no room for so many bytes."""

@@ -5,7 +5,6 @@ the writer thread opens, makes, flushes and removes segments; any thread that ha
 write lines and read entries.
 """
 
-import errno
 import os
 import threading
 import time
@@ -15,9 +14,11 @@ from dataclasses import dataclass
 from typing import Final
 
 from mqtt_http_bridge.adapters.outbox import files as disk
+from mqtt_http_bridge.adapters.outbox.disk_waits import WAITS
 from mqtt_http_bridge.adapters.outbox.fault_log import FaultLog
 from mqtt_http_bridge.adapters.outbox.files import LogFiles
-from mqtt_http_bridge.adapters.outbox.reading import Found, entries_in, read_log
+from mqtt_http_bridge.adapters.outbox.index import segment_of
+from mqtt_http_bridge.adapters.outbox.reading import BAD_MEDIUM, Found, entries_in, read_log
 from mqtt_http_bridge.adapters.outbox.records import Entry, entry_in, fields_of
 from mqtt_http_bridge.adapters.outbox.room import Room
 
@@ -32,7 +33,6 @@ class Tail:
     """A segment that is being filled, or was and is not flushed yet, with the entries in it."""
 
     segment: int
-    size: int
     descriptor: int
     position: int
     entries: dict[int, Entry]
@@ -74,8 +74,8 @@ class Segments:
         another process has the directory.
         """
         self.close()
-        self.files.take()
         try:
+            self.files.take()
             found = read_log(self.files)
             lasting = [self.is_lasting(bad.segment) for bad in found.unreadable]
             for bad in found.unreadable:
@@ -99,13 +99,11 @@ class Segments:
         """Sets what was read, so that entries can be read."""
         self.sizes, self.given_up, self._cached, self._tries = found.sizes, set(), (0, {}), {}
 
-    def _open_tail(self, segment: int) -> Tail:
+    def _open_tail(self, segment: int) -> None:
         data = self.files.read(segment).rstrip(b"\n")
-        descriptor = self.files.open(segment, is_writing=True)
+        descriptor = self.files.open(segment, os.O_RDWR)
         position = len(data) + 1 if data else 0  # The line feed of the last line may be missing.
-        size = os.fstat(descriptor).st_size
-        self._tails.append(Tail(segment, size, descriptor, position, entries_in(data)))
-        return self._tails[-1]
+        self._tails.append(Tail(segment, descriptor, position, entries_in(data)))
 
     def close(self) -> None:
         """Releases the directory."""
@@ -119,29 +117,22 @@ class Segments:
                 disk.close(tail.descriptor)
             self._tails = []
 
-    def roll(self, size: int, *, kept: int, ceiling: int) -> None:
-        """Starts a new segment, with room for a line of at least `size` bytes."""
-        room = self.room()
-        wanted = self.wanted_for(size, room)
-        if not room.has_room(wanted, kept=kept, ceiling=ceiling):
-            raise OSError(errno.ENOSPC, room.complaint(wanted + kept))
+    def roll(self, size: int) -> None:
+        """Starts a new segment of `size` bytes."""
         # If one could not be made, its file may still be there.
         segment = max([*self.sizes, *self.files.segments()], default=0) + 1
         with self._faults.flushing():
-            self.files.create(segment, wanted)
+            self.files.create(segment, size)
         with self.mutex:
-            self.sizes[segment] = wanted
-            self._append(self._open_tail(segment), self._head())
-
-    def wanted_for(self, size: int, room: Room) -> int:
-        """Returns the size of the next segment, which has to hold a line of `size` bytes."""
-        return room.segment_for(size, max(self.sizes.values(), default=0))
+            self.sizes[segment] = size
+            self._open_tail(segment)
+            self.write(self._head())
 
     def flush(self) -> None:
         """Flushes everything that was written before."""
         with self.mutex:
             tails = list(self._tails)
-        with self._faults.flushing(), self.files.waits.waiting():
+        with self._faults.flushing(), WAITS.waiting():
             for tail in tails:
                 disk.flush(tail.descriptor)
         with self.mutex:
@@ -164,10 +155,11 @@ class Segments:
         """Returns how much room there is."""
         return self.files.room(self._max_bytes)
 
-    def is_in_place(self) -> bool:
-        """Tells whether lock and last segment are still there: nobody moved the directory."""
+    def is_in_place(self, *, is_lock_too: bool) -> bool:
+        """Tells whether the last segment, and the lock, are there: nobody moved the directory."""
         tail = self._tails[-1]
-        return self.files.is_ours() and self.files.is_in_place(tail.segment, tail.descriptor)
+        is_there = self.files.is_in_place(tail.segment, tail.descriptor)
+        return is_there and (not is_lock_too or self.files.is_ours())
 
     def is_known(self) -> bool:
         """Tells whether this is the directory that was read, with all of its segments."""
@@ -178,7 +170,7 @@ class Segments:
     @property
     def left(self) -> int:
         """Returns how many bytes still fit into the segment that is being filled."""
-        return self._tails[-1].size - self._tails[-1].position if self._tails else 0
+        return self.sizes[self._tails[-1].segment] - self._tails[-1].position if self._tails else 0
 
     def write(self, line: bytes) -> int:
         """Writes a line without a flush; returns the number of its segment.
@@ -186,17 +178,19 @@ class Segments:
         The segment grows if the writer thread hangs for so long that it cannot make the next one in
         time.
         """
-        self._append(self._tails[-1], line)
-        return self._tails[-1].segment
-
-    def _append(self, tail: Tail, data: bytes) -> None:
-        with self.files.waits.waiting():
-            disk.write(tail.descriptor, tail.position, data)
-        tail.position += len(data)
-        tail.size = self.sizes[tail.segment] = max(tail.size, tail.position)
-        entry = entry_in(fields_of(data))
+        tail = self._tails[-1]
+        with WAITS.waiting():
+            disk.write(tail.descriptor, tail.position, line)
+        tail.position += len(line)
+        self.sizes[tail.segment] = max(self.sizes[tail.segment], tail.position)
+        entry = entry_in(fields_of(line))
         if entry is not None:
             tail.entries[entry.number] = entry
+        return tail.segment
+
+    def number_of(self, slot: int) -> int:
+        """Returns the number of the segment in a slot."""
+        return segment_of(slot, next(iter(self.sizes), 0))
 
     def entries(self, segment: int) -> dict[int, Entry]:
         """Returns the last text of each entry in a segment, owed or not."""
@@ -218,9 +212,17 @@ class Segments:
             self._tries[segment] = tries, time.monotonic()
         return tries >= READ_TRIES
 
-    def is_alone(self, segment: int) -> bool:
-        """Tells whether other segments can be read, so that only this one is bad."""
-        return any(self._is_readable(other) for other in self.sizes if other != segment)
+    def is_lost(self, segment: int, error: OSError) -> bool:
+        """Counts a failed read of a segment; tells whether it was given up now.
+
+        It is if that has lasted, and others can be read, so that only this one is bad.
+        """
+        if error.errno not in BAD_MEDIUM or not self.is_lasting(segment):
+            return False
+        is_alone = any(self._is_readable(other) for other in self.sizes if other != segment)
+        if is_alone:
+            self.given_up.add(segment)
+        return is_alone
 
     def _is_readable(self, segment: int) -> bool:
         with suppress(OSError):

@@ -8,20 +8,18 @@ from functools import partial
 from typing import Final
 
 from mqtt_http_bridge.adapters.outbox.cleaning import LINE_BYTES, Cleaning
-from mqtt_http_bridge.adapters.outbox.entries import Entries
-from mqtt_http_bridge.adapters.outbox.incoming import Incoming, Item, Put
+from mqtt_http_bridge.adapters.outbox.disk_waits import WAITS
+from mqtt_http_bridge.adapters.outbox.incoming import MOST_BYTES, Incoming, Item, Put
 from mqtt_http_bridge.adapters.outbox.index import IN_MEMORY
-from mqtt_http_bridge.adapters.outbox.losses import with_loss
-from mqtt_http_bridge.adapters.outbox.requests import RETRY, drop
+from mqtt_http_bridge.adapters.outbox.log import Log
+from mqtt_http_bridge.adapters.outbox.losses import loss_of
+from mqtt_http_bridge.adapters.outbox.requests import RETRY
 from mqtt_http_bridge.core.errors import OutboxBusy
-from mqtt_http_bridge.core.views import Loss
-from mqtt_http_bridge.core.watchdog import Progress
+from mqtt_http_bridge.core.watchdog import LONGEST_REST_S, Progress
 
 LOOK_EVERY_S: Final = 5.0
 """Seconds between two looks for requests, and for a disk that has come back."""
 REFUSED: Final = "the disk refuses"
-MOST_BYTES: Final = 4_000_000
-"""The most bytes of entries kept in memory only: a day of one GX with two chargers."""
 LONGEST_READ_S: Final = 300.0
 """Seconds that reading all of the log may take, on a slow machine with a slow disk."""
 LONGEST_STEP_S: Final = 60.0
@@ -33,32 +31,80 @@ _MOST_UNFLUSHED: Final = 500
 class Writer(threading.Thread):
     """The writer of one outbox; it ends when its queue is closed."""
 
-    def __init__(self, entries: Entries, incoming: Incoming, tell_news: Callable[[], None]) -> None:
+    def __init__(self, log: Log, incoming: Incoming, tell_news: Callable[[], None]) -> None:
         super().__init__(name="outbox", daemon=True)
-        waits = entries.log.segments.files.waits
-        self.progress = Progress(self.name, time.monotonic, waits.until_s)
+        self.progress = Progress(self.name, time.monotonic, WAITS.until_s)
         self.taken_in = 0
         """Counts the queued items that have been handled."""
         self.retry_requests = 0
         self.offered = 0
         """Senders see no number above this one: later entries have not been flushed."""
-        self._entries = entries
-        self._log = entries.log
-        self._cleaning = Cleaning(entries, partial(self.progress.busy, LONGEST_STEP_S))
+        self._log = log
+        self._cleaning = Cleaning(log, partial(self.progress.busy, LONGEST_STEP_S))
         self._incoming = incoming
         self._tell_news = tell_news
         self._next_look_s = time.monotonic() + LOOK_EVERY_S
 
     def begin(self) -> None:
         """Reads the log, or begins without a disk. Raises OutboxBusy if another process has it."""
-        try:
-            self._recover()
-        except OSError as error:
-            self._log.fail(error)
+        self._look()
         self._offer()
-        if self._log.is_on_disk:
-            self._serve_requests()  # Left for a service that has ended. Nothing is sent yet.
         self.progress.turn()
+
+    def run(self) -> None:
+        """Runs until the queue is closed and empty."""
+        while (taken := self._incoming.take(self._wait_s())) is not None:
+            self._turn(*taken)
+            self.progress.turn()
+        self._end()
+        self.progress.end()
+
+    def _wait_s(self) -> float:
+        """Returns how long to wait for something to write.
+
+        While nothing is owed or parked, no request can be about anything.
+        """
+        if self._log.is_on_disk and not self._log.index.live_bytes():
+            return LONGEST_REST_S
+        return max(0.0, min(self._next_look_s - time.monotonic(), LOOK_EVERY_S))
+
+    def _turn(self, items: list[Item], dropped: list[bytes]) -> None:
+        log, before = self._log, self._news()
+        for body in dropped:
+            log.count_lost(log.format.timestamp(body), REFUSED)
+        is_due = time.monotonic() >= self._next_look_s
+        if log.is_on_disk and not log.segments.is_in_place(is_lock_too=is_due):
+            log.fail(FileNotFoundError(errno.ENOENT, "its directory has been moved or removed"))
+            is_due = True
+        if is_due:
+            self._next_look_s = time.monotonic() + LOOK_EVERY_S
+            try:
+                self._look()
+            except OutboxBusy as error:
+                log.fail(error)
+        if items:
+            self._take_in(items)
+        self._offer()
+        self.taken_in += len(items) + len(dropped)
+        if self._news() != before:
+            self._tell_news()
+        if len(log.unflushed) > _MOST_UNFLUSHED:
+            log.attempt(log.flush)
+        log.attempt(self._cleaning.tidy)
+        log.faults.lost(log.losses)
+
+    def _news(self) -> tuple[int, int, int]:
+        """Returns what others wait for: they are woken once when it has changed."""
+        return self.taken_in, self.offered, self.retry_requests
+
+    def _look(self) -> None:
+        """Looks whether a refusing disk is back, and whether there are requests."""
+        if not self._log.is_on_disk:
+            try:
+                self._recover()
+            except OSError as error:
+                self._log.fail(error)
+        self._serve_requests()
 
     def _recover(self) -> None:
         """Begins to use the disk, or uses it again, and writes everything that is in memory."""
@@ -71,50 +117,6 @@ class Writer(threading.Thread):
         self._cleaning.bring_in()
         log.faults.well()
 
-    def run(self) -> None:
-        """Runs until the queue is closed and empty."""
-        while (taken := self._incoming.take(self._until_look_s())) is not None:
-            self._turn(*taken)
-            self._count(*taken)
-            self.progress.turn()
-        self._end()
-        self.progress.end()
-
-    def _count(self, items: list[Item], dropped: list[bytes]) -> None:
-        if items or dropped:
-            self.taken_in += len(items) + len(dropped)
-            self._tell_news()
-
-    def _until_look_s(self) -> float:
-        return max(0.0, min(self._next_look_s - time.monotonic(), LOOK_EVERY_S))
-
-    def _turn(self, items: list[Item], dropped: list[bytes]) -> None:
-        log = self._log
-        if log.is_on_disk and not log.segments.is_in_place():
-            log.fail(FileNotFoundError(errno.ENOENT, "its directory has been moved or removed"))
-            self._next_look_s = 0.0
-        for body in dropped:
-            self._entries.count_lost(log.format.timestamp(body), REFUSED)
-        if time.monotonic() >= self._next_look_s:
-            self._next_look_s = time.monotonic() + LOOK_EVERY_S
-            self._look()
-        if items:
-            self._take_in(items)
-        if len(log.unflushed) > _MOST_UNFLUSHED:
-            log.attempt(log.flush)
-        log.attempt(self._cleaning.tidy)
-        log.faults.lost(log.losses)
-
-    def _look(self) -> None:
-        """Looks whether a refusing disk is back, and whether there are requests."""
-        if not self._log.is_on_disk:
-            try:
-                self._recover()
-            except (OSError, OutboxBusy) as error:
-                self._log.fail(error)
-            self._offer()
-        self._serve_requests()
-
     def _serve_requests(self) -> None:
         # A drop has to be written down; a retry does not, so it also works without a disk.
         only = () if self._log.is_on_disk else (RETRY,)
@@ -123,11 +125,9 @@ class Writer(threading.Thread):
         except OSError as error:  # The files may be somebody else's; the log is fine.
             self._log.faults.requests_refused(error)
             return
+        self.retry_requests += RETRY in names
         if names:
-            self.retry_requests += RETRY in names
-            if not only:
-                self._log.attempt(partial(drop, self._log, self._cleaning, names))
-            self._tell_news()
+            self._log.attempt(partial(self._cleaning.drop, names))
 
     def _take_in(self, items: list[Item]) -> None:
         log = self._log
@@ -138,31 +138,25 @@ class Writer(threading.Thread):
             else:
                 log.set_clock(item)
         log.attempt(log.flush)
-        self._offer()
 
     def _offer(self) -> None:
-        """Lets senders see all new entries: they have been flushed, or cannot be."""
-        with self._log.mutex:
-            self._bound_memory()
-            self.offered = self._log.next_number - 1
-        self._tell_news()
+        """Lets senders see all new entries: they have been flushed, or cannot be.
 
-    def _bound_memory(self) -> None:
-        """Gives up the oldest entries that are in memory only, if there are too many."""
-        log, index = self._log, self._log.index
-        for entry in log.held() if index.live_bytes(IN_MEMORY) > MOST_BYTES else ():
-            where = entry.number, entry.portal_id
-            if index.live_bytes(IN_MEMORY) <= MOST_BYTES:
-                break
-            if entry.number not in log.in_flight and self._entries.is_in(IN_MEMORY, *where):
-                self._entries.lose([where], REFUSED)
+        If too many are in memory only, it gives up the oldest of them.
+        """
+        log = self._log
+        with log.mutex:
+            for entry in log.held() if log.index.live_bytes(IN_MEMORY) > MOST_BYTES else ():
+                if log.index.live_bytes(IN_MEMORY) <= MOST_BYTES:
+                    break
+                if entry.number not in log.in_flight and log.is_only_in_memory(entry):
+                    log.lose([(entry.number, entry.portal_id)], REFUSED)
+            self.offered = log.index.next_number - 1
 
     def _end(self) -> None:
         self._next_look_s = 0.0
         self._turn([], [])
         self._log.attempt(self._log.flush)
-        rest = tuple[Loss, ...]()
-        for entry in self._log.only_held():
-            rest = with_loss(rest, self._log.format.timestamp(entry.body), REFUSED)
-        self._log.faults.ended(rest)
+        stamps = [self._log.format.timestamp(entry.body) for entry in self._log.only_held()]
+        self._log.faults.ended([loss_of(stamp, REFUSED) for stamp in stamps])
         self._log.segments.close()

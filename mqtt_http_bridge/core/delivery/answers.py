@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
+from typing import Final, NamedTuple
 
 PROXY_LOGIN_REMEDY: Final = (
     "give it one in HTTP_PROXY and HTTPS_PROXY: http://user:password@host:port"
@@ -10,8 +10,7 @@ PROXY_LOGIN_REMEDY: Final = (
 """For a proxy on the way, whatever the backend."""
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
+class Reply(NamedTuple):
     """Holds an HTTP answer."""
 
     status: int

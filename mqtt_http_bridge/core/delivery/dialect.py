@@ -6,9 +6,8 @@ tests/support/other_backend.py has one.
 """
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from mqtt_http_bridge.core.delivery.answers import Answer
 from mqtt_http_bridge.core.delivery.refusal import Cause
@@ -17,8 +16,7 @@ from mqtt_http_bridge.core.measurement import Measurement
 from mqtt_http_bridge.core.settings import Secret
 
 
-@dataclass(frozen=True, slots=True)
-class Contents:
+class Contents(NamedTuple):
     """Holds what has to be known about a stored body; the rest is sent unchanged."""
 
     serials: tuple[str, ...]

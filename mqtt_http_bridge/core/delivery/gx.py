@@ -15,7 +15,8 @@ all that is owed is in trials.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import NamedTuple
 
 from mqtt_http_bridge.core.backoff import Draw, full_jitter_s
 from mqtt_http_bridge.core.delivery.evidence import Evidence
@@ -30,8 +31,7 @@ from mqtt_http_bridge.core.delivery.waits import FIRST_BACKOFF_S, LEAST_APART_S,
 from mqtt_http_bridge.core.events import NEVER
 
 
-@dataclass(frozen=True, slots=True)
-class Settlement:
+class Settlement(NamedTuple):
     """Says what to do with an entry: it is removed if none of it is owed or parked."""
 
     owed: frozenset[str]
@@ -40,7 +40,7 @@ class Settlement:
     """The devices that are all that stays in it, parked. Empty while anything is owed."""
     freed: tuple[str, ...] = ()
     """The devices whose parked reports are all owed again."""
-    refused: Mapping[str, Refusal] = field(default_factory=dict)
+    refused: Mapping[str, Refusal] = MappingProxyType({})
     """The devices that the backend refuses, whether they can be parked yet or not."""
 
 

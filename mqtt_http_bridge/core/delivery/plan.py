@@ -63,9 +63,8 @@ A caller that sends goes round like this:
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from enum import Enum, auto
-from typing import Final
+from typing import Final, NamedTuple
 
 from mqtt_http_bridge.core.backoff import Draw
 from mqtt_http_bridge.core.delivery.evidence import Evidence
@@ -94,8 +93,7 @@ class Kind(Enum):
     """It is parked, and the backend may accept it by now."""
 
 
-@dataclass(frozen=True, slots=True)
-class Job:
+class Job(NamedTuple):
     """Asks for one entry to be sent."""
 
     kind: Kind

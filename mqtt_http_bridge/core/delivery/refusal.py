@@ -5,9 +5,8 @@ A refusal outlives the process: the outbox keeps it, as text, beside what is par
 
 import json
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
 from enum import Enum, auto
-from typing import Final
+from typing import Final, NamedTuple
 
 
 class Scope(Enum):
@@ -22,8 +21,7 @@ class Scope(Enum):
     """Nothing: only this report is at fault."""
 
 
-@dataclass(frozen=True, slots=True)
-class Cause:
+class Cause(NamedTuple):
     """Names a kind of trouble that does not pass by itself."""
 
     code: str
@@ -51,8 +49,7 @@ UNKNOWN: Final = Cause("unknown", _ASK, Scope.REPORT)
 _OURS: Final = (FAILS_ALONE, NEVER_STORED, UNREADABLE)
 
 
-@dataclass(frozen=True, slots=True)
-class Refusal:
+class Refusal(NamedTuple):
     """Says why a device's reports are parked until somebody fixes it."""
 
     cause: Cause

@@ -29,6 +29,8 @@ FAILURES_BY_CHANCE: Final = 6
 
 @dataclass(slots=True)
 class _Suspicion:
+    """A device that has failed alone."""
+
     failures: int
     said: str
     moment: int

@@ -91,7 +91,7 @@ class Charger:
     # --- what it says ------------------------------------------------------------------------
 
     def hear(self, path: str, said: Said, now_s: float) -> Change | None:
-        """Applies `said` (never Gone) on `path`; returns the change if it starts a new charger."""
+        """Applies `said` (never GONE) on `path`; returns the change if it starts a new charger."""
         self._spoke_s = now_s
         self.missed_publishes = 0
         if self.presence is Presence.ON_BUS and self._said_by_unit.said.get(path) is said:

@@ -1,8 +1,7 @@
 """Logs what changes about the chargers: each change once, however often they are looked at."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from mqtt_http_bridge.core.log import Log
 from mqtt_http_bridge.core.measurement import DeviceReport
@@ -17,8 +16,7 @@ MEASURED: Final = "chargers are measured"
 Remarks = Mapping[ChargerKey, tuple[Remark, ...]]
 
 
-@dataclass(frozen=True, slots=True)
-class _Standing:
+class _Standing(NamedTuple):
     """Holds the last thing logged about one charger; a different `kind` is news."""
 
     kind: object

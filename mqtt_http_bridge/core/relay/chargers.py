@@ -14,7 +14,7 @@ from mqtt_http_bridge.core.relay.serials import Place, Serials
 from mqtt_http_bridge.core.relay.standstill import PUBLISH_S
 from mqtt_http_bridge.core.settings import DeviceSettings
 from mqtt_http_bridge.core.venus.paths import PATHS, YIELD_POWER, YIELD_TOTAL
-from mqtt_http_bridge.core.venus.payloads import Gone, Said, known
+from mqtt_http_bridge.core.venus.payloads import GONE, Said, known
 from mqtt_http_bridge.core.venus.readings import ChargerKey
 from mqtt_http_bridge.core.views import ChargerView
 
@@ -74,7 +74,7 @@ class Chargers:
     def hear(self, key: ChargerKey, path: str, said: Said, now_s: float) -> Change | None:
         """Applies a live reading; returns the change if it starts a new charger."""
         charger = self._chargers.get(key)
-        if isinstance(said, Gone):
+        if said is GONE:
             # A device that leaves says so on each of its topics; the first one is enough.
             if charger is not None and (
                 charger.presence is not Presence.LOST or charger.is_out_of_reach
@@ -102,7 +102,7 @@ class Chargers:
 
         A number in it may be a month old.
         """
-        if isinstance(said, Gone) or not PATHS[key.service][path].is_identity:
+        if said is GONE or not PATHS[key.service][path].is_identity:
             return
         if key not in self._retained and not self._has_room(key, self._retained):
             self.refused += 1

@@ -53,8 +53,8 @@ class BrokerConnection:
         """True once a heartbeat came on this connection, of any GX."""
         self._fresh_starts = 0
         """Fresh starts in a row that brought nothing."""
+        self._is_silence_watched = False
         self._is_silence_unjudged = False
-        self._silence_due_s = NEVER
         self._discovery_due_s = NEVER
         self._is_ever_connected = False
         self._told: set[str] = set()
@@ -85,8 +85,8 @@ class BrokerConnection:
         self._connected_s = now_s
         self._has_heartbeat = False
         self.read_until_s = now_s if tells_reads else NEVER
+        self._is_silence_watched = True
         self._is_silence_unjudged = False
-        self._silence_due_s = now_s + self._patience_s
         self._discovery_due_s = NEVER if is_portal_known else now_s + DISCOVERY_S
         if self._is_ever_connected:
             return []
@@ -96,7 +96,8 @@ class BrokerConnection:
     def disconnect(self, failure: BrokerFailure) -> list[Command]:
         """Notes that the connection ended, or could not be made."""
         self.failure = failure
-        self._connected_s = self._silence_due_s = self._discovery_due_s = NEVER
+        self._connected_s = self._discovery_due_s = NEVER
+        self._is_silence_watched = False
         self.read_until_s = -NEVER
         return self._tell(
             f"no connection to the broker: {failure}: will keep trying: {failure.remedy}",
@@ -109,9 +110,7 @@ class BrokerConnection:
         """Notes that a GX said something on its own."""
         self._heard_s = now_s
         self._fresh_starts = 0
-        if is_heartbeat and not self._has_heartbeat:
-            self._has_heartbeat = True
-            self._silence_due_s = min(self._silence_due_s, now_s + DEAF_S)
+        self._has_heartbeat |= is_heartbeat
         if self.failure is not None and now_s >= self._connected_s + HELD_S:
             self.failure = None
         if not self._is_recovery_owed or self.failure is not None:
@@ -134,9 +133,9 @@ class BrokerConnection:
         """Catches up on a deadline at which too little had been read."""
         if not self._is_silence_unjudged:
             return []
+        self._is_silence_watched = True
         self._is_silence_unjudged = False
-        self._silence_due_s = self._silent_since_s + self._patience_s
-        return self.act(now) if self._silence_due_s <= now.monotonic_s else []
+        return self.act(now)
 
     # --- what is due -------------------------------------------------------------------------
 
@@ -163,6 +162,11 @@ class BrokerConnection:
         return max(self._heard_s, self._connected_s)
 
     @property
+    def _silence_due_s(self) -> float:
+        """Returns when a silence that lasts until then is too long; infinity for never."""
+        return self._silent_since_s + self._patience_s if self._is_silence_watched else NEVER
+
+    @property
     def _patience_s(self) -> float:
         if self._has_heartbeat:
             return DEAF_S
@@ -171,10 +175,7 @@ class BrokerConnection:
         )
 
     def _look_into_silence(self, now_s: float) -> list[Command]:
-        self._silence_due_s = self._silent_since_s + self._patience_s
-        if self._silence_due_s > now_s:
-            return []
-        self._silence_due_s = NEVER
+        self._is_silence_watched = False
         if not self.is_read_up_to(now_s):
             self._is_silence_unjudged = True
             return []

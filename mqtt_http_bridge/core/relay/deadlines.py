@@ -47,6 +47,10 @@ class Deadlines(Generic[_T]):
         """Returns when the next one is due, or an earlier time; infinity for never."""
         return self._heap[0][0] if self._heap else NEVER
 
+    def first(self) -> _T | None:
+        """Returns the member that `next_s` is about, if there is one and it was not removed."""
+        return self._members.get(self._heap[0][1]) if self._heap else None
+
     def bring_forward(self, member: _T, due_s: float) -> None:
         """Makes `member` due at `due_s`, if it would have been due later, or never.
 

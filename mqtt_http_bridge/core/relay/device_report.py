@@ -3,8 +3,7 @@
 Every function takes what the charger has said, by path, and answers from that alone.
 """
 
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from mqtt_http_bridge.core.measurement import TrackerReport
 from mqtt_http_bridge.core.omission import Cause, Omission
@@ -36,8 +35,7 @@ _STATES_PRODUCING: Final = (State.BULK, State.ABSORPTION, State.FLOAT)
 _STATES_IDLE: Final = (State.OFF, State.FAULT)
 
 
-@dataclass(frozen=True, slots=True)
-class Numbers:
+class Numbers(NamedTuple):
     """The two numbers without which there is no report."""
 
     yield_power_w: float
@@ -152,7 +150,7 @@ def _only_tracker(said: Sayings, power_w: float) -> tuple[TrackerReport, ...]:
         voltage_v = known(TRACKER_VOLTAGE[0], said)
     if voltage_v is None or not known(TRACKER_ENABLED[0], said):
         return ()
-    return (TrackerReport(index=0, name="PV", voltage_v=voltage_v, power_w=power_w),)
+    return (TrackerReport(number=0, name="PV", voltage_v=voltage_v, power_w=power_w),)
 
 
 def _tracker(said: Sayings, index: int) -> TrackerReport | None:
@@ -163,5 +161,5 @@ def _tracker(said: Sayings, index: int) -> TrackerReport | None:
         return None
     name = _name(TRACKER_NAME[index], said)
     return TrackerReport(
-        index=index, name=name or f"PV-{index + 1}", voltage_v=voltage_v, power_w=power_w
+        number=index, name=name or f"PV-{index + 1}", voltage_v=voltage_v, power_w=power_w
     )

@@ -3,8 +3,8 @@
 `charger` decides when it changes.
 """
 
-from dataclasses import dataclass
 from enum import Enum, auto
+from typing import NamedTuple
 
 
 class Presence(Enum):
@@ -27,8 +27,7 @@ class Change(Enum):
     """It, or another in its place, is back after it was lost."""
 
 
-@dataclass(frozen=True, slots=True)
-class LastWords:
+class LastWords(NamedTuple):
     """The values that can still be reported for a charger that is gone."""
 
     serial: str

@@ -61,6 +61,8 @@ class Relay:
         self._deadlines.add(self._connection)
         self._portals = Portals(settings, self._connection, self._deadlines)
         self._deadlines.add(self._portals)
+        self._heard: set[Site] = set()
+        """The sites whose deadlines may have become earlier since they were planned."""
         self._waiting: dict[Site, None] = {}
         """The sites that wait until everything has been read, in the order in which they began
         to."""
@@ -71,14 +73,24 @@ class Relay:
     def next_deadline_s(self) -> float:
         """Returns when to pass in a `Tick` if nothing else happens; infinity for never.
 
-        It may be too early, but is never too late.
+        Deadlines that have been postponed since they were planned are planned anew here.
         """
-        return self._deadlines.next_s()
+        self._plan_heard()
+        while (due_s := self._deadlines.next_s()) < NEVER:
+            part = self._deadlines.first()
+            if part is not None and part.next_deadline_s() <= due_s:
+                break
+            self._deadlines.pop()
+            if part is not None:
+                self._bring_forward(part)
+        return due_s
 
     def handle(self, event: Event) -> list[Command]:
         """Does what was due before `event`, then handles the event. Moments must not go back."""
-        commands = self._watch_clock(event.moment)
-        commands += self._act_until(event.moment)
+        commands: list[Command] = []
+        if event.moment is not self._last_moment:  # Messages that were read together share one.
+            commands += self._watch_clock(event.moment)
+            commands += self._act_until(event.moment)
         match event:
             case Message():
                 commands += self._hear(event)
@@ -114,8 +126,6 @@ class Relay:
     def _watch_clock(self, moment: Moment) -> list[Command]:
         """Notes if the wall clock has moved relative to the monotonic one."""
         last, self._last_moment = self._last_moment or moment, moment
-        if last is moment:  # Messages that were read together share one.
-            return []
         step_s = (moment.utc - last.at(moment.monotonic_s).utc).total_seconds()
         if abs(step_s) <= CLOCK_STEP_S:
             return []
@@ -127,8 +137,16 @@ class Relay:
         for part in parts:
             self._deadlines.bring_forward(part, part.next_deadline_s())
 
+    def _plan_heard(self) -> None:
+        """Updates the deadlines of the sites that were heard: once for what was read together."""
+        for site in self._heard:
+            if self._portals.sites.get(site.portal_id) is site:  # Or it was removed meanwhile.
+                self._bring_forward(site)
+        self._heard.clear()
+
     def _act_until(self, moment: Moment) -> list[Command]:
         commands: list[Command] = []
+        self._plan_heard()
         while (due_s := self._deadlines.next_s()) <= moment.monotonic_s:
             part = self._deadlines.pop()
             if part is None:
@@ -235,7 +253,7 @@ class Relay:
         commands += site.hear(reading, message.moment, retained=message.retain)
         if site.waits_for_reading and self._connection.read_until_s == NEVER:
             commands += self._let_read(site, message.moment)
-        self._bring_forward(site)
+        self._heard.add(site)
         return commands
 
     def _hear_life(self, site: Site, reading: Reading, now: Moment) -> list[Command]:

@@ -42,6 +42,9 @@ from mqtt_http_bridge.core.views import SiteView
 
 SILENCE_S: Final = 60.0
 """A GX that is silent for this long is logged: shorter silences come and go."""
+IN_STEP_S: Final = 10.0
+"""A keepalive that is due so shortly before the next measurement is sent with the one before it:
+from then on, one wake-up serves both. It covers the longest warm-up."""
 
 
 class Site:
@@ -349,7 +352,16 @@ class Site:
         devices = tuple(found for found in reports.values() if isinstance(found, DeviceReport))
         if devices:
             commands.append(Store(Measurement(now.utc, self._name, devices), self.portal_id))
-        return commands
+        return [*commands, *self._fall_into_step(now)]
+
+    def _fall_into_step(self, now: Moment) -> list[Command]:
+        """Sends a keepalive early, so that the next one is due with the next measurement.
+
+        Not to an old GX: it takes each one for a request for everything.
+        """
+        asked, beat_s = self.keepalives, self._beat.next_s
+        is_out_of_step = beat_s - IN_STEP_S <= asked.next_s < beat_s
+        return [asked.prolong(now)] if is_out_of_step and not asked.is_empty else []
 
     def _look_into_silence(self, now: Moment) -> list[Log]:
         """Logs a long silence. Runs with each keepalive, so it causes no wake-up of its own."""

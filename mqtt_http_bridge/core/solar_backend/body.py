@@ -30,7 +30,7 @@ def _device_to_wire(device: DeviceReport) -> dict[str, object]:
         "yield_power_w": device.yield_power_w,
         "yield_total_kwh": device.yield_total_kwh,
         "trackers": [
-            {"tracker": t.index, "name": t.name, "voltage": t.voltage_v, "power": t.power_w}
+            {"tracker": t.number, "name": t.name, "voltage": t.voltage_v, "power": t.power_w}
             for t in device.trackers
         ],
     }

@@ -11,9 +11,8 @@ required.
 import json
 import re
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from mqtt_http_bridge.core.delivery.dialect import Contents
 from mqtt_http_bridge.core.errors import MalformedMeasurement
@@ -148,8 +147,7 @@ def _malformed(body: bytes) -> MalformedMeasurement:
 # --- where it stands in the text -----------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class _Span:
+class _Span(NamedTuple):
     """Holds a value, and its start and end in the text."""
 
     start: int

@@ -11,8 +11,7 @@ What proves what, at the Solar Backend API (docs/backend.md):
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from mqtt_http_bridge.core.delivery.answers import Answer, Reply
 from mqtt_http_bridge.core.delivery.refusal import Refusal, Scope
@@ -31,8 +30,7 @@ _OLD_INTERVALS: Final = 3
 """The most intervals since something was last stored; but never less than `_LEAST_OLD_S`."""
 
 
-@dataclass(frozen=True, slots=True)
-class Said:
+class Said(NamedTuple):
     """Holds the backend's last answer about one charger."""
 
     result: DeviceResult

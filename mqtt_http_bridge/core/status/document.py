@@ -123,7 +123,7 @@ def _site(site: SiteView, judged: GxWell | None, status: StatusView) -> dict[str
         "stored": _unix_s(delivery.stored) if delivery.stored else None,
         "stored_timestamp": delivery.stored_timestamp or None,
         "waiting": owed.waiting,
-        "parked": sum(parked.count for parked in owed.parked),
+        "parked": sum(parked.reports for parked in owed.parked),
         "owed_age_s": round(judged.owed_age_s, 1) if judged is not None else 0.0,
         "heard": _unix_s_at(now, site.heard_s),
         "live": status.relay.is_connected and is_heard(site, now.monotonic_s),
@@ -227,7 +227,7 @@ def _outbox(outbox: OutboxView) -> dict[str, Any]:
         "damaged": outbox.damaged,
         "parked_devices": len(outbox.parked),
         "parked": [
-            {"serial": p.serial, "count": p.count, "reason": _text(p.reason)}
+            {"serial": p.serial, "count": p.reports, "reason": _text(p.reason)}
             for p in outbox.parked[:MOST_TOLD]
         ],
         "lost": [

@@ -4,10 +4,9 @@ Every function puts what was seen into one line, with a `fix` if something is wr
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Final
+from typing import Final, NamedTuple
 
 from mqtt_http_bridge.core.broker_failure import BrokerFailure, Cause
 from mqtt_http_bridge.core.measurement import DeviceReport
@@ -42,8 +41,7 @@ class Mark(StrEnum):
     """It is not known: something before it is wrong, or nothing that was asked can show it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(NamedTuple):
     """One line of the check."""
 
     step: str
@@ -165,8 +163,7 @@ def portal_ids(
     return wrong("portal id", text, fix)
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     """The outcome of the keepalives that were sent to one GX."""
 
     is_answered: bool

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from math import isnan, nan
 from types import MappingProxyType
-from typing import Final
+from typing import Final, NamedTuple
 
 from mqtt_http_bridge.core.measurement import DeviceReport, Measurement
 
@@ -79,8 +79,7 @@ class _Series:
     total_kwh: float = nan
 
 
-@dataclass(frozen=True, slots=True)
-class SeriesView:
+class SeriesView(NamedTuple):
     """Shows one charger: lists of equal length, which end at the same time; NaN: not known."""
 
     since_s: float
@@ -91,8 +90,7 @@ class SeriesView:
     gains_wh: "array[float]"
 
 
-@dataclass(frozen=True, slots=True)
-class HistoryView:
+class HistoryView(NamedTuple):
     """Holds what is known of all chargers at one moment; times are Unix seconds."""
 
     span_s: int

@@ -5,8 +5,7 @@ may be left out; then there are only about ten series for each GX, however many 
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from mqtt_http_bridge.core.events import NEVER, Moment
 from mqtt_http_bridge.core.status.well import GxWell, well
@@ -18,8 +17,7 @@ CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 JOULES_PER_KWH: Final = 3_600_000.0
 
 
-@dataclass(frozen=True, slots=True)
-class Metric:
+class Metric(NamedTuple):
     """Defines one metric: its type and its help text."""
 
     kind: str
@@ -106,7 +104,7 @@ def _samples(status: StatusView, *, per_charger: bool) -> Iterator[Sample]:
     for gx in found.gx:
         yield from _of_gx(gx, status)
     yield from _of_backend(status)
-    parked = [(each.serial, each.count) for each in status.outbox.parked]
+    parked = [(each.serial, each.reports) for each in status.outbox.parked]
     for serial, count in parked if per_charger else [("", sum(count for _, count in parked))]:
         yield "outbox_parked", {"serial": serial}, float(count)
 
@@ -148,7 +146,7 @@ def _of_charger(portal_id: str, charger: ChargerView, now: Moment) -> Iterator[S
     yield "charger_reachable", labels, float(report.reachable)
     yield "charger_producing", labels, float(report.producing)
     for tracker in report.trackers:
-        its = {**labels, "tracker": str(tracker.index)}
+        its = {**labels, "tracker": str(tracker.number)}
         yield "tracker_voltage_volts", its, tracker.voltage_v
         yield "tracker_power_watts", its, tracker.power_w
 

@@ -1,7 +1,7 @@
 """Describes anything that is not as it should be: its kind, what was found, and the remedy."""
 
-from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 
 class Kind(StrEnum):
@@ -31,8 +31,7 @@ class Kind(StrEnum):
     """A kind from a later version."""
 
 
-@dataclass(frozen=True, slots=True)
-class Problem:
+class Problem(NamedTuple):
     """One thing that is wrong, and what to do about it."""
 
     kind: Kind

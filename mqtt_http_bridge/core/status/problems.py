@@ -74,7 +74,7 @@ def _of_parked(status: StatusView, found: Wellness) -> Iterator[Problem]:
     for parked in status.outbox.parked:
         is_short = status.now.monotonic_s - parked.since_s <= limit_s(status.interval_s)
         if parked.serial not in told and is_short:
-            text = f"{parked_words(parked.count, parked.serial)}: {parked.reason}"
+            text = f"{parked_words(parked.reports, parked.serial)}: {parked.reason}"
             subject = status.relay.name_of(parked.serial)
             yield Problem(Kind.PARKED, text, fix_of(parked.remedy), subject)
 

@@ -1,8 +1,7 @@
 """Puts into words why a GX is not well, and merges the same reason for several into one problem."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from mqtt_http_bridge.core.status.problem import Kind, Problem
 from mqtt_http_bridge.core.words import counted, span_words
@@ -10,8 +9,7 @@ from mqtt_http_bridge.core.words import counted, span_words
 MOST_NAMED: Final = 3
 
 
-@dataclass(frozen=True, slots=True)
-class Reason:
+class Reason(NamedTuple):
     """Says why one GX is not well, in parts, so that several can be combined into one line."""
 
     kind: Kind
@@ -20,7 +18,7 @@ class Reason:
     fix: str
     serial: str = ""
     """The device it is about."""
-    count: int = 0
+    owed: int = 0
     """The number of those that wait or are parked."""
     age_s: float = 0.0
     """The age of the oldest of them."""
@@ -64,7 +62,7 @@ def _sum(reasons: Sequence[Reason]) -> Reason:
     if len(reasons) == 1:
         return reasons[0]
     first = reasons[0]
-    count = sum(reason.count for reason in reasons)
+    count = sum(reason.owed for reason in reasons)
     age_s = max(reason.age_s for reason in reasons)
     return Reason(first.kind, first.what, first.fix, first.serial, count, age_s, first.subject)
 
@@ -80,9 +78,9 @@ def _plain(reason: Reason) -> str:
 
 
 def _parked(reason: Reason) -> str:
-    if not reason.count:
+    if not reason.owed:
         return f"readings of {reason.serial} are not stored: {reason.what}"
-    return f"{parked_words(reason.count, reason.serial)}: {reason.what}"
+    return f"{parked_words(reason.owed, reason.serial)}: {reason.what}"
 
 
 def parked_words(count: int, serial: str) -> str:
@@ -92,13 +90,13 @@ def parked_words(count: int, serial: str) -> str:
 
 def _newest(reason: Reason) -> str:
     text = f"the newest measurement is not stored: {reason.what}"
-    return f"{text}: {_waiting(reason)}" if reason.count > 1 else text
+    return f"{text}: {_waiting(reason)}" if reason.owed > 1 else text
 
 
 def _waiting(reason: Reason) -> str:
     span = span_words(reason.age_s)
     several = f"measurements wait, the oldest for {span}"
-    return counted(reason.count, f"measurement has waited for {span}", several)
+    return counted(reason.owed, f"measurement has waited for {span}", several)
 
 
 _TEXTS: Final[dict[Kind, Callable[[Reason], str]]] = {

@@ -1,18 +1,17 @@
 """Defines the state file: the state of a running service, as a document for other processes.
 
 The service writes it when something has changed, but at most once in `LEAST_SPACING_S`, and about
-once an interval, so that a reader can distinguish a service that hangs from one with no news. A
-reader believes it as long as the outbox is locked, the file was written since the machine started,
-and it is younger than `longest_age_s`. Otherwise it only shows when the service ended: "not running
-since".
+once an interval, so that a reader can distinguish a service that hangs from one with no news. While
+all is well, it looks for changes about twice a minute. A reader believes the file as long as the
+outbox is locked, the file was written since the machine started, and it is younger than
+`longest_age_s`. Otherwise it only shows when the service ended: "not running since".
 
 Times are Unix seconds, except `written_s`, which is on the monotonic clock: steps of the wall clock
 do not affect it, and together with the boot id it says how old the document is.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, NamedTuple
 
 from mqtt_http_bridge.core.events import NEVER, Moment
 from mqtt_http_bridge.core.settings import MqttSettings
@@ -38,8 +37,7 @@ MOST_GX: Final = 5000
 """The most GX devices to list one by one."""
 
 
-@dataclass(frozen=True, slots=True)
-class Process:
+class Process(NamedTuple):
     """Identifies the process that writes the file."""
 
     version: str
@@ -56,8 +54,7 @@ class Process:
     """Seconds between two measurements."""
 
 
-@dataclass(frozen=True, slots=True)
-class GxState:
+class GxState(NamedTuple):
     """Describes one GX."""
 
     portal_id: str
@@ -84,8 +81,7 @@ class GxState:
     """The time since which the oldest of them is owed; None: none is."""
 
 
-@dataclass(frozen=True, slots=True)
-class DeviceState:
+class DeviceState(NamedTuple):
     """The last verdict on one device."""
 
     serial: str
@@ -98,8 +94,7 @@ class DeviceState:
     """The last time something of it was stored; None: not since the start."""
 
 
-@dataclass(frozen=True, slots=True)
-class Owed:
+class Owed(NamedTuple):
     """Counts the measurements that the backend has not stored yet."""
 
     measurements: int
@@ -111,8 +106,7 @@ class Owed:
     """The number of measurements that are in memory only."""
 
 
-@dataclass(frozen=True, slots=True)
-class State:
+class State(NamedTuple):
     """Holds the whole document."""
 
     process: Process
@@ -148,7 +142,7 @@ def state_of(status: StatusView, process: Process) -> State:
     judged = {each.portal_id: each for each in found.gx}
     stored = (verdict.stored for gx in backend.gx.values() for verdict in gx.devices.values())
     newest = max((m for m in stored if m is not None), key=lambda m: m.monotonic_s, default=None)
-    parked = sum(parked.count for parked in outbox.parked)
+    parked = sum(parked.reports for parked in outbox.parked)
     return State(
         process=process,
         written=_unix_s(now),
@@ -176,11 +170,11 @@ def _gx_states(status: StatusView, judged: Mapping[str, GxWell]) -> Iterator[GxS
     for site in status.relay.sites:
         state = _gx_state(site, judged.get(site.portal_id), status)
         known = before.pop(site.portal_id, None)
-        yield replace(state, heard=known.heard) if known and state.heard is None else state
+        yield state._replace(heard=known.heard) if known and state.heard is None else state
     for known in before.values():
         if known.portal_id in judged:
             site = SiteView(known.portal_id, known.name, -NEVER, ())
-            yield replace(_gx_state(site, judged[site.portal_id], status), heard=known.heard)
+            yield _gx_state(site, judged[site.portal_id], status)._replace(heard=known.heard)
 
 
 def _gx_state(site: SiteView, judged: GxWell | None, status: StatusView) -> GxState:
@@ -198,7 +192,7 @@ def _gx_state(site: SiteView, judged: GxWell | None, status: StatusView) -> GxSt
         stored=_unix_s(delivery.stored) if delivery.stored else None,
         stored_timestamp=delivery.stored_timestamp,
         waiting=owed.waiting,
-        parked=sum(parked.count for parked in owed.parked),
+        parked=sum(parked.reports for parked in owed.parked),
         owed_since=_unix_s_at(now, now.monotonic_s - age_s) if age_s else None,
     )
 
@@ -241,24 +235,26 @@ def longest_gap_s(interval_s: float) -> float:
     return max(interval_s, LEAST_SPACING_S) + PUT_OFF_S
 
 
-def is_worth_writing(state: State, written: State | None) -> bool:
-    """Tells whether `state` says more than what was written last, or that is an interval old."""
-    if written is None or _lasting(state) != _lasting(written):
-        return True
-    return state.written_s - written.written_s >= max(state.process.interval_s, LEAST_SPACING_S)
+def is_news(state: State, written: State | None) -> bool:
+    """Tells whether `state` says more than what was written last, besides times and counts."""
+    return written is None or _lasting(state) != _lasting(written)
+
+
+def old_at_s(written: State) -> float:
+    """Returns the time at which it is written again even without news."""
+    return written.written_s + max(written.process.interval_s, LEAST_SPACING_S)
 
 
 def _lasting(state: State) -> State:
     """Keeps only what stays the same while nothing changes: no times and no counts."""
-    return replace(
-        state,
+    return state._replace(
         written=0.0,
         written_s=0.0,
         gx=tuple(map(_lasting_gx, state.gx)),
-        problems=tuple(replace(problem, text="") for problem in state.problems),
-        notes=tuple(replace(note, text="") for note in state.notes),
+        problems=tuple(problem._replace(text="") for problem in state.problems),
+        notes=tuple(note._replace(text="") for note in state.notes),
         devices=tuple(
-            replace(device, at=0.0, stored=_without_time(device.stored)) for device in state.devices
+            device._replace(at=0.0, stored=_without_time(device.stored)) for device in state.devices
         ),
         owed=Owed(0, 0, None),
         stored=_without_time(state.stored),
@@ -266,8 +262,7 @@ def _lasting(state: State) -> State:
 
 
 def _lasting_gx(gx: GxState) -> GxState:
-    return replace(
-        gx,
+    return gx._replace(
         heard=_without_time(gx.heard),
         measured=_without_time(gx.measured),
         stored=_without_time(gx.stored),
@@ -286,8 +281,7 @@ def _without_time(at: float | None) -> float | None:
 # --- judging -------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Liveness:
+class Liveness(NamedTuple):
     """The state of a service as a reader sees it: current if `is_running`, otherwise old."""
 
     is_running: bool

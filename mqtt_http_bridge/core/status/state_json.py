@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
 from enum import Enum
 from math import isfinite
 from typing import Any, Final, TypeVar
@@ -21,7 +20,19 @@ _E = TypeVar("_E", bound=Enum)
 
 def to_json(state: State) -> bytes:
     """Makes the bytes of the file."""
-    return json.dumps({"format": FORMAT, **asdict(state)}).encode()
+    return json.dumps({"format": FORMAT, **to_members(state)}).encode()
+
+
+def to_members(state: State) -> dict[str, Any]:
+    """Returns the members of the document, as JSON has them."""
+    return state._asdict() | {
+        "process": state.process._asdict(),
+        "gx": [gx._asdict() for gx in state.gx],
+        "problems": [problem._asdict() for problem in state.problems],
+        "notes": [note._asdict() for note in state.notes],
+        "devices": [device._asdict() for device in state.devices],
+        "owed": state.owed._asdict(),
+    }
 
 
 def from_json(text: bytes) -> State:
@@ -99,7 +110,7 @@ def _process(members: Mapping[str, Any]) -> Process:
     )
 
 
-_NEW_OF_GX: Final = asdict(GxState("", "", None, None, 0))
+_NEW_OF_GX: Final = GxState("", "", None, None, 0)._asdict()
 """The values of members that an older version does not write."""
 _NEW_OF_DEVICE: Final = {"portal_id": "", "stored": None}
 

@@ -15,8 +15,7 @@ well if all that count are well, and at least one of them is heard.
 """
 
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, NamedTuple
 
 from mqtt_http_bridge.core.broker_failure import REFUSAL_REMEDY, refusal_text
 from mqtt_http_bridge.core.events import NEVER
@@ -49,8 +48,7 @@ IS_IT_ON: Final = "is it on, and is mqtt.portal_id what Settings -> VRM -> VRM P
 SET_PORTAL: Final = "wait if the GX is starting up; else set mqtt.host to a GX, or mqtt.portal_id"
 
 
-@dataclass(frozen=True, slots=True)
-class GxWell:
+class GxWell(NamedTuple):
     """Describes one GX that counts."""
 
     portal_id: str
@@ -63,7 +61,7 @@ class GxWell:
     """The seconds since its newest measurement was stored; None: none was since the start."""
     owed_age_s: float
     """The age of the oldest that is owed or parked; 0: nothing is."""
-    reasons: tuple[Reason, ...] = field(repr=False)
+    reasons: tuple[Reason, ...]
 
     @property
     def is_well(self) -> bool:
@@ -71,8 +69,7 @@ class GxWell:
         return not self.problems
 
 
-@dataclass(frozen=True, slots=True)
-class Wellness:
+class Wellness(NamedTuple):
     """Describes the service."""
 
     gx: tuple[GxWell, ...]
@@ -272,7 +269,7 @@ def _of_delivery(portal_id: str, status: StatusView) -> Iterator[Reason]:
     if told is not None:
         yield told
     elif age_s > limit_s(status.interval_s):
-        yield Reason(Kind.OWED_FOR_LONG, "", DRAINS, count=owed.waiting, age_s=age_s)
+        yield Reason(Kind.OWED_FOR_LONG, "", DRAINS, owed=owed.waiting, age_s=age_s)
     yield from _of_devices(delivery, owed, status)
 
 
@@ -289,7 +286,7 @@ def _of_devices(delivery: GxDelivery, owed: GxOwed, status: StatusView) -> Itera
         age_s = max(0.0, now_s - each.since_s)
         if age_s > limit or each.serial in refused:
             fix, subject = fix_of(each.remedy), status.relay.name_of(each.serial)
-            yield Reason(Kind.PARKED, each.reason, fix, each.serial, each.count, age_s, subject)
+            yield Reason(Kind.PARKED, each.reason, fix, each.serial, each.reports, age_s, subject)
 
 
 def _not_stored(
@@ -300,7 +297,7 @@ def _not_stored(
     if waiting and not _is_given_up(delivery, owed, status):
         kind = Kind.NOT_STORED if delivery.is_answered else Kind.BACKEND_TAKES_NOTHING
         why = waiting[0]
-        return Reason(kind, why.reason, why.remedy or WAIT, count=owed.waiting, age_s=age_s)
+        return Reason(kind, why.reason, why.remedy or WAIT, owed=owed.waiting, age_s=age_s)
     stored_s = delivery.stored.monotonic_s if delivery.stored is not None else -NEVER
     on_its_way_s = status.now.monotonic_s - max(stored_s, owed.since_s)
     if owed.newest > delivery.newest and on_its_way_s > patience_s(status):
@@ -309,7 +306,7 @@ def _not_stored(
         kind = Kind.BACKEND_TAKES_NOTHING if is_told else Kind.NOT_STORED
         what = backend.reason if is_told else "it has not been sent yet"
         fix = backend.remedy if is_told else ""
-        return Reason(kind, what, fix or WAIT, count=owed.waiting, age_s=age_s)
+        return Reason(kind, what, fix or WAIT, owed=owed.waiting, age_s=age_s)
     return None
 
 

@@ -8,9 +8,8 @@ come from, and has to be small.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from ipaddress import IPv4Address
-from typing import Final
+from typing import Final, NamedTuple
 from urllib.parse import urlsplit
 from xml.parsers import expat
 
@@ -42,8 +41,7 @@ class NotFollowed(ValueError):
     """An answer points to a place where no GX would; the text says where."""
 
 
-@dataclass(frozen=True, slots=True)
-class Location:
+class Location(NamedTuple):
     """The place from which the description of a device is to be fetched."""
 
     address: str
@@ -51,8 +49,7 @@ class Location:
     path: str
 
 
-@dataclass(frozen=True, slots=True)
-class Announcement:
+class Announcement(NamedTuple):
     """A claim that there is a GX at an address. All of it may be a lie; all texts are visible."""
 
     address: str
@@ -76,8 +73,7 @@ class Announcement:
         return ", ".join(parts)
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
+class Found(NamedTuple):
     """The outcome of a search."""
 
     announcements: tuple[Announcement, ...] = ()

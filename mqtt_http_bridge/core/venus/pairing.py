@@ -6,9 +6,8 @@ pairing mode is on. A new token for the same role and device replaces the one be
 
 import json
 import re
-from dataclasses import dataclass
 from enum import Enum, auto
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 from urllib.parse import urlencode
 
 from mqtt_http_bridge.core.settings import Secret
@@ -43,8 +42,7 @@ class Refusal(Enum):
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Token:
+class Token(NamedTuple):
     """A login for the broker that stands for this device alone."""
 
     name: str

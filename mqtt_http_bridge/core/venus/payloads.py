@@ -2,43 +2,40 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from enum import Enum, auto
 from functools import lru_cache
 from math import isfinite
-from typing import Final, TypeVar
+from typing import Final, NamedTuple, TypeVar
 
 from mqtt_http_bridge.core.venus.paths import Path
 
 _T = TypeVar("_T")
 
 
-@dataclass(frozen=True, slots=True)
-class Value:
+class Value(NamedTuple):
     """A JSON value; the path's kind decides whether its type fits."""
 
     value: object
 
 
-@dataclass(frozen=True, slots=True)
-class Invalid:
-    """The device says that it has no value here: null, an empty array, not a number."""
+class NoValue(Enum):
+    """Lists what a device can say in place of a value."""
+
+    INVALID = auto()
+    """It has no value here: null, an empty array, not a number."""
+    GONE = auto()
+    """It has left the bus."""
 
 
-@dataclass(frozen=True, slots=True)
-class Gone:
-    """The device has left the bus."""
-
-
-@dataclass(frozen=True, slots=True)
-class Unreadable:
+class Unreadable(NamedTuple):
     """Something was said in a form that no GX uses: whatever was known before is in doubt."""
 
     payload: bytes
 
 
-INVALID: Final = Invalid()
-GONE: Final = Gone()
-Said = Value | Invalid | Gone | Unreadable
+INVALID: Final = NoValue.INVALID
+GONE: Final = NoValue.GONE
+Said = Value | NoValue | Unreadable
 
 Sayings = Mapping[str, Said]
 """The values that a charger has reported, by the name of the path."""
@@ -62,11 +59,11 @@ def described(path: Path[_T], said: Sayings) -> str:
             found = f"is {str(number)[:_LONGEST_SHOWN]}, which cannot be"
         case Value(_):
             found = "is neither a number nor a text"
-        case Invalid():
+        case NoValue.INVALID:
             found = "is null"
         case Unreadable(payload):
             found = f"cannot be read: {payload[:_LONGEST_SHOWN]!r}"
-        case Gone() | None:
+        case NoValue.GONE | None:
             found = "was never reported by this driver since it appeared"
     return f"{path!r} {found}"
 

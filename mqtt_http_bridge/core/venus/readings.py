@@ -20,8 +20,7 @@ class ChargerKey(NamedTuple):
         return f"{self.service}/{self.instance}"
 
 
-@dataclass(frozen=True, slots=True)
-class ChargerReading:
+class ChargerReading(NamedTuple):
     """A charger said something on one of its paths."""
 
     portal_id: str
@@ -30,8 +29,7 @@ class ChargerReading:
     said: Said
 
 
-@dataclass(frozen=True, slots=True)
-class ChargerSpoke:
+class ChargerSpoke(NamedTuple):
     """A charger said something on a path that does not matter: it is there, and speaks."""
 
     portal_id: str
@@ -45,8 +43,7 @@ class Heartbeat:
     portal_id: str
 
 
-@dataclass(frozen=True, slots=True)
-class PublishCompleted:
+class PublishCompleted(NamedTuple):
     """Every known value has been published; `echo` is the text from the request for it."""
 
     portal_id: str
@@ -82,8 +79,7 @@ def read(topic: str, payload: bytes) -> Reading | None:
     return ChargerSpoke(place.portal_id, place.charger) if payload else None
 
 
-@dataclass(frozen=True, slots=True)
-class _Place:
+class _Place(NamedTuple):
     """The target of a topic: a path of a charger (empty if it does not matter) or of the GX."""
 
     portal_id: str

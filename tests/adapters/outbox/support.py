@@ -112,6 +112,11 @@ def take(outbox: Outbox, number: int, portal: str = PORTAL) -> Entry:
     return entry
 
 
+def give_back(outbox: Outbox, entry: Entry) -> None:
+    """Leaves an entry as it was taken."""
+    outbox.park(entry, entry.body, entry.parked_serials, entry.reason)
+
+
 def numbers(outbox: Outbox, portal: str = PORTAL) -> list[int]:
     """The numbers of what is owed of a GX, the oldest first."""
     found, number = list[int](), 0
@@ -127,7 +132,7 @@ def bodies(outbox: Outbox, portal: str = PORTAL) -> list[bytes]:
         entry = outbox.take(portal, number)
         if entry is not None:
             found.append(entry.body)
-            outbox.give_back(entry)
+            give_back(outbox, entry)
     return found
 
 
@@ -140,7 +145,7 @@ def parked(outbox: Outbox, serial: str, portal: str = PORTAL) -> list[int]:
     found, number = list[int](), 0
     while (after := outbox.parked_after(portal, serial, number)) is not None:
         entry = take(outbox, number := after, portal)
-        outbox.give_back(entry)
+        give_back(outbox, entry)
         found.append(minute_of(entry.body))
     return found
 

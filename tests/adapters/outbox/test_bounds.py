@@ -251,8 +251,7 @@ def test_the_floor(size: int, floor: int) -> None:
     assert Room(0, size, 0, None).floor == floor
     assert Room(floor + 7, size, 5, 10**9).limit == 12
     assert Room(floor - 7, size, 5, 10**9).limit == 5
-    assert not Room(floor - 7, size, 5, 10**9).has_room(1, kept=0)
-    assert Room(floor - 7, size, 4, 10**9).has_room(1, kept=9, ceiling=5)
+    assert Room(floor - 7, size, 5, 10**9).most_beside(1, kept=9) == 4
 
 
 @pytest.mark.parametrize(
@@ -327,7 +326,7 @@ def test_one_refused_device_of_sixty_gx_devices_for_a_week(directory: Path) -> N
             held.append(beat)
     for _ in range(3):
         with opened(directory, max_bytes=MOST_BYTES) as outbox:
-            assert [p.portal_id for p in outbox.view().portals if p.count] == []
+            assert [p.portal_id for p in outbox.view().portals if p.owed] == []
             assert parked(outbox, "HQ1", refused) == held
             settled(outbox)
             owed = outbox._log.index.live_bytes()

@@ -19,6 +19,7 @@ from tests.adapters.outbox.support import (
     FORMAT,
     PORTAL,
     crash,
+    give_back,
     lost,
     minutes,
     numbers,
@@ -113,7 +114,7 @@ def test_a_disk_that_gives_nothing_for_a_while_loses_nothing(
                 for _ in range(5):
                     entry = outbox.take(PORTAL, number)
                     if entry is not None:  # It was only just stored: it is still in memory.
-                        outbox.give_back(entry)
+                        give_back(outbox, entry)
             settled(outbox)
         assert lost(outbox) == 0
         assert minutes(outbox) == list(range(1, 40))

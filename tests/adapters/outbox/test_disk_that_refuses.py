@@ -358,7 +358,7 @@ def test_a_disk_that_is_read_only_does_not_send_for_ever(
     directory: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Entries that it does not let go of would be sent again after a restart: there is a limit."""
-    monkeypatch.setattr(outbox_module, "MOST_REFUSED", 10)
+    monkeypatch.setattr(outbox_module, "MOST_WAITING", 10)
     with opened(directory) as outbox:
         store(outbox, *range(1, 41))
         with refusing_everything(errno.EROFS):

@@ -2,12 +2,13 @@
 
 import os
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from mqtt_http_bridge.adapters.outbox import Outbox, inspection
+from mqtt_http_bridge.adapters.outbox import Outbox, inspection, writer
 from mqtt_http_bridge.adapters.outbox.files import LogFiles
 from mqtt_http_bridge.adapters.outbox.requests import drop_requests
 from mqtt_http_bridge.core.errors import LocalFault
@@ -59,9 +60,9 @@ def test_status(outbox: Outbox, directory: Path) -> None:
     assert found.is_in_use
     assert (found.oldest, found.damaged, found.lost) == (FORMAT.timestamp(body_of(1)), 0, ())
     (portal,) = found.portals
-    assert (portal.portal_id, portal.count, portal.oldest, portal.newest) == (PORTAL, 3, 1, 3)
+    assert (portal.portal_id, portal.owed, portal.oldest, portal.newest) == (PORTAL, 3, 1, 3)
     (device,) = portal.parked
-    assert (device.serial, device.reason, device.count) == ("B", "not found", 1)
+    assert (device.serial, device.reason, device.entries) == ("B", "not found", 1)
     assert found.bytes == 256 * 1024
     assert found.max_bytes == LIMIT
     assert 0 < found.owed_bytes < 1000
@@ -209,6 +210,23 @@ def test_requests_are_seen_within_five_seconds(outbox: Outbox, directory: Path) 
     """With nothing else to do."""
     inspection.request_retry(directory)
     until(lambda: outbox.retry_requests == 1, 7.0)
+
+
+def test_nobody_looks_for_requests_while_nothing_waits(
+    outbox: Outbox, directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are about what is owed or parked; with the next entry they are looked for again."""
+    monkeypatch.setattr(writer, "LOOK_EVERY_S", 0.02)
+    inspection.request_drop(directory, None, FORMAT, parked_only=False)
+    look_now(outbox)
+    turns = outbox.progress.turns
+    inspection.request_retry(directory)
+    time.sleep(0.2)
+    assert outbox.progress.turns == turns
+    assert outbox.retry_requests == 0
+    store(outbox, 5)
+    until(lambda: outbox.progress.turns > turns + 2, 7.0)
+    assert outbox.retry_requests == 1
 
 
 def test_what_is_measured_after_a_drop_stays(outbox: Outbox, directory: Path) -> None:

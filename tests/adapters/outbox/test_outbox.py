@@ -107,7 +107,7 @@ class OutboxMachine(RuleBasedStateMachine):
         """A POST was never sent."""
         number = self._number(portal, is_newest=True)
         if number is not None:
-            self.outbox.give_back(support.take(self.outbox, number, portal))
+            support.give_back(self.outbox, support.take(self.outbox, number, portal))
 
     @rule()
     def store_while_the_disk_refuses(self) -> None:
@@ -195,7 +195,7 @@ class OutboxMachine(RuleBasedStateMachine):
         )
         for view in self.outbox.view().portals:
             found = support.numbers(self.outbox, view.portal_id)
-            assert view.count == len(found)
+            assert view.owed == len(found)
             assert (view.newest, view.oldest) == ((found[-1], found[0]) if found else (None, None))
             owed |= dict(self._texts(view.portal_id, found))
             for device in view.parked:
@@ -204,7 +204,7 @@ class OutboxMachine(RuleBasedStateMachine):
                     number := self.outbox.parked_after(view.portal_id, device.serial, number) or 0
                 ):
                     found.append(number)
-                assert device.count == len(found)
+                assert device.entries == len(found)
                 assert device.reason == "not, found: no"
                 parked |= dict(self._texts(view.portal_id, found))
         return owed, parked
@@ -215,7 +215,7 @@ class OutboxMachine(RuleBasedStateMachine):
         texts = []
         for number in found:
             entry = support.take(self.outbox, number, portal)
-            self.outbox.give_back(entry)
+            support.give_back(self.outbox, entry)
             texts.append(((portal, minute_of(entry.body)), FORMAT.serials(entry.body)))
         assert [key for key, _ in texts] == sorted(key for key, _ in texts)
         return texts

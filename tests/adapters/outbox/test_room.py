@@ -86,24 +86,24 @@ def test_the_next_segment(left: int, size: int, largest: int, expected: int) -> 
 
 
 @pytest.mark.parametrize(
-    ("size", "kept", "ceiling", "expected"),
+    ("size", "kept", "free", "most"),
     [
-        (1_000_000, 3_000_000, None, True),
-        (1_000_000, 3_000_001, None, False),
-        (4_000_001, 0, None, False),
-        (1_000_000, 3_000_000, 2_000_000, True),
-        (1_000_001, 0, 2_000_000, False),
+        (1_000_000, 0, 10 * GB, 4_000_000),
+        (1_000_000, 3_000_000, 10 * GB, 1_000_000),
+        (1_000_000, 3_000_001, 10 * GB, 999_999),
+        (4_000_001, 0, 10 * GB, 999_999),
+        (1_000_000, 3_000_000, 50_000_000, 500_000),
+        (1_000_000, 0, 50_000_000, 500_000),
+        (1_000_000, 0, 50_500_000, 1_000_000),
+        (1_000_000, 0, 50_499_999, 999_999),
     ],
 )
-def test_room_for_a_segment(size: int, kept: int, ceiling: int | None, expected: bool) -> None:
-    """Kept segments count for the settings, and not for the disk."""
-    assert room(max_bytes=5_000_000).has_room(size, kept=kept, ceiling=ceiling) is expected
+def test_room_for_a_segment(size: int, kept: int, free: int, most: int) -> None:
+    """By the settings, `kept` bytes more have to fit beside what is in use; not by the disk.
 
-
-@pytest.mark.parametrize(("free", "expected"), [(52_000_000, True), (51_999_999, False)])
-def test_no_room_on_the_disk(free: int, expected: bool) -> None:
-    """The ceiling of now counts where no other is given."""
-    assert room(free=free, max_bytes=5_000_000).has_room(2_000_000, kept=0) is expected
+    On the disk, lines that say what was given up may take half of it before.
+    """
+    assert room(max_bytes=5_000_000, free=free).most_beside(size, kept) == most
 
 
 @pytest.mark.parametrize(

@@ -42,6 +42,19 @@ def test_a_sender_is_woken_once_the_entry_is_there(
         assert outbox.wait(seen, 10.0) != seen
 
 
+def test_a_measurement_wakes_senders_once(directory: Path) -> None:
+    """And a look at the disk that finds nothing new wakes nobody."""
+    with opened(directory) as outbox:
+        settled(outbox)
+        seen = outbox.wait(-1, 0.0)
+        for _ in range(3):
+            store(outbox, 1)
+            outbox.writer._next_look_s = 0.0
+            settled(outbox)
+            seen += 1
+            assert outbox.wait(seen - 1, 0.0) == seen
+
+
 def test_many_senders_settle_each_entry_once(directory: Path) -> None:
     """Eight threads, a GX each, while more is stored and cleaned away."""
     with opened(directory, max_bytes=4 * SMALL) as outbox:

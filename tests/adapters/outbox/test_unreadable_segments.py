@@ -22,6 +22,7 @@ from tests.adapters.outbox.refusing import refusing, unreadable
 from tests.adapters.outbox.support import (
     PORTAL,
     crash,
+    give_back,
     minutes,
     opened,
     settled,
@@ -72,8 +73,8 @@ def test_a_read_that_fails_at_times_never_adds_up(
             with unreadable(1):
                 assert outbox.take(PORTAL, 1) is None
                 assert outbox.take(PORTAL, 1) is None
-            outbox.give_back(take(outbox, 1))
-            outbox.give_back(take(outbox, 6))
+            give_back(outbox, take(outbox, 1))
+            give_back(outbox, take(outbox, 6))
 
 
 def test_a_segment_that_can_never_be_read_again(
