@@ -69,7 +69,10 @@ def client_id(directory: Path) -> str:
     made = f"mqtt-http-bridge-{os.urandom(4).hex()}"
     try:
         make_directory(directory, 0o700)
-        path.write_text(made + "\n", encoding="ascii")  # Not flushed: a new one would do.
+        # Into a pipe that nobody reads, this must not wait.
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NONBLOCK | os.O_CLOEXEC
+        with open(os.open(path, flags, 0o666), "w", encoding="ascii") as file:  # noqa: PTH123
+            file.write(made + "\n")  # Not flushed to the disk: a new one would do.
     except OSError as error:
         from mqtt_http_bridge.core.disk_remedy import disk_remedy  # It is rarely needed.
 

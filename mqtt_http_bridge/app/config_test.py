@@ -22,7 +22,14 @@ def check_config(settings: Settings) -> list[str]:
 
 def _check_outbox(directory: Path) -> None:
     """Checks whether the outbox can be there; creates nothing."""
-    there = next(place for place in (directory, *directory.absolute().parents) if place.exists())
+    places = (directory, *directory.absolute().parents)
+    try:
+        there = next(place for place in places if place.exists())
+    except OSError as error:
+        raise ConfigError(
+            f"outbox.directory: expected the name of a directory, found one that cannot be:"
+            f" {error.strerror}"
+        ) from None
     if not there.is_dir():
         raise ConfigError(f"outbox.directory: expected a directory, found a file at {there}")
     if not os.access(there, os.W_OK | os.X_OK):

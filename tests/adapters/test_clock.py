@@ -3,11 +3,12 @@
 import time
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 
 from mqtt_http_bridge.adapters import clock as clock_module
-from mqtt_http_bridge.adapters.clock import SystemClock
+from mqtt_http_bridge.adapters.clock import SystemClock, boot_id
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -125,6 +126,30 @@ def test_who_is_held_up_between_the_clocks_has_not_seen_a_step(
     moment = clock.now()
     assert clock.distance_s == distance_s
     assert moment.monotonic_s == pytest.approx(before / 1e9, abs=2e-6)
+
+
+def test_a_hold_up_hides_what_slewing_does(clocks: HandSetClocks) -> None:
+    """After it, the distance is the one that it was, and not a slightly other one."""
+    clock = SystemClock()
+    distance_s = clock.distance_s
+    clocks.go(10.0, wall_seconds=10.01)
+    clocks.holds_up_s = [3.0]
+    clock.now()
+    assert clock.distance_s == distance_s
+
+
+def test_the_distance_of_the_clocks_is_in_seconds(clocks: HandSetClocks) -> None:
+    """The outbox compares it with that of another start, and stores it."""
+    expected_us = clocks.wall // 1000 - clocks.boot // 1000
+    assert SystemClock().distance_s == expected_us / 1e6
+
+
+def test_a_boot_has_an_id(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The one that Linux gives it; without one it is empty, and like no other."""
+    told = Path("/proc/sys/kernel/random/boot_id")
+    assert boot_id() == (told.read_text(encoding="ascii").strip() if told.exists() else "")
+    monkeypatch.setattr(clock_module, "_BOOT_ID", tmp_path / "none")
+    assert boot_id() == ""
 
 
 def test_a_sleep_is_time_and_sets_no_clock(clocks: HandSetClocks) -> None:

@@ -53,6 +53,15 @@ def test_a_client_id_of_before_is_kept(tmp_path: Path) -> None:
     assert client_id(tmp_path) == "relay-7"
 
 
+def test_a_pipe_in_its_place_is_not_waited_for(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Before anything is watched, that would stand still for ever."""
+    os.mkfifo(tmp_path / "client-id")
+    assert client_id(tmp_path) != client_id(tmp_path)
+    assert "cannot keep the MQTT client id there" in caplog.text
+
+
 def test_a_client_id_that_cannot_be_kept_is_good_for_this_time(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -83,6 +83,10 @@ def test_without_any_it_is_said_where_one_is_expected(capsys: pytest.CaptureFixt
             "config.yaml: outbox.directory: expected a directory, found a file at ",
         ),
         (
+            f"{CONFIG}outbox: {{directory: {'x' * 5000}}}",
+            "config.yaml: outbox.directory: expected the name of a directory, found one that",
+        ),
+        (
             f"{CONFIG}outbox: {{directory: taken/below}}",
             "config.yaml: outbox.directory: expected a directory, found a file at ",
         ),

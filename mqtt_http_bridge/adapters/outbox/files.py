@@ -96,7 +96,8 @@ class LogFiles:
     @WAITS.waiting()
     def is_locked(self) -> bool:
         """Tells whether another process has the outbox."""
-        with _closing(os.open(self._lock, os.O_RDONLY)) as descriptor:
+        # If it is a pipe, this must not wait for somebody at the other end.
+        with _closing(os.open(self._lock, os.O_RDONLY | os.O_NONBLOCK)) as descriptor:
             return not _is_locked(descriptor, fcntl.LOCK_SH)
 
     # --- segments ------------------------------------------------------------------------------

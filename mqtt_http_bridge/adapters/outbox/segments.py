@@ -85,6 +85,8 @@ class Segments:
             for damage in found.damage:
                 with suppress(OSError):  # If it cannot be copied, it stays there.
                     self.files.cut_out(damage.segment, damage.offset, damage.end)
+            there = self.files.segments()  # One whose end was cut out is shorter now.
+            found.sizes = {n: there.get(n, size) for n, size in found.sizes.items()}
             self.know(found)
             for segment in list(self.sizes)[-2:]:
                 self._open_tail(segment)

@@ -24,7 +24,7 @@ from mqtt_http_bridge.core.venus.readings import ChargerKey
 MOST_CHARGERS_IN_ALL: Final = 10_000
 """The most chargers to keep for all GX devices: five thousand of them have that many. Anybody on
 the network can make some up, of about 6 KiB each."""
-MOST_CLAIMS: Final = 64
+MOST_CLAIMS: Final = 8
 """The most chargers that may claim one serial: each look-up goes through all of them."""
 PATIENCE_S: Final = 600.0
 """Seconds to wait for all GX devices to be heard before settings that match no charger are logged.

@@ -133,3 +133,15 @@ def test_a_huge_sparse_file(sound: Path) -> None:
     assert owed_in(sound) == {1, 2, 3, 4}
     assert time.monotonic() - began_s < 20
     assert segment_of(sound).stat().st_size < 1_000_000
+
+
+def test_nothing_but_a_huge_sparse_file(tmp_path: Path) -> None:
+    """It is cut to nothing, and the disk is used at once: what it seemed to take is free."""
+    (tmp_path / "log").mkdir()
+    segment_of(tmp_path).touch()
+    os.truncate(segment_of(tmp_path), 3_000_000_000)
+    with opened(tmp_path) as outbox:
+        store(outbox, 1)
+        found = outbox.view()
+    assert (found.in_memory, found.fault) == (0, None)
+    assert owed_in(tmp_path) == {1}

@@ -1,5 +1,6 @@
 """Tests looking at the outbox from outside, with and without a running service."""
 
+import os
 import threading
 import time
 from collections.abc import Iterator
@@ -328,3 +329,12 @@ def test_a_drop_is_no_loss_that_is_to_be_mended(
     assert minutes(outbox) == [3]
     assert lost(outbox) == 2
     assert "had to give up" not in caplog.text
+
+
+def test_a_pipe_in_the_place_of_the_lock_is_not_waited_for(directory: Path) -> None:
+    """Whoever asks must get an answer."""
+    with opened(directory):
+        pass
+    (directory / "lock").unlink()
+    os.mkfifo(directory / "lock")
+    assert not inspection.status(directory, LIMIT, FORMAT).is_in_use
