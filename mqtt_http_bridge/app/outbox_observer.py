@@ -81,7 +81,8 @@ class OutboxObserver:
             self._disk_due_s = now_s + DISK_KEPT_S
             room = self._outbox.room()
             self._limit = None if room is None else room.limit
-            self._damaged = self._outbox.count_damaged()
+            damaged = self._outbox.count_damaged()
+            self._damaged = self._damaged if damaged is None else damaged
 
     def _timestamp(self, place: Place, number: int) -> str | None:
         return self._outbox.timestamp(place[0], number)

@@ -1,5 +1,7 @@
 """Tests how often the outbox is looked at, and what happens without a disk."""
 
+import errno
+import os
 import shutil
 from collections.abc import Iterator
 from datetime import timedelta
@@ -9,7 +11,7 @@ import pytest
 
 from mqtt_http_bridge.adapters.outbox import Outbox
 from mqtt_http_bridge.app.dialect import DIALECT
-from mqtt_http_bridge.app.outbox_observer import KEPT_S, SHARE, OutboxObserver
+from mqtt_http_bridge.app.outbox_observer import DISK_KEPT_S, KEPT_S, SHARE, OutboxObserver
 from mqtt_http_bridge.core.events import Moment
 from mqtt_http_bridge.core.views import GxOwed, OutboxView
 from tests.adapters.outbox.refusing import refusing_everything
@@ -52,6 +54,25 @@ def test_without_a_disk_it_still_counts(outbox: Outbox) -> None:
     shutil.rmtree(outbox.directory)
     found = observer.view()
     assert (found.waiting, found.hours_of_room) == (1, None)
+
+
+def test_a_disk_that_does_not_say_what_is_damaged(
+    outbox: Outbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is still known from the look before, and the one who looks goes on."""
+    now_s = [0.0]
+    observer = OutboxObserver(outbox, 30.0, lambda: moment(now_s[0]))
+    kept = outbox.directory / "damaged"
+    kept.mkdir()
+    (kept / "a part").touch()
+    assert observer.view().damaged == 1
+
+    def refused(place: Path) -> list[str]:
+        raise OSError(errno.EIO, os.strerror(errno.EIO), str(place))
+
+    monkeypatch.setattr(os, "listdir", refused)
+    now_s[0] = DISK_KEPT_S
+    assert observer.view().damaged == 1
 
 
 def test_what_is_owed_is_told_by_gx(outbox: Outbox) -> None:

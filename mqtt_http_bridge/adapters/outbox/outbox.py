@@ -184,9 +184,11 @@ class Outbox:
             return self._log.segments.room()
         return None
 
-    def count_damaged(self) -> int:
-        """Counts the damaged parts that are kept for a person to look at. Reads the disk."""
-        return self._log.segments.files.count_damaged()
+    def count_damaged(self) -> int | None:
+        """Counts the damaged parts that are kept for a person; None if the disk does not say."""
+        with suppress(OSError):
+            return self._log.segments.files.count_damaged()
+        return None
 
     def timestamp(self, portal_id: str, number: int) -> str | None:
         """Reads the time of an entry, as it would be sent; None if it cannot be read now."""
