@@ -138,8 +138,8 @@ class Outbox:
 
     def park(self, entry: Entry, body: bytes | None, serials: Collection[str], reason: str) -> None:
         """Keeps only what is still owed of an entry, and parks it for these devices, if any."""
-        left = replace(entry, body=body or b"", parked_serials=tuple(serials), reason=reason)
-        with self._mutex:
+        with self._mutex:  # An entry may get another number; see `_begin_with` of the log.
+            left = replace(entry, body=body or b"", parked_serials=tuple(serials), reason=reason)
             self._log.in_flight.pop(entry.number, None)
             is_same = (left.body, left.parked_serials) == (entry.body, entry.parked_serials)
             if is_same or self._log.index.find(entry.number, entry.portal_id) is None:

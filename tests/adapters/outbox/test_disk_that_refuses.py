@@ -6,7 +6,8 @@ import subprocess
 import sys
 import threading
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,7 @@ from mqtt_http_bridge.adapters.outbox import outbox as outbox_module
 from mqtt_http_bridge.core.errors import OutboxBusy
 from tests.adapters.outbox.refusing import HangingFlush, refusing, refusing_everything
 from tests.adapters.outbox.support import (
+    FORMAT,
     NEXT_BOOT,
     PORTAL,
     body_of,
@@ -301,6 +303,32 @@ def test_a_directory_with_another_history(directory: Path, tmp_path: Path) -> No
         crash(outbox)
     with opened(directory) as outbox:
         assert minutes(outbox) == [11, 12, 13, 14, 4]
+
+
+def test_another_history_just_before_a_verdict_is_noted(
+    directory: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is left of an entry is written under its new number, not over another entry."""
+    with opened(tmp_path / "other") as other:
+        store(other, 11, 12)
+    with refusing(errno.EIO, "take"):
+        outbox = outbox_in(directory)
+        store(outbox, 1, serials=("A", "B"))
+    entry = take(outbox, 1)
+    mutex = outbox._mutex
+
+    @contextmanager
+    def held_late() -> Iterator[None]:
+        monkeypatch.undo()
+        shutil.copytree(tmp_path / "other", directory, dirs_exist_ok=True)
+        retry_now(outbox)
+        with mutex:
+            yield
+
+    monkeypatch.setattr(outbox, "_mutex", held_late())
+    outbox.settle(entry, FORMAT.only(entry.body, ["B"]))
+    assert minutes(outbox) == [11, 12, 1]
+    outbox.close()
 
 
 def test_a_step_of_the_clock_before_the_disk_came(directory: Path) -> None:
