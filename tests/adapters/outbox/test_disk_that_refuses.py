@@ -308,7 +308,7 @@ def test_a_directory_with_another_history(directory: Path, tmp_path: Path) -> No
 def test_another_history_just_before_a_verdict_is_noted(
     directory: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What is left of an entry is written under its new number, not over another entry."""
+    """The rest of an entry is written under its new number, not over another entry."""
     with opened(tmp_path / "other") as other:
         store(other, 11, 12)
     with refusing(errno.EIO, "take"):
