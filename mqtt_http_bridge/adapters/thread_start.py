@@ -4,8 +4,8 @@
 that moment, the new thread may die before it can say so, and the caller waits forever. The watchdog
 may not be there to notice: it is a thread as well, and others start before it.
 
-So a timer that needs no thread of Python's limits each start. And in case its traceback cannot be
-written, because nobody reads stderr, the kernel ends the process a little later.
+So each start has a time limit, kept by a timer that is no Python thread. And in case its traceback
+cannot be written, because nobody reads stderr, the kernel ends the process a little later.
 """
 
 import faulthandler

@@ -133,7 +133,7 @@ class Dispatcher:
     def choose(self) -> Job | None:
         """Chooses what to send now, if anything; `send` has to follow.
 
-        What is left may be due before the thread in `wait` would look again: then that is woken.
+        If the next one is due before the thread in `wait` would look again, that thread is woken.
         """
         with self._mutex:
             now_s = self._now_s()

@@ -28,8 +28,8 @@ from mqtt_http_bridge.core.views import RelayView, StatusView
 LONGEST_SPACING_S: Final = 20.0
 """A third of the time for which the file is believed."""
 CALM_SPACING_S: Final = 30.0
-"""Seconds between two looks at the most while all is well and nothing changes: each costs as much
-as two batches of messages."""
+"""The most seconds between two looks while all is well and nothing changes: each costs as much as
+two batches of messages."""
 FAILED: Final = "the state file cannot be written: `check` and `status` cannot see this service"
 
 WRITTEN: Final = "the state file is written again"

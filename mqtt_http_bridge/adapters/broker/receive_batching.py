@@ -98,7 +98,7 @@ class ReceiveBatching:
         self._read_s = -NEVER
 
     def wait_s(self) -> float:
-        """Returns how long to wait for the socket before the next read at most, in seconds."""
+        """Returns how many seconds to wait for the socket, at most, before the next read."""
         self._waits_until_s = NEVER  # Whoever changes `_due_s` from here on has to wake us.
         now_s, due_s = self._now_s(), self._due_s
         longest_s = (self._longest_s or 0.0) if self.is_on else LONGEST_UNBATCHED_S

@@ -17,7 +17,7 @@ from typing import Final
 
 from mqtt_http_bridge.adapters.outbox.index import Where, bytes_in, slot_of
 from mqtt_http_bridge.adapters.outbox.log import DAMAGED, Log
-from mqtt_http_bridge.adapters.outbox.requests import are_dropped
+from mqtt_http_bridge.adapters.outbox.requests import entries_to_drop
 from mqtt_http_bridge.adapters.outbox.room import PARKED_SHARE, Room
 from mqtt_http_bridge.core.views import DROPPED
 
@@ -157,7 +157,7 @@ class Cleaning:
     def drop(self, requests: Collection[str]) -> list[int]:
         """Drops what a person requested; returns the numbers."""
         with self._log.mutex:
-            dropped = are_dropped(requests, self._log.index)
+            dropped = entries_to_drop(requests, self._log.index)
         self._lose(dropped, DROPPED)
         self._log.flush()
         return [number for number, _ in dropped]

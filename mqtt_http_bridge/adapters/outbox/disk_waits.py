@@ -21,7 +21,7 @@ class DiskWaits:
     def waiting(self) -> Iterator[None]:
         """Notes a call for as long as this is open; one within another is a part of it.
 
-        As a decorator, it has all calls of a function noted.
+        Used as a decorator, it notes each call of the function.
         """
         thread = threading.get_ident()
         if thread in self._since_s:
@@ -42,4 +42,4 @@ class DiskWaits:
 
 
 WAITS: Final = DiskWaits()
-"""Those of this process: each thread is in one call at a time, whichever outbox it is for."""
+"""The calls of this process, whichever outbox they are for: a thread is in one at a time."""

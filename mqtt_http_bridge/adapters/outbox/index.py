@@ -134,7 +134,7 @@ class Portal:
             numbers.reason = reason
 
     def pop_parked(self, number: int) -> int:
-        """Removes the entry with this number if it is parked, for however many devices; or 0."""
+        """Removes an entry from all devices for which it is parked; returns it packed, or 0."""
         found = 0
         for serial, numbers in list(self.parked.items()):
             found = numbers.pop(number) or found

@@ -123,8 +123,8 @@ class Outbox:
     def take(self, portal_id: str, number: int) -> Entry | None:
         """Returns an entry to be sent; None if it is gone, or cannot be read now.
 
-        `settle` or `park` has to follow, even if nothing has changed. Until then it is not given
-        up.
+        `settle` or `park` has to follow, even if nothing has changed. Until then the entry is not
+        given up.
         """
         with self._mutex:
             entry = self._log.take(number, portal_id)
@@ -137,7 +137,10 @@ class Outbox:
         self.park(entry, owed_body, (), "")
 
     def park(self, entry: Entry, body: bytes | None, serials: Collection[str], reason: str) -> None:
-        """Keeps only what is still owed of an entry, and parks it for these devices, if any."""
+        """Keeps only `body` of an entry, and parks it for these devices, if any.
+
+        None: nothing of it is owed any more.
+        """
         with self._mutex:  # An entry may get another number; see `_begin_with` of the log.
             left = replace(entry, body=body or b"", parked_serials=tuple(serials), reason=reason)
             self._log.in_flight.pop(entry.number, None)

@@ -21,7 +21,7 @@ def drop_requests(numbers: Collection[int] | None, *, parked_only: bool, newest:
     return [f"{_ONE}{number}" for number in numbers]
 
 
-def are_dropped(requests: Collection[str], index: Index) -> list[Where]:
+def entries_to_drop(requests: Collection[str], index: Index) -> list[Where]:
     """Lists the entries that are to be dropped."""
     all_up_to, parked_up_to = _highest(_ALL, requests), _highest(_PARKED, requests)
     wanted = {e for e in index.entries() if e[0] <= all_up_to or f"{_ONE}{e[0]}" in requests}

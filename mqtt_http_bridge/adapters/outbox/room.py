@@ -80,9 +80,9 @@ class Room(NamedTuple):
     def most_beside(self, size: int, kept: int) -> int:
         """Returns the most bytes that may be in use when a segment of `size` is made.
 
-        After it, `kept` bytes more have to fit, by the settings. On a disk that others have filled,
-        it may only replace older segments; the lines that say what was given up may take half of it
-        before it is made.
+        The settings have to leave room for it and for `kept` bytes more. On a disk that others have
+        filled it may only replace older segments, but exceed them by half of `size`, for the lines
+        that say what was given up.
         """
         return min(self.allowed - kept, self.ceiling + size // 2) - size
 

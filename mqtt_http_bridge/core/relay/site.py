@@ -43,8 +43,8 @@ from mqtt_http_bridge.core.views import SiteView
 SILENCE_S: Final = 60.0
 """A GX that is silent for this long is logged: shorter silences come and go."""
 IN_STEP_S: Final = 10.0
-"""A keepalive that is due so shortly before the next measurement is sent with the one before it:
-from then on, one wake-up serves both. It covers the longest warm-up."""
+"""A keepalive that is due so shortly before the next measurement is sent early, with this one: from
+then on, one wake-up serves both. It covers the longest warm-up."""
 
 
 class Site:
