@@ -14,13 +14,14 @@ from mqtt_http_bridge.core.log import Log
 from mqtt_http_bridge.core.omission import Cause as OmissionCause
 from mqtt_http_bridge.core.relay import serials
 from mqtt_http_bridge.core.relay.chargers import MOST_CHARGERS, Chargers
-from mqtt_http_bridge.core.venus.payloads import Value
+from mqtt_http_bridge.core.venus.payloads import GONE, Value
 from mqtt_http_bridge.core.venus.readings import ChargerKey
 from tests.support.charger_values import single_tracker
 from tests.support.log_lines import as_logged
 from tests.support.virtual import PORTAL, Virtual, moment, settings, value
 
 SERIAL_TWICE = OmissionCause.SERIAL_TWICE
+DAY_S = 86_400.0
 
 
 def connected() -> Virtual:
@@ -75,6 +76,30 @@ def test_a_gx_that_is_given_up_makes_room() -> None:
     assert of_all.places_left == serials.MOST_CHARGERS_IN_ALL - 64
     chargers.end()
     assert of_all.places_left == serials.MOST_CHARGERS_IN_ALL
+
+
+def test_a_charger_that_is_forgotten_makes_room() -> None:
+    """Otherwise made-up ones, or instances that change, would use up all room for ever."""
+    of_all = serials.Serials(settings().device)
+    chargers = Chargers(PORTAL, settings().device, of_all)
+    for day in range(100):
+        key = ChargerKey("solarcharger", day)
+        chargers.hear(key, "Yield/Power", Value(1.5), day * DAY_S)
+        chargers.hear(key, "Yield/Power", GONE, day * DAY_S)
+        chargers.reports(moment((day + 1) * DAY_S))
+    assert of_all.places_left == serials.MOST_CHARGERS_IN_ALL
+    assert chargers.refused == 0
+
+
+def test_a_name_that_is_not_retained_any_more_makes_room() -> None:
+    """With each new connection the broker says anew what it retains."""
+    of_all = serials.Serials(settings().device)
+    chargers = Chargers(PORTAL, settings().device, of_all)
+    for instance in (1, 2, 3):
+        chargers.hear_retained(ChargerKey("solarcharger", instance), "Serial", Value("HQ"), 0.0)
+    chargers.hear(ChargerKey("solarcharger", 1), "Yield/Power", Value(1.5), 0.0)
+    chargers.unconfirm(1.0)
+    assert of_all.places_left == serials.MOST_CHARGERS_IN_ALL - 1
 
 
 def test_many_that_claim_one_serial_cost_no_more_than_some() -> None:

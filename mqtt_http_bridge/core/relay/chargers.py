@@ -56,6 +56,13 @@ class Chargers:
         self._serials.places_left -= 1
         return True
 
+    def _free_places(self) -> None:
+        """Gives the places back of those that are not there, and of which no name is retained."""
+        for key, retained in list(self._retained.items()):
+            if not retained and key not in self._chargers:
+                del self._retained[key]
+                self._serials.places_left += 1
+
     def end(self) -> None:
         """Gives the places of all chargers back: the GX is not relayed any more."""
         self._serials.places_left += len(self._retained)
@@ -125,6 +132,7 @@ class Chargers:
         """Notes that the connection was made again: each charger has to be heard again."""
         for retained in self._retained.values():
             retained.clear()
+        self._free_places()
         for charger in self._chargers.values():
             charger.unconfirm()
             self._update(charger, now_s)
@@ -230,6 +238,7 @@ class Chargers:
                 charger.forget()  # It goes on speaking, and must not count as new.
             else:
                 del self._chargers[key]
+                self._free_places()
 
     def _is_elsewhere(self, charger: Charger) -> bool:
         if charger.last_serial is None:

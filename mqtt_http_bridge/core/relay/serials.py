@@ -73,7 +73,7 @@ class Serials:
         self._settings = settings
         self._own_keys = own_keys
         self.places_left = MOST_CHARGERS_IN_ALL
-        """Counts down with each new charger, and up with those of a GX that is given up."""
+        """Counts down with each new charger, and up with those that are forgotten or given up."""
         self._claimed: dict[Place, _Row] = {}
         self._claims: dict[_Row, dict[Place, _Claim]] = {}
         self._named: dict[str, dict[Place, Charger]] = {key: {} for key in settings.serials}
