@@ -146,9 +146,9 @@ class Dispatcher:
 
     def wait(self) -> None:
         """Waits until there may be something to choose. For one thread at a time."""
+        self._read_held_keys()  # First, because one that has changed makes something due.
         with self._mutex:
             due_s = self._waits_until_s = self._plan.next_due_s()
-        self._read_held_keys()
         timeout_s = LONGEST_REST_S
         if due_s < NEVER:
             due_s = min(due_s, self._look_due_s)

@@ -22,7 +22,7 @@ from mqtt_http_bridge.app.senders import Senders
 from mqtt_http_bridge.app.storing import Storing
 from mqtt_http_bridge.core.commands import Store
 from mqtt_http_bridge.core.delivery.answers import Answer, NotSent, Reply
-from mqtt_http_bridge.core.events import LONGEST_WAIT_S
+from mqtt_http_bridge.core.events import LONGEST_WAIT_S, NEVER
 from mqtt_http_bridge.core.redaction import Redaction
 from mqtt_http_bridge.core.settings import BackendSettings, Secret
 from mqtt_http_bridge.core.watchdog import Progress
@@ -384,6 +384,32 @@ def test_a_key_that_is_rotated_needs_no_restart(outbox: Outbox, tmp_path: Path) 
         senders.stop(TIMEOUT_S)
     keys = [arrival.headers["X-API-Key"] for arrival in faulty.received]
     assert keys == ["the old one", "the new one"]
+
+
+def test_what_waits_for_a_key_is_sent_as_soon_as_it_is_read(
+    outbox: Outbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not only after the wait that follows."""
+    monkeypatch.setattr(dispatcher, "LONGEST_WAIT_S", 2.0)
+    file = tmp_path / "key"
+    file.write_text("the old one")
+    keys = ApiKeys(BackendSettings("http://a", Secret("the old one"), api_key_file=str(file)))
+    refusing = Scripted(lambda body: Reply(401))
+    store(outbox, measurement("A"))
+    chooser = Senders(outbox, lambda: refusing, DIALECT, keys, max_rate_per_s=10.0)._dispatcher
+    job = chooser.choose()
+    assert job is not None
+    chooser.send(job, refusing)
+    wait_for(
+        lambda: chooser.choose() is None and chooser._plan.next_due_s() > time.monotonic() + 5.0
+    )
+    file.write_text("the new one")
+    chooser._keys_due_s = -NEVER
+    chooser._seen = outbox._changes
+    began_s = time.monotonic()
+    chooser.wait()
+    assert time.monotonic() - began_s < 1.0
+    assert chooser.choose() == job
 
 
 def test_a_rotated_key_that_is_repeated_is_not_told(outbox: Outbox, tmp_path: Path) -> None:
