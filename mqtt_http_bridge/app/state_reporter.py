@@ -29,7 +29,7 @@ LONGEST_SPACING_S: Final = 20.0
 """A third of the time for which the file is believed."""
 CALM_SPACING_S: Final = 30.0
 """The most seconds between two looks while all is well and nothing changes: each costs as much as
-two batches of messages."""
+two batches of messages. Before the first measurement is stored, a change is to be expected."""
 FAILED: Final = "the state file cannot be written: `check` and `status` cannot see this service"
 
 WRITTEN: Final = "the state file is written again"
@@ -95,7 +95,7 @@ class StateReporter:
             told += self._write(state)
         wanted_s = max(LEAST_SPACING_S, len(relay.sites) / SITES_A_SECOND)
         self.due_s = now.monotonic_s + min(wanted_s, LONGEST_SPACING_S)
-        if state.is_well and not has_news:
+        if state.is_well and state.stored is not None and not has_news:
             calm_until_s = min(self._old_at_s, now.monotonic_s + CALM_SPACING_S)
             self.due_s = max(self.due_s, calm_until_s)
         return told

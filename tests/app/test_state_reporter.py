@@ -21,7 +21,16 @@ from mqtt_http_bridge.core.settings import DeviceSettings, OutboxSettings, Setti
 from mqtt_http_bridge.core.status.problem import Kind
 from mqtt_http_bridge.core.status.state_file import LEAST_SPACING_S, State
 from mqtt_http_bridge.core.status.state_json import from_json
-from mqtt_http_bridge.core.views import BackendView, OutboxView, RelayView, SiteView, StatusView
+from mqtt_http_bridge.core.views import (
+    BackendView,
+    DeviceResult,
+    DeviceVerdict,
+    GxDelivery,
+    OutboxView,
+    RelayView,
+    SiteView,
+    StatusView,
+)
 from tests.support.log_lines import as_logged
 from tests.support.virtual import PORTAL, moment
 
@@ -54,16 +63,30 @@ def status(now: Moment, relay: RelayView) -> StatusView:
     return StatusView("1", moment(0), now, relay, BackendView(), OutboxView())
 
 
+def stored_status(now: Moment, relay: RelayView) -> StatusView:
+    """A service that had something stored once."""
+    verdict = DeviceVerdict(DeviceResult.STORED, moment(0), stored=moment(0))
+    backend = BackendView(gx={PORTAL: GxDelivery(devices={"HQ1": verdict})})
+    return StatusView("1", moment(0), now, relay, backend, OutboxView())
+
+
 def written(file: StateFile) -> State:
     """Returns what the one file says."""
     (text,) = file.read()
     return from_json(text)
 
 
+@pytest.fixture
+def calm_reporter(file: StateFile) -> StateReporter:
+    """One of a service that had something stored, and has written nothing yet."""
+    return StateReporter(file, this_process(SETTINGS, moment(0)), stored_status)
+
+
 def test_it_is_written_at_once_and_then_with_the_interval(
-    reporter: StateReporter, file: StateFile
+    calm_reporter: StateReporter, file: StateFile
 ) -> None:
     """Nothing happens: it waits a while for an occasion, and wakes nobody before."""
+    reporter = calm_reporter
     assert reporter.due_s <= 0.0
     assert reporter.tell(moment(1.0), CONNECTED) == []
     assert (reporter.due_s, reporter.deadline_s) == (11.0, 36.0)
@@ -74,10 +97,18 @@ def test_it_is_written_at_once_and_then_with_the_interval(
     assert (reporter.due_s, reporter.deadline_s) == (61.0, 66.0)
 
 
+def test_before_anything_is_stored_it_goes_on_looking(reporter: StateReporter) -> None:
+    """Whoever has just started the service asks for that."""
+    reporter.tell(moment(1.0), CONNECTED)
+    reporter.tell(moment(11.0), CONNECTED)
+    assert reporter.due_s == 11.0 + LEAST_SPACING_S
+
+
 def test_while_all_is_well_it_looks_when_there_is_something_to_write(
-    reporter: StateReporter,
+    calm_reporter: StateReporter,
 ) -> None:
     """A look that finds what the last one found is worth nothing."""
+    reporter = calm_reporter
     reporter.tell(moment(1.0), CONNECTED)
     reporter.tell(moment(11.0), CONNECTED)
     assert reporter.due_s == 31.0
@@ -94,7 +125,7 @@ def test_while_all_is_well_it_looks_when_there_is_something_to_write(
 def test_with_a_long_interval_it_looks_every_30_s(file: StateFile) -> None:
     """Trouble is not told later for it."""
     process = this_process(SETTINGS, moment(0))._replace(interval_s=300.0)
-    reporter = StateReporter(file, process, status)
+    reporter = StateReporter(file, process, stored_status)
     reporter.tell(moment(1.0), CONNECTED)
     reporter.tell(moment(11.0), CONNECTED)
     assert reporter.due_s == 11.0 + CALM_SPACING_S

@@ -70,10 +70,10 @@ def described(path: Path[_T], said: Sayings) -> str:
 
 # --- from bytes --------------------------------------------------------------------------------
 
-MOST_CHARACTERS: Final = 256
+MOST_CHARACTERS: Final = 1000
 """The most characters of a text: anything longer is not a name or serial, and counts as unreadable.
 """
-MOST_BYTES: Final = 4096
+MOST_BYTES: Final = 16_384
 """The most bytes of a payload to look at: a text of MOST_CHARACTERS takes at most 12 bytes for
 each.
 """

@@ -17,7 +17,7 @@ ROOM_PER_GX: Final = 32
 """Enough for two chargers in a minute or two. Anything beyond this only costs time."""
 MOST_ROOM: Final = 16_384
 """Topics in a generation, however many GX devices there are: anybody can make up more. A topic that
-is not found costs some 5 us; two generations of the longest ones take 25 MB in all caches."""
+is not found costs 5 to 8 us; two generations of the longest ones take 25 MB in all caches."""
 LONGEST_TOPIC: Final = 128
 """The longest topic to remember: twice as long as any of a GX."""
 
