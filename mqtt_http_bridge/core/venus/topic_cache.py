@@ -2,8 +2,8 @@
 
 Frequent topics are found in one look-up. There are two generations: what is found in the old one
 moves to the new one, and once the new one is full, it becomes the old one. So unused topics are
-dropped first. Of up to 500 GX devices with two chargers, the topics of the last few minutes are all
-there. Of 1,000, most have to be found out again each time, as the room has a limit (MOST_ROOM).
+dropped first. Of up to 750 GX devices with two chargers, the topics of the last few minutes are all
+there. Of 1,500, most have to be found out again each time, as the room has a limit (MOST_ROOM).
 """
 
 from typing import Final, Generic, TypeVar
@@ -15,9 +15,9 @@ LEAST_ROOM: Final = 8192
 """Topics in a generation, however few GX devices there are: all of fifteen chargers."""
 ROOM_PER_GX: Final = 32
 """Enough for two chargers in a minute or two. Anything beyond this only costs time."""
-MOST_ROOM: Final = 16_384
+MOST_ROOM: Final = 24_576
 """Topics in a generation, however many GX devices there are: anybody can make up more. A topic that
-is not found costs 5 to 8 us; two generations of the longest ones take 25 MB in all caches."""
+is not found costs 5 to 8 us; two generations of the longest ones take 40 MB in all caches."""
 LONGEST_TOPIC: Final = 128
 """The longest topic to remember: twice as long as any of a GX."""
 
