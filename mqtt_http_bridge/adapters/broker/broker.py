@@ -312,9 +312,10 @@ class Broker:
         if is_pending(sock) or (isinstance(client, BulkClient) and client.has_more):
             timeout_s = 0.0
         is_to_read = wakeup.wait(sock, timeout_s, is_to_write=client.want_write())
-        # In this order, because `loop_misc` may have something to write: a ping.
+        # `loop_misc` comes after a read, or it would miss the answer to a ping that has come
+        # meanwhile, and before writing, because it may have something to write: a ping.
         steps = (self._read, client.loop_misc, client.loop_write)
-        for step in steps if is_to_read else steps[1:]:
+        for step in steps if is_to_read else steps[2:]:
             code = step()
             if code != MQTTErrorCode.MQTT_ERR_SUCCESS or client.socket() is None:
                 return code
