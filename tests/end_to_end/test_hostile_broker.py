@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.extent import IS_LONG
 from tests.support.hostile_broker import PORTAL, HostileBroker, of_charger, value
 from tests.support.mqtt_packets import CONNACK, SUBACK, length_of, publish
 from tests.support.running import STOP_S, TIMEOUT_S, World, call
@@ -119,7 +120,10 @@ ATTACKS = (
     kept_messages,
     many_gxs,
     many_topics,
-    many_chargers_of_many_gxs,
+    pytest.param(
+        many_chargers_of_many_gxs,
+        marks=pytest.mark.skipif(not IS_LONG, reason="takes a minute: tests/run slow runs it"),
+    ),
     flood,
     malformed,
 )
