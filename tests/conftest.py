@@ -26,10 +26,13 @@ STDERR = 2
 def pytest_configure() -> None:
     """Hears Ctrl+C: what a shell starts in the background ignores it, and so do its children.
 
-    Only a Ctrl+C that is not ignored here is heard by a child.
+    Only a Ctrl+C that is not ignored here is heard by a child. The same goes for the end of a
+    terminal, which `nohup` ignores.
     """
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
