@@ -135,10 +135,12 @@ def test_a_burst_needs_nobody_to_ask(
             heard += isinstance(events.get(timeout=TIMEOUT_S), Message)
 
 
-def test_the_last_words_are_read_at_shutdown(monkeypatch: pytest.MonkeyPatch) -> None:
-    """`stop` reads what has come before it says goodbye, and says goodbye."""
+@contextmanager
+def subscribed(
+    monkeypatch: pytest.MonkeyPatch, heard: "queue.SimpleQueue[Event]"
+) -> Iterator[tuple[Broker, socket.socket]]:
+    """A connection that collects what the other end says, and that end."""
     monkeypatch.setattr(receive_batching, "SETTLED_S", 0.0)
-    heard: queue.SimpleQueue[Event] = queue.SimpleQueue()
     with socket.create_server(("127.0.0.1", 0)) as listener:
         broker = ear(MqttSettings(port=listener.getsockname()[1]), heard.put)
         broker.start()
@@ -150,39 +152,34 @@ def test_the_last_words_are_read_at_shutdown(monkeypatch: pytest.MonkeyPatch) ->
             broker.subscribe(("N/#",))
             assert peer.recv(4096)[0] == 0x82
             wait_until_batching(broker)
-            peer.sendall(publish(STATE.encode(), b"last words"))
-            wait_until_arrived(peer)
-            broker.stop(TIMEOUT_S)
-            event = heard.get_nowait()
-            assert isinstance(event, Message)
-            assert event.payload == b"last words"
-            assert peer.recv(4096) == b"\xe0\x00"
+            yield broker, peer
+        broker.stop(TIMEOUT_S)
     del broker._client
+
+
+def test_the_last_words_are_read_at_shutdown(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`stop` reads what has come before it says goodbye, and says goodbye."""
+    heard: queue.SimpleQueue[Event] = queue.SimpleQueue()
+    with subscribed(monkeypatch, heard) as (broker, peer):
+        peer.sendall(publish(STATE.encode(), b"last words"))
+        wait_until_arrived(peer)
+        broker.stop(TIMEOUT_S)
+        event = heard.get_nowait()
+        assert isinstance(event, Message)
+        assert event.payload == b"last words"
+        assert peer.recv(4096) == b"\xe0\x00"
 
 
 def test_a_keepalive_leaves_what_is_collected_where_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
     """It wakes the thread that sends it, but not the one that would handle the messages."""
-    monkeypatch.setattr(receive_batching, "SETTLED_S", 0.0)
     heard: queue.SimpleQueue[Event] = queue.SimpleQueue()
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        broker = ear(MqttSettings(port=listener.getsockname()[1]), heard.put)
-        broker.start()
-        peer, _ = listener.accept()
-        with peer:
-            peer.recv(4096)
-            peer.sendall(CONNACK)
-            assert isinstance(heard.get(timeout=TIMEOUT_S), Connected)
-            broker.subscribe(("N/#",))
-            assert peer.recv(4096)[0] == 0x82
-            wait_until_batching(broker)
-            peer.sendall(publish(STATE.encode(), b"collected"))
-            wait_until_arrived(peer)
-            broker.publish(f"R/{PORTAL_ID}/keepalive", b"")
-            assert peer.recv(4096)[0] == 0x30
-            assert heard.empty()
-            assert said(broker, heard) == b"collected"
-        broker.stop(TIMEOUT_S)
-    del broker._client
+    with subscribed(monkeypatch, heard) as (broker, peer):
+        peer.sendall(publish(STATE.encode(), b"collected"))
+        wait_until_arrived(peer)
+        broker.publish(f"R/{PORTAL_ID}/keepalive", b"")
+        assert peer.recv(4096)[0] == 0x30
+        assert heard.empty()
+        assert said(broker, heard) == b"collected"
 
 
 def test_many_tls_records_are_read_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
