@@ -67,8 +67,7 @@ def scene(tmp_path: Path, browser: Browser) -> Iterator[Scene]:
         service = world.run({"status.listen": "127.0.0.1:0"}, fault=fault)
         url = service.wait_for("status page at").rpartition(" ")[2]
         world.backend.wait_for(1, 20.0)
-        browser.problems.clear()
-        browser.requests.clear()
+        browser.leave()
         browser.size(1000, 800)
         browser.scheme("light")
         browser.go(url)

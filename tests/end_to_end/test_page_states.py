@@ -50,10 +50,7 @@ def watch(browser: Browser, url: str, state: State) -> None:
     """Opens the page, and waits until it has shown the state."""
     browser.size(1280, 900)
     browser.scheme("light")
-    browser.go("about:blank")
-    browser.wait_for("location.href === 'about:blank'")
-    browser.problems.clear()
-    browser.requests.clear()
+    browser.leave()
     browser.go(url)
     browser.wait_for(SHOWN.format("All is well" if state.is_gone else state.verdict))
 

@@ -114,6 +114,17 @@ class Browser:
         """Opens an address."""
         self.call("Page.navigate", url=url)
 
+    def leave(self) -> None:
+        """Leaves the page that is open, and forgets its complaints and what it asked for.
+
+        A page goes on asking its service until another page is there, also when that service has
+        ended: its complaints would count as those of the next page.
+        """
+        self.go("about:blank")
+        self.wait_for("location.href === 'about:blank'")
+        self.problems.clear()
+        self.requests.clear()
+
     def size(self, width: int, height: int, *, scale: float = 1.0, mobile: bool = False) -> None:
         """Makes the window so large, in CSS pixels."""
         self.call(

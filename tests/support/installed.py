@@ -57,7 +57,7 @@ def all_of_it_runs(
 
 def shows(browser: Browser, url: str, charger: str, timeout_s: float) -> None:
     """Waits until the page shows the charger, and expects no complaint of the browser."""
-    browser.problems.clear()
+    browser.leave()
     browser.go(url)
     browser.wait_for(f"document.body?.innerText.includes({charger!r})", timeout_s)
     assert browser.problems == []
