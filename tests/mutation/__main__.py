@@ -3,7 +3,8 @@
 Makes small faults in the modules that decide and in those that keep measurements, one at a time, in
 a copy of the tree, and runs the tests that cover the module. A fault that no test notices is
 printed: a survivor. Either a test is missing, or the fault changes nothing that matters:
-`explained.txt` beside this file has those, with the reason, and they are only counted.
+`explained.txt` beside this file has those, with the reason. They are only counted, and not run:
+each would take as long as all tests of the module.
 
     python -m tests.mutation core.delivery --sample 20        # 20 of each module, always the same
     python -m tests.mutation adapters/outbox/index            # all of one module
@@ -82,13 +83,15 @@ def _try_module(
         return
     text = (CHECKOUT / path).read_text(encoding="utf-8")
     tests = _Tests(copy, module)
-    before, explained = Counter(counts), _explained()
+    before, reasons = Counter(counts), _Reasons(module, text)
     for mutant in chosen:
         if time.monotonic() > ends_s:
             counts["left out"] += 1
             continue
-        how = tests.fate(path, mutant.text, text)
-        if how == "survived" and f"{module}: {mutant.what}" in explained:
+        how = "explained"
+        if not reasons.has(mutant) or reasons.is_one_of_several(mutant):
+            how = tests.fate(path, mutant.text, text)
+        if how == "survived" and reasons.has(mutant):
             how = "explained"
         counts[how] += 1
         if how == "survived":
@@ -104,9 +107,22 @@ def _print_list(module: str, chosen: list[Mutant]) -> None:
         print(f"{file_of(module)}:{mutant.line}: {mutant.what}")
 
 
-def _explained() -> set[str]:
-    lines = EXPLAINED.read_text(encoding="utf-8").splitlines()
-    return {line for line in lines if line and not line.startswith((" ", "#"))}
+class _Reasons:
+    """The faults of a module that are explained."""
+
+    def __init__(self, module: str, text: str) -> None:
+        lines = EXPLAINED.read_text(encoding="utf-8").splitlines()
+        self._named = set(lines)
+        self._module = module
+        self._looks = Counter(mutant.what for mutant in mutants(text))
+
+    def has(self, mutant: Mutant) -> bool:
+        """Tells whether there is a reason for a fault that looks like this one."""
+        return f"{self._module}: {mutant.what}" in self._named
+
+    def is_one_of_several(self, mutant: Mutant) -> bool:
+        """Tells whether others look the same: the reason may be that of another."""
+        return self._looks[mutant.what] > 1
 
 
 class _Tests:

@@ -1,14 +1,20 @@
 """Tests the tool that makes faults: which ones it makes, and which tests it runs."""
 
+import argparse
 import ast
 import re
 import subprocess
 import sys
 import textwrap
+from collections import Counter
 from itertools import pairwise
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
+from tests.mutation import __main__ as tool
 from tests.mutation.__main__ import EXPLAINED
 from tests.mutation.covering import SLOW, file_of, modules, other_tests, own_tests
 from tests.mutation.mutants import mutants
@@ -103,6 +109,39 @@ def test_what_is_explained_is_a_mutant() -> None:
     assert len(set(named)) == len(named)
     for line, reason in pairwise([*lines, ""]):
         assert line.startswith(" ") or reason.startswith("    "), line
+
+
+def test_what_is_explained_is_not_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Unless another fault looks the same, which a test may notice."""
+    monkeypatch.setattr(tool, "CHECKOUT", tmp_path)
+    monkeypatch.setattr(tool, "EXPLAINED", tmp_path / "explained.txt")
+    module = tmp_path / file_of("core/some")
+    module.parent.mkdir(parents=True)
+    module.write_text("x = 3\ny = 5\ndo()\ndo()\n", encoding="utf-8")
+    (tmp_path / "explained.txt").write_text(
+        "core/some: x = 3  ->  x = 4\n    A reason.\ncore/some: do()  ->  pass\n    Another.\n"
+    )
+    tried = list[str]()
+
+    class Tests:
+        def __init__(self, *_: object) -> None:
+            pass
+
+        def fate(self, _path: Path, mutant: str, _sound: str) -> str:
+            tried.append(mutant)
+            return "survived" if mutant.endswith("pass") else "noticed"
+
+    monkeypatch.setattr(tool, "_Tests", Tests)
+    counts = Counter[str]()
+    options = argparse.Namespace(list=False, sample=None)
+    copy: Any = SimpleNamespace(put=lambda path, text: None)
+    tool._try_module(copy, "core/some", options, counts, float("inf"))
+    assert sorted(text.split("\n")[1:] for text in tried) == [
+        ["y = 5", "do()", "pass"],
+        ["y = 5", "pass", "do()"],
+        ["y = 6", "do()", "do()"],
+    ]
+    assert counts == {"explained": 2, "noticed": 2}
 
 
 def test_modules_are_named_in_either_way() -> None:
