@@ -15,6 +15,7 @@ One process, at the lowest priority. Returns 1 if there are survivors that nobod
 import argparse
 import os
 import random
+import re
 import sys
 import tempfile
 import time
@@ -33,6 +34,8 @@ LONGEST_S: Final = 600.0
 LEAST_S: Final = 20.0
 FACTOR: Final = 4.0
 """A mutant may take so many times what the module itself takes, and LEAST_S more."""
+MOST_KEEN: Final = 12
+"""So many tests that have noticed a fault meet the next one before all others."""
 
 
 def main() -> int:
@@ -107,6 +110,11 @@ def _print_list(module: str, chosen: list[Mutant]) -> None:
         print(f"{file_of(module)}:{mutant.line}: {mutant.what}")
 
 
+def failed_in(log: str) -> list[str]:
+    """Gives the tests that failed by what pytest has printed, without their parameters."""
+    return re.findall(r"^(?:FAILED|ERROR) (\S+?::[^\s\[]+)", log, re.MULTILINE)
+
+
 class _Reasons:
     """The faults of a module that are explained."""
 
@@ -134,9 +142,16 @@ class _Tests:
         self._runs = [[*files, "-k", f"not ({slow})"] for files in (own, others) if files]
         self._runs.append([*own, *others, "-k", slow])
         self._limits_s: dict[int, float | None] = {}
+        self._keen: list[str] = []
+        """Those that have noticed something, the latest first: most mutants meet no others."""
 
     def fate(self, path: Path, mutant: str, sound: str) -> str:
         """Tells what the tests make of a mutant of the module at `path`."""
+        if self._keen:
+            self._copy.put(path, mutant)
+            longest_s = max(filter(None, self._limits_s.values()))
+            if how := self._told(self._copy.run(self._keen, longest_s)):
+                return how
         for place, arguments in enumerate(self._runs):
             if place not in self._limits_s:
                 self._copy.put(path, sound)
@@ -145,10 +160,20 @@ class _Tests:
             if limit_s is None:
                 continue
             self._copy.put(path, mutant)
-            status = self._copy.run(arguments, limit_s)
-            if status != PASSED:
-                return "timed out" if status == TOOK_TOO_LONG else "noticed"
+            if how := self._told(self._copy.run(arguments, limit_s)):
+                return how
         return "survived"
+
+    def _told(self, status: int) -> str:
+        """Tells what a run says about a mutant; empty if it says nothing."""
+        if status == PASSED:
+            return ""
+        if status == TOOK_TOO_LONG:
+            return "timed out"
+        found = failed_in(self._copy.log.read_text(encoding="utf-8", errors="replace"))
+        keen = [test for test in found if not test.endswith(SLOW)]
+        self._keen = list(dict.fromkeys([*keen, *self._keen]))[:MOST_KEEN]
+        return "noticed"
 
     def _limit_s(self, arguments: list[str]) -> float | None:
         """Tells how long a run may take; None if there are no such tests."""

@@ -144,6 +144,35 @@ def test_what_is_explained_is_not_run(tmp_path: Path, monkeypatch: pytest.Monkey
     assert counts == {"explained": 2, "noticed": 2}
 
 
+def test_those_that_noticed_a_fault_meet_the_next_one_first(tmp_path: Path) -> None:
+    """Most faults of a module are noticed by the same few tests; slow ones are none of them."""
+    runs = list[tuple[str, list[str]]]()
+    noticed = {"bad": "tests/a.py::test_b[x y]", "worse": f"tests/a.py::{SLOW[0]}"}
+
+    class Stage:
+        log = tmp_path / "log"
+
+        def put(self, _path: Path, text: str) -> None:
+            self.text = text
+
+        def run(self, arguments: list[str], _limit_s: float) -> int:
+            runs.append((self.text, arguments))
+            test = noticed.get(self.text)
+            self.log.write_text(f"FAILED {test} - AssertionError: no" if test else "", "utf-8")
+            return 1 if test else 0
+
+    copy: Any = Stage()
+    tests = tool._Tests(copy, "core/backoff")
+    module = file_of("core/backoff")
+    assert tests.fate(module, "bad", "sound") == "noticed"
+    del runs[:]
+    assert tests.fate(module, "worse", "sound") == "noticed"
+    assert tests.fate(module, "good", "sound") == "survived"
+    first = ["tests/a.py::test_b"]
+    assert [arguments for text, arguments in runs if len(arguments) == 1] == [first, first]
+    assert [runs[0], runs[1]] == [("worse", first), ("good", first)]
+
+
 def test_modules_are_named_in_either_way() -> None:
     """As modules or as files, one or all below."""
     assert modules(["core.delivery.plan"]) == modules(["mqtt_http_bridge/core/delivery/plan.py"])
