@@ -27,11 +27,19 @@ Scribe = record_module._Scribe
 ScribeMaker = Callable[..., Scribe]
 
 
-class Terminal(io.StringIO):
-    """A stderr that a person watches."""
+class Screen(io.StringIO):
+    """A stderr, which a person may watch: what is flushed is shown."""
+
+    def __init__(self, *, is_watched: bool) -> None:
+        super().__init__()
+        self.shown = ""
+        self._is_watched = is_watched
 
     def isatty(self) -> bool:
-        return True
+        return self._is_watched
+
+    def flush(self) -> None:
+        self.shown = self.getvalue()
 
 
 def message(at_s: float, value: object = "HQ2211AAAA1") -> Message:
@@ -122,13 +130,13 @@ def test_a_person_who_watches_sees_a_count(
     scribe: ScribeMaker, monkeypatch: pytest.MonkeyPatch, *, is_watched: bool, shown: list[int]
 ) -> None:
     """At the first message and every 50 more, in one line; a script sees none."""
-    stderr = Terminal() if is_watched else io.StringIO()
+    stderr = Screen(is_watched=is_watched)
     monkeypatch.setattr("sys.stderr", stderr)
     own = scribe()
     for number in range(120):
         own.write(message(float(number)))
     own.close()
-    found = [int(part.split()[0]) for part in stderr.getvalue().split("\r") if part]
+    found = [int(part.split()[0]) for part in stderr.shown.split("\r") if part]
     assert found == shown
     assert "\n" not in stderr.getvalue()
 
