@@ -22,6 +22,8 @@ from mqtt_http_bridge.core.events import (
 from mqtt_http_bridge.core.relay.serials import Serials
 from mqtt_http_bridge.core.settings import DeviceSettings, MqttSettings
 from mqtt_http_bridge.core.shard import Shard, owner
+from tests.support.gx import StandInGx
+from tests.support.mosquitto import Mosquitto
 from tests.support.virtual import OTHER_PORTAL, PORTAL, START, echo_of, moment, value
 
 AUTO = MqttSettings()
@@ -166,6 +168,31 @@ def test_what_the_broker_refuses_is_kept(stage: Stage) -> None:
     """All of it."""
     refused = [SubscriptionRefused(moment(1.0), topics) for topics in (("a", "b"), ("c",))]
     assert run(stage, connected(), *refused).refused_topics == ["a", "b", "c"]
+
+
+def test_another_prefix_is_searched_for_only_if_nothing_was_heard(
+    mosquitto: Mosquitto, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It takes some seconds."""
+    searches = list[MqttSettings]()
+
+    def find(mqtt: MqttSettings) -> dict[str, str]:
+        searches.append(mqtt)
+        return {"home": PORTAL}
+
+    monkeypatch.setattr(listen, "find_prefixes", find)
+    monkeypatch.setattr(listen, "ANSWER_S", 0.3)
+    mqtt = MqttSettings(port=mosquitto.port)
+    with StandInGx(mosquitto, heartbeat_s=0.1):
+        assert listen.listen(mqtt, DeviceSettings()).prefixes == {}
+    assert searches == []
+    mosquitto.stop()
+    mosquitto.start()  # Without what it retained.
+    assert listen.listen(mqtt, DeviceSettings()).prefixes == {"home": PORTAL}
+    assert searches == [mqtt]
+    mosquitto.stop()
+    assert listen.listen(mqtt, DeviceSettings()).prefixes == {}
+    assert searches == [mqtt]
 
 
 # --- what ends the wait --------------------------------------------------------------------------
