@@ -10,6 +10,7 @@ import pytest
 
 from mqtt_http_bridge.app import listen
 from mqtt_http_bridge.app.listen import ANSWER_S, LOGIN_S, OLD_GX_S, GxHeard, Heard
+from mqtt_http_bridge.core import omission
 from mqtt_http_bridge.core.broker_failure import BrokerFailure, Cause
 from mqtt_http_bridge.core.commands import Publish
 from mqtt_http_bridge.core.events import (
@@ -22,6 +23,7 @@ from mqtt_http_bridge.core.events import (
 from mqtt_http_bridge.core.relay.serials import Serials
 from mqtt_http_bridge.core.settings import DeviceSettings, MqttSettings
 from mqtt_http_bridge.core.shard import Shard, owner
+from tests.support.charger_values import single_tracker
 from tests.support.gx import StandInGx
 from tests.support.mosquitto import Mosquitto
 from tests.support.virtual import OTHER_PORTAL, PORTAL, START, echo_of, moment, value
@@ -193,6 +195,18 @@ def test_another_prefix_is_searched_for_only_if_nothing_was_heard(
     mosquitto.stop()
     assert listen.listen(mqtt, DeviceSettings()).prefixes == {}
     assert searches == [mqtt]
+
+
+def test_what_a_charger_has_not_said_by_the_end_it_does_not_say(mosquitto: Mosquitto) -> None:
+    """It is told what is missing, and not that more may come."""
+    values = single_tracker()
+    del values["Yield/Power"]
+    with StandInGx(mosquitto, heartbeat_s=0.1) as gx:
+        gx.add("solarcharger", 277, values)
+        heard = listen.listen(MqttSettings(port=mosquitto.port), DeviceSettings())
+    (charger,) = heard.gxs[PORTAL].chargers
+    assert charger.omission is not None
+    assert charger.omission.cause is omission.Cause.NUMBER_UNKNOWN
 
 
 # --- what ends the wait --------------------------------------------------------------------------
