@@ -107,12 +107,16 @@ def stage(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stage]:
 
 def run(stage: Stage, *plan: Event, mqtt: MqttSettings = AUTO) -> Heard:
     """Listens until something ends it; returns what was heard."""
+    return session_of(stage, *plan, mqtt=mqtt).heard
+
+
+def session_of(stage: Stage, *plan: Event, mqtt: MqttSettings = AUTO) -> listen._Session:
     stage.plan += plan
     device = DeviceSettings()
     broker: Any = stage
     session = listen._Session(broker, mqtt, Serials(device), device)
     session.run(stage)
-    return session.heard
+    return session
 
 
 def connected(at_s: float = 0.0) -> Connected:
@@ -195,6 +199,16 @@ def test_another_prefix_is_searched_for_only_if_nothing_was_heard(
     mosquitto.stop()
     assert listen.listen(mqtt, DeviceSettings()).prefixes == {}
     assert searches == [mqtt]
+
+
+@pytest.mark.parametrize(("name", "is_told"), [("seen", True), ("power", True), ("", False)])
+def test_something_is_told_by_an_announcement_or_an_answer(
+    stage: Stage, name: str, *, is_told: bool
+) -> None:
+    """Of one of several GX devices; then the prefix is right."""
+    plan = [said(1.0, name)] if name else []
+    both = MqttSettings(portal_ids=(PORTAL, OTHER_PORTAL))
+    assert session_of(stage, connected(), *plan, mqtt=both).is_any_told is is_told
 
 
 def test_what_a_charger_has_not_said_by_the_end_it_does_not_say(mosquitto: Mosquitto) -> None:
