@@ -1,4 +1,4 @@
-"""Mutation testing: python -m tests.mutation [--sample N] [--seed N] [--minutes N] [MODULE...].
+"""Mutation testing: python -m tests.mutation [--quick] [--sample N] [--seed N] [MODULE...].
 
 Makes small faults in the modules that decide and in those that keep measurements, one at a time, in
 a copy of the tree, and runs the tests that cover the module. A fault that no test notices is
@@ -8,6 +8,7 @@ each would take as long as all tests of the module.
 
     python -m tests.mutation core.delivery --sample 20        # 20 of each module, always the same
     python -m tests.mutation adapters/outbox/index            # all of one module
+    python -m tests.mutation adapters/outbox/index --quick    # the slow tests might notice some more
 
 One process, at the lowest priority. Returns 1 if there are survivors that nobody has explained.
 """
@@ -64,6 +65,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--sample", type=int, help="so many mutants of each module; all by default")
     parser.add_argument("--seed", type=int, default=2026, help="of what is sampled")
     parser.add_argument("--minutes", type=float, default=1e6, help="begin nothing after that")
+    parser.add_argument("--quick", action="store_true", help="leave out the tests that take long")
     parser.add_argument("--list", action="store_true", help="print the mutants and run nothing")
     return parser.parse_args()
 
@@ -85,7 +87,7 @@ def _try_module(
         _print_list(module, chosen)
         return
     text = (CHECKOUT / path).read_text(encoding="utf-8")
-    tests = _Tests(copy, module)
+    tests = _Tests(copy, module, is_quick=options.quick)
     before, reasons = Counter(counts), _Reasons(module, text)
     for mutant in chosen:
         if time.monotonic() > ends_s:
@@ -136,11 +138,12 @@ class _Reasons:
 class _Tests:
     """The tests that cover a module: the quick ones first, and how long they may take."""
 
-    def __init__(self, copy: Copy, module: str) -> None:
+    def __init__(self, copy: Copy, module: str, *, is_quick: bool) -> None:
         own, others, slow = own_tests(module), other_tests(module), " or ".join(SLOW)
         self._copy = copy
         self._runs = [[*files, "-k", f"not ({slow})"] for files in (own, others) if files]
-        self._runs.append([*own, *others, "-k", slow])
+        if not is_quick:
+            self._runs.append([*own, *others, "-k", slow])
         self._limits_s: dict[int, float | None] = {}
         self._keen: list[str] = []
         """Those that have noticed something, the latest first: most mutants meet no others."""

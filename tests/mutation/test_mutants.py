@@ -124,8 +124,8 @@ def test_what_is_explained_is_not_run(tmp_path: Path, monkeypatch: pytest.Monkey
     tried = list[str]()
 
     class Tests:
-        def __init__(self, *_: object) -> None:
-            pass
+        def __init__(self, *_: object, is_quick: bool) -> None:
+            assert is_quick
 
         def fate(self, _path: Path, mutant: str, _sound: str) -> str:
             tried.append(mutant)
@@ -133,7 +133,7 @@ def test_what_is_explained_is_not_run(tmp_path: Path, monkeypatch: pytest.Monkey
 
     monkeypatch.setattr(tool, "_Tests", Tests)
     counts = Counter[str]()
-    options = argparse.Namespace(list=False, sample=None)
+    options = argparse.Namespace(list=False, sample=None, quick=True)
     copy: Any = SimpleNamespace(put=lambda path, text: None)
     tool._try_module(copy, "core/some", options, counts, float("inf"))
     assert sorted(text.split("\n")[1:] for text in tried) == [
@@ -162,7 +162,7 @@ def test_those_that_noticed_a_fault_meet_the_next_one_first(tmp_path: Path) -> N
             return 1 if test else 0
 
     copy: Any = Stage()
-    tests = tool._Tests(copy, "core/backoff")
+    tests = tool._Tests(copy, "core/backoff", is_quick=True)
     module = file_of("core/backoff")
     assert tests.fate(module, "bad", "sound") == "noticed"
     del runs[:]
@@ -171,6 +171,10 @@ def test_those_that_noticed_a_fault_meet_the_next_one_first(tmp_path: Path) -> N
     first = ["tests/a.py::test_b"]
     assert [arguments for text, arguments in runs if len(arguments) == 1] == [first, first]
     assert [runs[0], runs[1]] == [("worse", first), ("good", first)]
+    slow = " or ".join(SLOW)
+    assert not [arguments for _, arguments in runs if arguments[-1] == slow]
+    tool._Tests(copy, "core/backoff", is_quick=False).fate(module, "good", "sound")
+    assert runs[-1][1][-1] == slow
 
 
 def test_modules_are_named_in_either_way() -> None:
