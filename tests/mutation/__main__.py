@@ -1,4 +1,4 @@
-"""Mutation testing: python -m tests.mutation [--quick] [--sample N] [--seed N] [MODULE...].
+"""Mutation testing: python -m tests.mutation [OPTION...] [MODULE...]; --help names the options.
 
 Makes small faults in the modules that decide and in those that keep measurements, one at a time, in
 a copy of the tree, and runs the tests that cover the module. A fault that no test notices is
@@ -8,7 +8,7 @@ each would take as long as all tests of the module.
 
     python -m tests.mutation core.delivery --sample 20        # 20 of each module, always the same
     python -m tests.mutation adapters/outbox/index            # all of one module
-    python -m tests.mutation adapters/outbox/index --quick    # the slow tests might notice some more
+    python -m tests.mutation adapters/outbox/index --quick    # without the slow tests
 
 One process, at the lowest priority. Returns 1 if there are survivors that nobody has explained.
 """
