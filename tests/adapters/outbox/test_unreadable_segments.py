@@ -211,15 +211,3 @@ def test_only_what_may_lie_in_a_segment_that_cannot_be_read_counts_as_lost(sound
     with unreadable(2):
         (bad,) = read_log(LogFiles(sound)).unreadable
     assert list(bad.numbers) == [6]
-
-
-def test_no_number_is_used_again_that_may_be_in_a_segment_that_cannot_be_read(sound: Path) -> None:
-    """Not even if it is the last one: the next entry gets a number beyond."""
-    with opened(sound, max_bytes=SMALL) as outbox:
-        roll(outbox)
-    last = max(LogFiles(sound).segments())
-    with unreadable(last):
-        found = read_log(LogFiles(sound))
-    (bad,) = found.unreadable
-    assert 7 in bad.numbers
-    assert found.index.next_number == bad.numbers.stop
