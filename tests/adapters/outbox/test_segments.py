@@ -178,6 +178,7 @@ def test_the_first_segment_of_all_is_1(directory: Path) -> None:
     assert own.left == 0
     own.roll(SIZE)
     assert own.files.segments() == own.sizes == {1: SIZE}
+    assert own.files.read(1).rstrip(b"\n") + b"\n" == HEAD
     own.close()
 
 
