@@ -74,10 +74,11 @@ def record(settings: Settings, path: Path, *, is_anonymous: bool, duration_s: fl
 @contextmanager
 def _stop_after(duration_s: float | None, inbox: Inbox) -> Iterator[None]:
     """Puts Stop into the inbox after `duration_s`, if that is not None."""
-    timer = threading.Timer(duration_s or 0.0, inbox.put, [Stop()])
-    timer.daemon = True
-    if duration_s is not None:
-        thread_start.start(timer)
+    if duration_s is None:
+        yield
+        return
+    timer = threading.Timer(duration_s, inbox.put, [Stop()])
+    thread_start.start(timer)
     try:
         yield
     finally:

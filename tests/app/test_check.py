@@ -51,6 +51,13 @@ TELLS_AT_ONCE = (
 """Has a service write down at once how it goes: each test would wait 10 s for that."""
 
 
+@pytest.fixture
+def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Shortens the wait for what does not come."""
+    monkeypatch.setattr(listen, "ANSWER_S", 0.7)
+    monkeypatch.setattr(prefixes, "SEARCH_S", 0.3)
+
+
 def found(world: World, settings: Mapping[str, object] | None = None) -> dict[str, list[Finding]]:
     """All findings by step."""
     steps: dict[str, list[Finding]] = {}
@@ -172,6 +179,7 @@ def test_unknown_name(world: World) -> None:
     assert steps["backend POST"][0].mark is Mark.OK
 
 
+@pytest.mark.usefixtures("_impatient")
 @pytest.mark.parametrize(
     ("host", "text"),
     [
@@ -212,6 +220,7 @@ def test_closed_port(
     assert finding.fix.startswith(fix)
 
 
+@pytest.mark.usefixtures("_impatient")
 def test_a_shard(world: World, gx: StandInGx) -> None:
     """Of several GX devices, others relay those that are not ours: nothing else is said."""
     world.add_gx(portal_id=OTHER_PORTAL)
@@ -313,13 +322,6 @@ def test_a_connection_that_breaks(world: World) -> None:
         steps = found(world, {"mqtt.port": peer.port})
     assert "the connection was lost" in wrong(steps, "GX login").text
     assert steps["portal id"][0].mark is Mark.UNKNOWN
-
-
-@pytest.fixture
-def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Shortens the wait for what does not come."""
-    monkeypatch.setattr(listen, "ANSWER_S", 0.7)
-    monkeypatch.setattr(prefixes, "SEARCH_S", 0.3)
 
 
 @pytest.mark.usefixtures("_impatient")

@@ -17,6 +17,7 @@ from tests.support.dbus_flashmq import payload_of
 from tests.support.gx import PORTAL_ID, StandInGx
 from tests.support.mirror import mirror_of
 from tests.support.mosquitto import HOST, Mosquitto
+from tests.support.patience import PATIENCE_S
 from tests.support.peer import SERVER_UNAVAILABLE, Peer
 from tests.support.running import World
 
@@ -124,9 +125,10 @@ def test_a_mirror_that_retains(world: World) -> None:
     with StandInGx(world.broker) as gx:
         gx.freeze()
         for path, value in single_tracker().items():
-            gx._client.publish(
-                f"N/{PORTAL_ID}/solarcharger/277/{path}", payload_of(value), retain=True
-            )
+            topic = f"N/{PORTAL_ID}/solarcharger/277/{path}"
+            sent = gx._client.publish(topic, payload_of(value), qos=1, retain=True)
+            # What the broker has only after we subscribe would be live.
+            sent.wait_for_publish(PATIENCE_S)
         steps = found(world)
     finding = wrong(steps, "keepalive")
     assert f"R/{PORTAL_ID}/keepalive does not reach it" in finding.text

@@ -1,5 +1,6 @@
 """Tests `discover`, `pin` and `pair`: they give a config that works, and show no secret."""
 
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -44,11 +45,15 @@ def told(capsys: pytest.CaptureFixture[str], *argv: str, status: int = DONE) -> 
 def test_discover_prints_a_config_that_works(
     mosquitto: Mosquitto, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Its output is a config: with a key beside it, it is read, and fits the GX."""
+    """Its output is a config: with a key beside it, it is read, and fits the GX.
+
+    The connection is ended.
+    """
     with StandInGx(mosquitto, heartbeat_s=0.2) as gx:
         gx.add("solarcharger", 277, single_tracker())
         gx.add("multi", 1, multi_tracker())
         out, err = told(capsys, "discover", "127.0.0.1", "--port", str(mosquitto.port))
+    assert "broker" not in {thread.name for thread in threading.enumerate()}
     (tmp_path / "config.yaml").write_text(out, encoding="utf-8")
     (tmp_path / "api_key.txt").write_text("key\n", encoding="utf-8")
     settings = load(tmp_path / "config.yaml", {})

@@ -3,12 +3,14 @@
 import gzip
 import io
 import json
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from mqtt_http_bridge.adapters.broker import Broker
 from mqtt_http_bridge.adapters.recording import RecordingWriter, read_recording
 from mqtt_http_bridge.app import record as record_module
 from mqtt_http_bridge.app.inbox import Inbox, Stop
@@ -17,6 +19,7 @@ from mqtt_http_bridge.core.events import AllRead, Message, Tick
 from tests.support.charger_values import single_tracker
 from tests.support.gx import PORTAL_ID, StandInGx
 from tests.support.mosquitto import Mosquitto
+from tests.support.patience import PATIENCE_S
 from tests.support.virtual import moment
 
 TOPIC = f"N/{PORTAL_ID}/solarcharger/277/Serial"
@@ -24,11 +27,19 @@ Scribe = record_module._Scribe
 ScribeMaker = Callable[..., Scribe]
 
 
-class Terminal(io.StringIO):
-    """A stderr that a person watches."""
+class Screen(io.StringIO):
+    """A stderr, which a person may watch: what is flushed is shown."""
+
+    def __init__(self, *, is_watched: bool) -> None:
+        super().__init__()
+        self.shown = ""
+        self._is_watched = is_watched
 
     def isatty(self) -> bool:
-        return True
+        return self._is_watched
+
+    def flush(self) -> None:
+        self.shown = self.getvalue()
 
 
 def message(at_s: float, value: object = "HQ2211AAAA1") -> Message:
@@ -105,18 +116,27 @@ def test_what_was_read_at_the_very_end_is_written(scribe: ScribeMaker, path: Pat
     assert [event for event in read_recording(path) if isinstance(event, Message)]
 
 
+def test_what_was_read_at_the_very_end_may_be_all(scribe: ScribeMaker, path: Path) -> None:
+    """Nothing came before it."""
+    own, inbox = scribe(), Inbox()
+    inbox.put(message(1.0, "only"))
+    own.write_rest(inbox)
+    own.close()
+    assert payloads(path) == ["only"]
+
+
 @pytest.mark.parametrize(("is_watched", "shown"), [(True, [1, 51, 101]), (False, [])])
 def test_a_person_who_watches_sees_a_count(
     scribe: ScribeMaker, monkeypatch: pytest.MonkeyPatch, *, is_watched: bool, shown: list[int]
 ) -> None:
     """At the first message and every 50 more, in one line; a script sees none."""
-    stderr = Terminal() if is_watched else io.StringIO()
+    stderr = Screen(is_watched=is_watched)
     monkeypatch.setattr("sys.stderr", stderr)
     own = scribe()
     for number in range(120):
         own.write(message(float(number)))
     own.close()
-    found = [int(part.split()[0]) for part in stderr.getvalue().split("\r") if part]
+    found = [int(part.split()[0]) for part in stderr.shown.split("\r") if part]
     assert found == shown
     assert "\n" not in stderr.getvalue()
 
@@ -124,7 +144,7 @@ def test_a_person_who_watches_sees_a_count(
 def test_it_ends_by_itself(
     mosquitto: Mosquitto, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """After --duration, with what the GX said, and not before."""
+    """After --duration, with what the GX said, and not before; the connection ends as well."""
     path = tmp_path / "r.jsonl.gz"
     to = ["--host", "127.0.0.1", "--port", str(mosquitto.port), "--duration", "1.5"]
     with StandInGx(mosquitto, heartbeat_s=0.2) as gx:
@@ -134,13 +154,54 @@ def test_it_ends_by_itself(
     assert "solarcharger" in text
     assert PORTAL_ID not in text
     assert f"{path}: {text.count('topic')} messages" in capsys.readouterr().err
+    assert "broker" not in {thread.name for thread in threading.enumerate()}
 
 
+def test_what_comes_while_the_connection_ends_is_recorded(
+    mosquitto: Mosquitto, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The last that has arrived is read when nobody waits for it any more."""
+
+    class Late(Broker):
+        def stop(self, timeout_s: float) -> None:
+            super().stop(timeout_s)
+            self._emit(message(self._now().monotonic_s, "late"))
+
+    monkeypatch.setattr(record_module, "Broker", Late)
+    to = ["--host", "127.0.0.1", "--port", str(mosquitto.port), "--duration", "0.2"]
+    assert main(["record", "-o", str(path), *to]) == DONE
+    assert payloads(path) == ["late"]
+
+
+def test_one_that_is_ended_early_leaves_no_timer() -> None:
+    """It would keep the process until the duration is over."""
+    inbox = Inbox()
+    with record_module._stop_after(3600.0, inbox):
+        (timer,) = (t for t in threading.enumerate() if isinstance(t, threading.Timer))
+    timer.join(PATIENCE_S)
+    assert not timer.is_alive()
+    assert not inbox
+
+
+@pytest.mark.parametrize("is_removed", [False, True], ids=["there", "removed by somebody"])
 def test_without_a_message_there_is_no_file(
-    mosquitto: Mosquitto, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    mosquitto: Mosquitto,
+    path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    *,
+    is_removed: bool,
 ) -> None:
     """It says why: an empty recording would look like a success."""
-    path = tmp_path / "r.jsonl"
+
+    class Watched(Broker):
+        def stop(self, timeout_s: float) -> None:
+            super().stop(timeout_s)
+            assert path.exists()
+            if is_removed:
+                path.unlink()
+
+    monkeypatch.setattr(record_module, "Broker", Watched)
     to = ["--host", "127.0.0.1", "--port", str(mosquitto.port), "--duration", "0.5"]
     assert main(["record", "-o", str(path), *to]) == FAILED
     assert "expected messages from" in capsys.readouterr().err

@@ -1,6 +1,7 @@
 """Tests what the relay's observer keeps for others to read, and when it looks."""
 
 import threading
+import time
 from dataclasses import dataclass, field
 from typing import Self
 
@@ -19,6 +20,7 @@ from mqtt_http_bridge.core.status.history import RECENT_SLOTS, SLOTS, History
 from mqtt_http_bridge.core.status.well import LOOK_EVERY_S
 from mqtt_http_bridge.core.views import RelayView, SiteView
 from tests.monitoring.views import REPORT
+from tests.support.patience import PATIENCE_S
 from tests.support.virtual import PORTAL, moment
 
 MEASURED = Store(Measurement(moment(0).utc, PORTAL, ()), PORTAL)
@@ -114,8 +116,10 @@ class Loop:
         self._thread.join(20.0)
 
 
-def test_who_asks_is_answered_by_the_owner_of_the_relay() -> None:
-    """With a look of that moment; who asks again at once is told the same."""
+def test_who_asks_is_answered_by_the_owner_of_the_relay(monkeypatch: pytest.MonkeyPatch) -> None:
+    """At once, with a look of that moment; who asks again at once is told the same."""
+    monkeypatch.setattr(asker, "PATIENCE_S", PATIENCE_S)
+    began_s = time.monotonic()
     with Loop() as loop:
         loop.now = moment(5.0)
         assert loop.asker.relay().moment == moment(5.0)
@@ -124,6 +128,7 @@ def test_who_asks_is_answered_by_the_owner_of_the_relay() -> None:
         loop.now = moment(6.1)
         assert loop.asker.relay().moment == moment(6.1)
         assert loop.views.looks == [moment(5.0), moment(6.1)]
+    assert time.monotonic() < began_s + PATIENCE_S
 
 
 def test_a_history_is_asked_for_the_same_way() -> None:

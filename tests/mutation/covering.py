@@ -6,9 +6,12 @@ from typing import Final
 from tests.support.places import CHECKOUT
 
 PACKAGE: Final = "mqtt_http_bridge"
-AREAS: Final = ("core", "adapters/outbox", "adapters/clock", "app/listen", "app/record")
-"""The code that mutants are made of, packages and modules: what decides, and what keeps
-measurements; what tells the time, and what people are shown and send in."""
+AREAS: Final = (
+    *("core", "adapters/outbox", "adapters/clock", "adapters/thread_start"),
+    *("app/asker", "app/dispatcher", "app/listen", "app/record"),
+)
+"""The code that mutants are made of, packages and modules: what decides, and what keeps and hands
+out measurements; what tells the time and starts threads; what people are shown and send in."""
 
 _DELIVERY: Final = (
     "core/test_suspects.py core/test_exchange.py core/test_holds.py core/test_plan.py"
@@ -26,11 +29,28 @@ _OUTBOX: Final = (
     " adapters/outbox/test_outbox.py adapters/outbox/test_sending.py adapters/outbox/test_clock.py"
     " adapters/outbox/test_made_up_lines.py adapters/outbox/test_unreadable_segments.py"
     " adapters/outbox/test_disk_that_refuses.py adapters/outbox/test_disk_waits.py"
-    " adapters/outbox/test_bounds.py"
+    " adapters/outbox/test_bounds.py adapters/outbox/test_reading.py"
+    " adapters/outbox/test_segments.py"
     " adapters/outbox/test_damage.py adapters/outbox/test_inspection.py"
     " adapters/outbox/test_disk_faults.py adapters/outbox/test_faults.py"
     " adapters/outbox/test_power.py adapters/outbox/test_kill.py"
     " adapters/outbox/test_power_cut.py"
+)
+_READING: Final = (
+    "adapters/outbox/test_unreadable_segments.py adapters/outbox/test_made_up_lines.py"
+    " adapters/outbox/test_inspection.py adapters/outbox/test_damage.py"
+    " adapters/outbox/test_clock.py adapters/outbox/test_disk_faults.py"
+)
+_SEGMENTS: Final = (
+    "adapters/outbox/test_unreadable_segments.py adapters/outbox/test_bounds.py"
+    " adapters/outbox/test_disk_that_refuses.py adapters/outbox/test_disk_faults.py"
+    " adapters/outbox/test_sending.py adapters/outbox/test_outbox.py"
+    " adapters/outbox/test_damage.py adapters/outbox/test_power.py"
+)
+_CLEANING: Final = (
+    "adapters/outbox/test_bounds.py adapters/outbox/test_unreadable_segments.py"
+    " adapters/outbox/test_disk_that_refuses.py adapters/outbox/test_sending.py"
+    " adapters/outbox/test_clock.py adapters/outbox/test_outbox.py adapters/outbox/test_power.py"
 )
 _BACKEND: Final = (
     "core/test_verdict.py core/test_stored_text.py core/test_body.py app/test_every_answer.py"
@@ -50,7 +70,13 @@ _TESTS: Final = {
     "core/venus": f"{_VENUS} {_RELAY}",
     "core/status": _STATUS,
     "adapters/outbox": _OUTBOX,
+    "adapters/outbox/reading": _READING,
+    "adapters/outbox/segments": _SEGMENTS,
+    "adapters/outbox/cleaning": _CLEANING,
     "adapters/clock": "adapters/test_clock.py",
+    "adapters/thread_start": "app/test_short_of_memory.py",
+    "app/asker": "app/test_relay_observer.py",
+    "app/dispatcher": "app/test_senders.py app/test_every_answer.py app/test_delivery.py",
     "app/listen": "app/test_discover.py app/test_check.py app/test_check_bridges.py",
     "app/record": "app/test_record.py end_to_end/test_verbs.py",
     "core": f"{_RELAY} {_DELIVERY} {_STATUS}",
@@ -58,6 +84,7 @@ _TESTS: Final = {
 """By the longest beginning of the module's path; the tests that notice most come first."""
 SLOW: Final = (
     "test_killed_at_random",
+    "test_with_any_limit_it_runs_or_says_why_not",
     "test_a_flip_of_every_byte",
     "test_a_cut_at_every_byte",
     "test_one_refused_device_of_sixty_gx_devices_for_a_week",

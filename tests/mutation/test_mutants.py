@@ -1,14 +1,20 @@
 """Tests the tool that makes faults: which ones it makes, and which tests it runs."""
 
+import argparse
 import ast
 import re
 import subprocess
 import sys
 import textwrap
+from collections import Counter
 from itertools import pairwise
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
+from tests.mutation import __main__ as tool
 from tests.mutation.__main__ import EXPLAINED
 from tests.mutation.covering import SLOW, file_of, modules, other_tests, own_tests
 from tests.mutation.mutants import mutants
@@ -103,6 +109,72 @@ def test_what_is_explained_is_a_mutant() -> None:
     assert len(set(named)) == len(named)
     for line, reason in pairwise([*lines, ""]):
         assert line.startswith(" ") or reason.startswith("    "), line
+
+
+def test_what_is_explained_is_not_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Unless another fault looks the same, which a test may notice."""
+    monkeypatch.setattr(tool, "CHECKOUT", tmp_path)
+    monkeypatch.setattr(tool, "EXPLAINED", tmp_path / "explained.txt")
+    module = tmp_path / file_of("core/some")
+    module.parent.mkdir(parents=True)
+    module.write_text("x = 3\ny = 5\ndo()\ndo()\n", encoding="utf-8")
+    (tmp_path / "explained.txt").write_text(
+        "core/some: x = 3  ->  x = 4\n    A reason.\ncore/some: do()  ->  pass\n    Another.\n"
+    )
+    tried = list[str]()
+
+    class Tests:
+        def __init__(self, *_: object, is_quick: bool) -> None:
+            assert is_quick
+
+        def fate(self, _path: Path, mutant: str, _sound: str) -> str:
+            tried.append(mutant)
+            return "survived" if mutant.endswith("pass") else "noticed"
+
+    monkeypatch.setattr(tool, "_Tests", Tests)
+    counts = Counter[str]()
+    options = argparse.Namespace(list=False, sample=None, quick=True)
+    copy: Any = SimpleNamespace(put=lambda path, text: None)
+    tool._try_module(copy, "core/some", options, counts, float("inf"))
+    assert sorted(text.split("\n")[1:] for text in tried) == [
+        ["y = 5", "do()", "pass"],
+        ["y = 5", "pass", "do()"],
+        ["y = 6", "do()", "do()"],
+    ]
+    assert counts == {"explained": 2, "noticed": 2}
+
+
+def test_those_that_noticed_a_fault_meet_the_next_one_first(tmp_path: Path) -> None:
+    """Most faults of a module are noticed by the same few tests; slow ones are none of them."""
+    runs = list[tuple[str, list[str]]]()
+    noticed = {"bad": "tests/a.py::test_b[x y]", "worse": f"tests/a.py::{SLOW[0]}"}
+
+    class Stage:
+        log = tmp_path / "log"
+
+        def put(self, _path: Path, text: str) -> None:
+            self.text = text
+
+        def run(self, arguments: list[str], _limit_s: float) -> int:
+            runs.append((self.text, arguments))
+            test = noticed.get(self.text)
+            self.log.write_text(f"FAILED {test} - AssertionError: no" if test else "", "utf-8")
+            return 1 if test else 0
+
+    copy: Any = Stage()
+    tests = tool._Tests(copy, "core/backoff", is_quick=True)
+    module = file_of("core/backoff")
+    assert tests.fate(module, "bad", "sound") == "noticed"
+    del runs[:]
+    assert tests.fate(module, "worse", "sound") == "noticed"
+    assert tests.fate(module, "good", "sound") == "survived"
+    first = ["tests/a.py::test_b"]
+    assert [arguments for text, arguments in runs if len(arguments) == 1] == [first, first]
+    assert [runs[0], runs[1]] == [("worse", first), ("good", first)]
+    slow = " or ".join(SLOW)
+    assert not [arguments for _, arguments in runs if arguments[-1] == slow]
+    tool._Tests(copy, "core/backoff", is_quick=False).fate(module, "good", "sound")
+    assert runs[-1][1][-1] == slow
 
 
 def test_modules_are_named_in_either_way() -> None:

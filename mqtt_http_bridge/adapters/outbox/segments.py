@@ -100,10 +100,13 @@ class Segments:
         self.sizes, self.given_up, self._cached, self._tries = found.sizes, set(), (0, {}), {}
 
     def _open_tail(self, segment: int) -> None:
-        data = self.files.read(segment).rstrip(b"\n")
+        read = self.files.read(segment)
+        data = read.rstrip(b"\n")
         descriptor = self.files.open(segment, os.O_RDWR)
-        position = len(data) + 1 if data else 0  # The line feed of the last line may be missing.
+        position = len(data) + 1 if data else 0
         self._tails.append(Tail(segment, descriptor, position, entries_in(data)))
+        if len(read) < position:  # The line feed of the last line is missing.
+            disk.write(descriptor, len(read), b"\n")
 
     def close(self) -> None:
         """Releases the directory."""

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import shutil
 import subprocess
 import tracemalloc
 from collections.abc import Callable, Iterator
@@ -286,22 +287,21 @@ def test_one_that_cannot_be_read_in_the_middle_of_it(sound: Path) -> None:
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root makes files that others cannot use")
 def test_what_root_does_leaves_nothing_that_the_service_cannot_use(
-    sound: Path, tmp_path: Path
+    sound: Path, open_directory: Path
 ) -> None:
     """The service runs as somebody else; root drops entries, and asks for a retry."""
-    for above in (tmp_path, *tmp_path.parents):
-        above.chmod(above.stat().st_mode | 0o011)  # The service gets there.
-    for path in (sound, *sound.rglob("*")):
+    outbox = shutil.copytree(sound, open_directory / "outbox")
+    for path in (outbox, *outbox.rglob("*")):
         os.chown(path, SOMEBODY, SOMEBODY)
-    (sound / "requests").rmdir()
-    data = (sound / "log" / "0000000000000002.log").read_bytes()
-    (sound / "log" / "0000000000000002.log").write_bytes(data.replace(b" put ", b" but ", 1))
-    assert inspection.request_drop(sound, [1], FORMAT, parked_only=False) == [1]
-    with opened(sound, max_bytes=SMALL):
-        os.chown(sound / "lock", SOMEBODY, SOMEBODY)
-        (sound / "requests").rmdir()
-        assert inspection.request_retry(sound)
-        owners = {path.stat().st_uid for path in sound.rglob("*")}
+    (outbox / "requests").rmdir()
+    segment = outbox / "log" / "0000000000000002.log"
+    segment.write_bytes(segment.read_bytes().replace(b" put ", b" but ", 1))
+    assert inspection.request_drop(outbox, [1], FORMAT, parked_only=False) == [1]
+    with opened(outbox, max_bytes=SMALL):
+        os.chown(outbox / "lock", SOMEBODY, SOMEBODY)
+        (outbox / "requests").rmdir()
+        assert inspection.request_retry(outbox)
+        owners = {path.stat().st_uid for path in outbox.rglob("*")}
     assert owners == {SOMEBODY}
     assert (os.geteuid(), os.getegid()) == (0, 0)
 
