@@ -23,9 +23,9 @@ def print_status(settings: Settings, *, as_json: bool, as_lines: bool) -> None:
     hours = room_of(status, settings.device.update_interval_s)
     in_memory = _in_memory(settings)
     if as_json:
-        print(json.dumps(_status_members(status, hours, in_memory.count), indent=1))
+        print(json.dumps(_status_members(status, hours, in_memory.entries), indent=1))
     elif as_lines:
-        for name, value in _status_lines(status, in_memory.count).items():
+        for name, value in _status_lines(status, in_memory.entries).items():
             print(f"{name}={visible(value)}")
     else:
         print(_status_text(status, hours, in_memory))
@@ -34,7 +34,7 @@ def print_status(settings: Settings, *, as_json: bool, as_lines: bool) -> None:
 class _InMemory(NamedTuple):
     """Counts the entries that are in memory only."""
 
-    count: int
+    entries: int
     is_refused: bool
     """True if the disk refuses them; false if they are just about to be written."""
 
@@ -92,9 +92,9 @@ def _status_text(status: OutboxStatus, hours: float, in_memory: _InMemory) -> st
         f"waiting   {waiting}" + (f", the oldest of {status.oldest}" * bool(status.oldest)),
         f"size      {status.bytes / 1000:.1f} kB, room for {counted(round(hours), 'more hour')}",
     ]
-    if in_memory.count:
+    if in_memory.entries:
         why = "which the disk refuses: fix the disk" if in_memory.is_refused else "not written yet"
-        lines.append(f"memory    {in_memory.count} more, {why}")
+        lines.append(f"memory    {in_memory.entries} more, {why}")
     lines += [
         f"parked    {p.reports} of {p.serial}: {p.reason}: {p.remedy}"
         for p in parked_views(status.portals)
