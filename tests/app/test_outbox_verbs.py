@@ -412,7 +412,9 @@ def test_drop_without_a_service(
 
 
 @pytest.mark.parametrize(
-    "words", [[], ["1", "--all"], ["1", "--parked"]], ids=["nothing", "and all", "and parked"]
+    "words",
+    [[], ["1", "--all"], ["1", "--parked"], ["--all", "--parked"]],
+    ids=["nothing", "and all", "and parked", "all and parked"],
 )
 def test_drop_wants_one_clear_word(shell: Shell, outbox: Outbox, words: list[str]) -> None:
     """Nothing is removed by a command that could mean two things."""
@@ -421,6 +423,7 @@ def test_drop_wants_one_clear_word(shell: Shell, outbox: Outbox, words: list[str
     assert "expected numbers, or --parked, or --all" in said.err
     have_requests_served(outbox)
     assert minutes(outbox, GX) == [1, 2, 3]
+    assert parked(outbox, "B", GX) == [4]
 
 
 @pytest.mark.usefixtures("closed")
