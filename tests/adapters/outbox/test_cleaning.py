@@ -14,6 +14,7 @@ from mqtt_http_bridge.adapters.outbox.index import IN_MEMORY, slot_of
 from mqtt_http_bridge.adapters.outbox.log import Log
 from mqtt_http_bridge.adapters.outbox.records import Entry
 from mqtt_http_bridge.adapters.outbox.room import PARKED_SHARE, Room
+from tests.adapters.outbox.refusing import unreadable
 from tests.adapters.outbox.support import BOOT, FORMAT, PORTAL, body_of
 
 pytestmark = pytest.mark.usefixtures("quick_disk")
@@ -193,6 +194,131 @@ def test_the_next_segment_is_made_when_a_sixteenth_is_left(
     kept.log.write(line_of(1, segments.left - SEGMENT // 16 + missing))
     kept.own.tidy()
     assert list(kept.sizes) == left
+
+
+# --- room ----------------------------------------------------------------------------------------
+
+ENTRY = SEGMENT * 7 // 16
+"""A segment with two such entries is as full as counts as full."""
+SIZE = 4000
+"""More than is left in it."""
+
+
+def limited(kept: Kept, monkeypatch: pytest.MonkeyPatch, max_bytes: int, free: int = 10**9) -> None:
+    """Sets what the outbox may take, and what is free on its disk."""
+    files = kept.log.segments.files
+
+    def room() -> Room:
+        return Room(free, 10**10, sum(files.segments().values()), max_bytes)
+
+    monkeypatch.setattr(kept.log.segments, "room", room)
+
+
+def filled(kept: Kept, count: int, last: int = ENTRY) -> None:
+    """Fills so many segments, each with two entries."""
+    for number in range(1, 2 * count + 1):
+        if number % 2 and number > 1:
+            kept.log.segments.roll(SEGMENT)
+        kept.log.write(line_of(number, last if number == 2 * count else ENTRY))
+    kept.log.flush()
+
+
+def test_what_there_is_room_for_costs_nothing(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Room for the new segment, and for one more, is enough."""
+    filled(kept, 3)
+    limited(kept, monkeypatch, 5 * SEGMENT)
+    kept.own.make_room(SIZE)
+    assert list(kept.sizes) == [1, 2, 3, 4]
+    assert (kept.steps, kept.lost) == ([], 0)
+
+
+@pytest.mark.parametrize("count", [2, 5])
+def test_the_oldest_go_at_once_if_seven_eighths_are_owed(
+    kept: Kept, monkeypatch: pytest.MonkeyPatch, count: int
+) -> None:
+    """As many as make up a segment; cleaning up would not help."""
+    filled(kept, count)
+    limited(kept, monkeypatch, (count + 1) * SEGMENT)
+    kept.own.make_room(SIZE)
+    assert kept.numbers == [*range(4, 2 * count + 1)]
+    assert list(kept.sizes) == [*range(2, count + 2)]
+    assert len(kept.steps) == 2  # One for what is given up, one for the segment.
+
+
+def test_the_oldest_go_last_if_cleaning_up_may_help(
+    kept: Kept, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each segment is written again once, and one more."""
+    filled(kept, 5, ENTRY - 512)
+    limited(kept, monkeypatch, 6 * SEGMENT)
+    kept.own.make_room(SIZE)
+    assert kept.numbers == [4, 5, 6, 7, 8, 9, 10]
+    assert len(kept.steps) == 6 + 2
+
+
+def test_the_only_segment_stays(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
+    """There is nothing that could make room for a second one."""
+    filled(kept, 1)
+    limited(kept, monkeypatch, 2 * SEGMENT)
+    with pytest.raises(OSError, match="expected room for"):
+        kept.own.make_room(SIZE)
+    assert (kept.numbers, list(kept.sizes)) == ([1, 2], [1])
+
+
+def test_nothing_goes_for_a_segment_that_cannot_be_read_now(
+    kept: Kept, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may be read later; until then, what comes is kept in memory."""
+    filled(kept, 5, ENTRY - 512)
+    limited(kept, monkeypatch, 6 * SEGMENT)
+    with unreadable(1), pytest.raises(OSError, match="expected room for"):
+        kept.own.make_room(SIZE)
+    assert (len(kept.numbers), kept.lost) == (10, 0)
+    assert list(kept.sizes) == [1, 2, 3, 4, 5]
+
+
+@pytest.mark.parametrize(("more", "is_enough"), [(0, True), (1, False)])
+def test_cleaning_up_ends_when_there_is_room(
+    kept: Kept, monkeypatch: pytest.MonkeyPatch, more: int, *, is_enough: bool
+) -> None:
+    """To the byte."""
+    kept.log.write(line_of(1, 4096))
+    kept.log.write(line_of(2, 4096))
+    kept.log.segments.roll(SEGMENT)
+    for number in (3, 4):
+        kept.log.write(line_of(number, ENTRY))
+    kept.log.flush()
+    limited(kept, monkeypatch, 3 * SEGMENT)
+    again = 2 * (4096 + len("narrow") - len("put"))
+    kept.own.make_room(SEGMENT - len(kept.log._head()) - again + more)
+    assert (list(kept.sizes) == [2, 3]) is is_enough
+    assert (len(kept.steps) == 1) is is_enough
+
+
+def test_there_has_to_be_room_for_the_largest_segment_once_more(
+    kept: Kept, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it owes may have to be written again."""
+    kept.log.write(line_of(1, ENTRY))
+    kept.log.segments.roll(SEGMENT + 4096)
+    kept.log.write(line_of(2, SEGMENT + 2048))
+    kept.log.flush()
+    enough = 2 * SEGMENT + 4096 + SEGMENT + 4096 + SEGMENT
+    limited(kept, monkeypatch, enough)
+    kept.own.make_room(SIZE)
+    assert list(kept.sizes) == [1, 2, 3]
+    limited(kept, monkeypatch, enough + SEGMENT - 1)
+    kept.own.make_room(SEGMENT)
+    assert next(iter(kept.sizes)) == 2
+
+
+def test_on_a_full_disk_a_segment_is_as_long_as_the_largest(kept: Kept) -> None:
+    """So that it can replace that one; the very first is as long as any."""
+    full = Room(0, 10**10, 0, 10**9)
+    kept.sizes.clear()
+    assert kept.own._wanted_for(100, full) == full.segment_bytes
+    kept.sizes.update({1: 20_480, 2: 40_960, 3: 20_480})
+    assert kept.own._wanted_for(100, full) == 40_960
 
 
 # --- entries -------------------------------------------------------------------------------------
