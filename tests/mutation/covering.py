@@ -30,7 +30,7 @@ _OUTBOX: Final = (
     " adapters/outbox/test_made_up_lines.py adapters/outbox/test_unreadable_segments.py"
     " adapters/outbox/test_disk_that_refuses.py adapters/outbox/test_disk_waits.py"
     " adapters/outbox/test_bounds.py adapters/outbox/test_reading.py"
-    " adapters/outbox/test_segments.py"
+    " adapters/outbox/test_segments.py adapters/outbox/test_cleaning.py"
     " adapters/outbox/test_damage.py adapters/outbox/test_inspection.py"
     " adapters/outbox/test_disk_faults.py adapters/outbox/test_faults.py"
     " adapters/outbox/test_power.py adapters/outbox/test_kill.py"

@@ -128,6 +128,7 @@ def _take_in_head(fields: Fields, found: Found) -> None:
     found.log_id = fields[2].decode("ascii", "replace")
     number = (records.number_in([b"", fields[3]]) if len(fields) > 3 else None) or 1
     found.index.next_number = max(found.index.next_number, number)
-    for bad in found.unreadable[-1:]:
+    if found.unreadable:
+        bad = found.unreadable[-1]
         numbers = range(bad.numbers.start, min(bad.numbers.stop, number))
         found.unreadable[-1] = bad._replace(numbers=numbers)
