@@ -71,7 +71,7 @@ class Cleaning:
         segments = self._segments
         if size <= segments.left:
             return
-        room = segments.room()
+        room = segments.files.room()
         wanted = self._wanted_for(size, room)
         # Writing again what the oldest segment owes may take one more segment.
         kept = max([room.segment_bytes, *segments.sizes.values()])
@@ -86,7 +86,7 @@ class Cleaning:
                 break
             if size <= segments.left:
                 return
-            room = segments.room()
+            room = segments.files.room()
         if room.used > most:
             raise OSError(errno.ENOSPC, room.complaint(wanted + kept))
         segments.roll(wanted)
@@ -119,7 +119,7 @@ class Cleaning:
             for place, entry in enumerate(owed, 1):
                 size = len(entry.body) + LINE_BYTES
                 if size > self._segments.left:  # This is no growth, as the oldest is removed.
-                    self._segments.roll(self._wanted_for(size, self._segments.room()))
+                    self._segments.roll(self._wanted_for(size, self._segments.files.room()))
                 self._log.write_again(oldest, entry)
                 if place % _SLICE == 0:
                     breathe()
@@ -137,7 +137,7 @@ class Cleaning:
         """Gives up the oldest parked entries if they take more than their share of the room."""
         parked = self._log.index.parked_bytes
         if parked > PARKED_SHARE * self._known_room:
-            self._known_room = self._segments.room().allowed
+            self._known_room = self._segments.files.room().allowed
             over = parked - int(PARKED_SHARE * self._known_room)
             if over > 0:
                 self._give_up(over, PARKED_NO_ROOM, is_parked_only=True)

@@ -40,11 +40,12 @@ _LOOK_S: Final = 0.02
 class LogFiles:
     """The files of an outbox in one directory."""
 
-    def __init__(self, directory: Path) -> None:
-        """Does not touch the disk yet."""
+    def __init__(self, directory: Path, max_bytes: int | None = None) -> None:
+        """Does not touch the disk yet. `max_bytes` is the limit in the settings, if any."""
         self.directory = directory
         self.damaged = directory / "damaged"
         self.requests = directory / "requests"
+        self._max_bytes = max_bytes
         self._log = directory / "log"
         self._lock = str(directory / "lock")
         self._locked: int | None = None
@@ -215,14 +216,14 @@ class LogFiles:
         return taken
 
     @WAITS.waiting()
-    def room(self, max_bytes: int | None) -> Room:
+    def room(self) -> Room:
         """Returns how much room there is, and how much of it the outbox takes."""
         found = os.statvfs(self.directory)
         return Room(
             free=found.f_bavail * found.f_frsize,
             size=found.f_blocks * found.f_frsize,
             used=sum(self.segments().values()) + self.damaged_bytes(),
-            max_bytes=max_bytes,
+            max_bytes=self._max_bytes,
         )
 
 

@@ -55,7 +55,7 @@ def status(directory: Path, max_bytes: int | None, entry_format: EntryFormat) ->
         unread = _Unread()
         log = _read(directory, entry_format, unread)
         files = log.segments.files
-        room = files.room(max_bytes)
+        room = LogFiles(directory, max_bytes).room()
         portals = tuple(portal_contents(*item) for item in log.index.portals.items())
         owed = [(portal.oldest, portal.portal_id) for portal in portals if portal.oldest]
         return OutboxStatus(
@@ -124,7 +124,7 @@ def entry(directory: Path, number: int, entry_format: EntryFormat) -> Entry | No
 
 def _read(directory: Path, entry_format: EntryFormat, unread: _Unread) -> Log:
     """Reads the log; reads it again if it was cleaned up meanwhile and entries have moved."""
-    log = Log(LogFiles(directory), None, entry_format)
+    log = Log(LogFiles(directory), entry_format)
     for _ in range(_TRIES):
         first = next(iter(log.segments.files.segments()), None)
         found = read_log(log.segments.files, is_partial=True)
@@ -162,7 +162,7 @@ def request_drop(
         files = LogFiles(directory)
         if _is_asked(files, requests):
             return None
-        log = Log(files, None, entry_format)
+        log = Log(files, entry_format)
         try:
             log.reopen()
             cleaning = Cleaning(log)

@@ -87,13 +87,12 @@ class Log:
     def __init__(
         self,
         files: LogFiles,
-        max_bytes: int | None,
         entry_format: EntryFormat,
         boot: Boot | None = None,
     ) -> None:
         """Does not touch the disk yet. Without a `boot`, the clock notes of the log stay."""
         self.faults = FaultLog(files.directory)
-        self.segments = Segments(files, max_bytes, self.faults, self._head)
+        self.segments = Segments(files, self.faults, self._head)
         self.mutex = self.segments.mutex
         self.format = entry_format
         self.index = Index()

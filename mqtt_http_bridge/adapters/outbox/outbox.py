@@ -32,7 +32,7 @@ class Outbox:
     def __init__(self, settings: OutboxSettings, entry_format: EntryFormat, boot: Boot) -> None:
         """Takes over the directory and reads it. Raises OutboxBusy if another process has it."""
         self.directory = Path(settings.directory)
-        self._log = Log(LogFiles(self.directory), settings.max_bytes, entry_format, boot)
+        self._log = Log(LogFiles(self.directory, settings.max_bytes), entry_format, boot)
         self._mutex = self._log.mutex
         self._incoming = Incoming()
         self._news = threading.Condition(threading.Lock())
@@ -184,7 +184,7 @@ class Outbox:
     def room(self) -> Room | None:
         """Returns how much room there is; None if the disk does not say. Reads the disk."""
         with suppress(OSError):
-            return self._log.segments.room()
+            return self._log.segments.files.room()
         return None
 
     def count_damaged(self) -> int | None:

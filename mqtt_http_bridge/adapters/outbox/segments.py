@@ -20,7 +20,6 @@ from mqtt_http_bridge.adapters.outbox.files import LogFiles
 from mqtt_http_bridge.adapters.outbox.index import segment_of
 from mqtt_http_bridge.adapters.outbox.reading import BAD_MEDIUM, Found, entries_in, read_log
 from mqtt_http_bridge.adapters.outbox.records import Entry, entry_in, fields_of
-from mqtt_http_bridge.adapters.outbox.room import Room
 
 READ_TRIES: Final = 3
 """After this many failed reads, at least TRY_EVERY_S apart, the segment is given up."""
@@ -44,7 +43,6 @@ class Segments:
     def __init__(
         self,
         files: LogFiles,
-        max_bytes: int | None,
         faults: FaultLog,
         head: Callable[[], bytes],
     ) -> None:
@@ -56,7 +54,6 @@ class Segments:
         self.given_up: set[int] = set()
         """Segments that could not be read three times: each is removed once all before it are
         gone."""
-        self._max_bytes = max_bytes
         self._faults = faults
         self._head = head
         self._tails: list[Tail] = []
@@ -150,10 +147,6 @@ class Segments:
             self.files.set_aside(oldest)
         else:
             self.files.remove(oldest)
-
-    def room(self) -> Room:
-        """Returns how much room there is."""
-        return self.files.room(self._max_bytes)
 
     def is_in_place(self, *, is_lock_too: bool) -> bool:
         """Tells whether the last segment, and the lock, are there: nobody moved the directory."""
