@@ -108,10 +108,11 @@ class Log:
 
     # --- lines ---------------------------------------------------------------------------------
 
-    def put(self, portal_id: str, body: bytes, *, is_final: bool) -> None:
-        """Adds a new entry. Writer only, because it assigns the numbers."""
+    def put(self, entry: Entry) -> None:
+        """Adds a new entry, and gives it its number. Writer only."""
         with self.mutex:
-            self.tell(records.put(Entry(self.index.next_number, portal_id, body, is_final)))
+            entry.number = self.index.next_number
+            self.tell(records.put(entry))
 
     def tell(self, line: bytes) -> None:
         """Writes a line to the disk, or keeps it in memory if the disk refuses."""
@@ -354,7 +355,7 @@ class Log:
         moved = dict[int, int]()
         for entry, body in held:
             moved[entry.number] = self.index.next_number
-            self.put(entry.portal_id, body, is_final=entry.is_final)
+            self.put(replace(entry, body=body))
         for entry in self.in_flight.values():
             entry.number = moved.get(entry.number, 0)
         self.in_flight = {entry.number: entry for entry in self.in_flight.values()}

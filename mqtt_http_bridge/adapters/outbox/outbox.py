@@ -13,7 +13,7 @@ from mqtt_http_bridge.adapters.outbox.clock import Boot, ClockNotes
 from mqtt_http_bridge.adapters.outbox.disk_waits import WAITS
 from mqtt_http_bridge.adapters.outbox.entry import EntryFormat, OutboxContents, portal_contents
 from mqtt_http_bridge.adapters.outbox.files import LogFiles
-from mqtt_http_bridge.adapters.outbox.incoming import Incoming, Put
+from mqtt_http_bridge.adapters.outbox.incoming import Incoming
 from mqtt_http_bridge.adapters.outbox.index import Numbers, Portal
 from mqtt_http_bridge.adapters.outbox.log import Log
 from mqtt_http_bridge.adapters.outbox.records import Entry
@@ -60,7 +60,7 @@ class Outbox:
         if b"\n" in body or not body or not records.is_portal_id(portal_id.encode()):
             found = f"{portal_id!r} and {body[:40]!r}"
             raise ValueError(f"expected a portal id and one line, found {found}")
-        self._incoming.add(Put(portal_id, body, is_clock_trusted))
+        self._incoming.add(Entry(0, portal_id, body, is_final=is_clock_trusted))
         self._log.faults.look()
 
     def note_clock_step(self, step_s: float) -> None:

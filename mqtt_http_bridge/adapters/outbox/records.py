@@ -68,7 +68,7 @@ class Entry:
     """A measurement in the outbox: the bytes to send, and their state."""
 
     number: int
-    """It changes only if the disk turns out to be a different one."""
+    """0 until it is stored. It changes only if the disk turns out to be a different one."""
     portal_id: str
     body: bytes
     is_final: bool

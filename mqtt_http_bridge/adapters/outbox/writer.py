@@ -9,10 +9,11 @@ from typing import Final
 
 from mqtt_http_bridge.adapters.outbox.cleaning import LINE_BYTES, Cleaning
 from mqtt_http_bridge.adapters.outbox.disk_waits import WAITS
-from mqtt_http_bridge.adapters.outbox.incoming import MOST_BYTES, Incoming, Item, Put
+from mqtt_http_bridge.adapters.outbox.incoming import MOST_BYTES, Incoming, Item
 from mqtt_http_bridge.adapters.outbox.index import IN_MEMORY
 from mqtt_http_bridge.adapters.outbox.log import Log
 from mqtt_http_bridge.adapters.outbox.losses import loss_of
+from mqtt_http_bridge.adapters.outbox.records import Entry
 from mqtt_http_bridge.adapters.outbox.requests import RETRY
 from mqtt_http_bridge.core.errors import OutboxBusy
 from mqtt_http_bridge.core.watchdog import LONGEST_REST_S, Progress
@@ -132,9 +133,9 @@ class Writer(threading.Thread):
     def _take_in(self, items: list[Item]) -> None:
         log = self._log
         for item in items:
-            if isinstance(item, Put):
+            if isinstance(item, Entry):
                 log.attempt(partial(self._cleaning.make_room, len(item.body) + LINE_BYTES))
-                log.put(item.portal_id, item.body, is_final=item.is_clock_trusted)
+                log.put(item)
             else:
                 log.set_clock(item)
         log.attempt(log.flush)
