@@ -127,7 +127,7 @@ def _read(directory: Path, entry_format: EntryFormat, unread: _Unread) -> Log:
     log = Log(LogFiles(directory), entry_format)
     for _ in range(_TRIES):
         first = next(iter(log.segments.files.segments()), None)
-        found = read_log(log.segments.files, is_partial=True)
+        found = read_log(log.segments.files)
         if next(iter(log.segments.files.segments()), None) == first:
             break
     for bad in found.unreadable:

@@ -5,6 +5,7 @@ the writer thread opens, makes, flushes and removes segments; any thread that ha
 write lines and read entries.
 """
 
+import errno
 import os
 import threading
 import time
@@ -18,9 +19,12 @@ from mqtt_http_bridge.adapters.outbox.disk_waits import WAITS
 from mqtt_http_bridge.adapters.outbox.fault_log import FaultLog
 from mqtt_http_bridge.adapters.outbox.files import LogFiles
 from mqtt_http_bridge.adapters.outbox.index import segment_of
-from mqtt_http_bridge.adapters.outbox.reading import BAD_MEDIUM, Found, entries_in, read_log
+from mqtt_http_bridge.adapters.outbox.reading import Found, entries_in, read_log
 from mqtt_http_bridge.adapters.outbox.records import Entry, entry_in, fields_of
 
+_BAD_MEDIUM: Final = (errno.EIO, errno.EUCLEAN, errno.EBADMSG)
+"""The errors that say that a place on the disk is bad, and not only that reading failed just
+now."""
 READ_TRIES: Final = 3
 """After this many failed reads, at least TRY_EVERY_S apart, the segment is given up."""
 TRY_EVERY_S: Final = 30.0
@@ -74,7 +78,7 @@ class Segments:
         try:
             self.files.take()
             found = read_log(self.files)
-            lasting = [self.is_lasting(bad.segment) for bad in found.unreadable]
+            lasting = [self._is_lasting(bad.segment, bad.error) for bad in found.unreadable]
             for bad in found.unreadable:
                 if not all(lasting) or not found.sizes:
                     raise bad.error
@@ -197,8 +201,10 @@ class Segments:
             self._tries.pop(segment, None)
         return self._cached[1]
 
-    def is_lasting(self, segment: int) -> bool:
+    def _is_lasting(self, segment: int, error: OSError) -> bool:
         """Counts a failed read of a segment; tells whether it is time to give it up."""
+        if error.errno not in _BAD_MEDIUM:
+            return False
         tries, last_s = self._tries.get(segment, (0, -TRY_EVERY_S))
         if time.monotonic() >= last_s + TRY_EVERY_S:
             tries += 1
@@ -210,7 +216,7 @@ class Segments:
 
         It is if that has lasted, and others can be read, so that only this one is bad.
         """
-        if error.errno not in BAD_MEDIUM or not self.is_lasting(segment):
+        if not self._is_lasting(segment, error):
             return False
         is_alone = any(self._is_readable(other) for other in self.sizes if other != segment)
         if is_alone:
