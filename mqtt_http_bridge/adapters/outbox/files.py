@@ -154,8 +154,11 @@ class LogFiles:
     # --- damage, requests, room ----------------------------------------------------------------
 
     @WAITS.waiting()
-    def cut_out(self, segment: int, offset: int, end: int) -> None:
-        """Replaces a bad stretch with filler, after copying it to `damaged`."""
+    def cut_out(self, segment: int, offset: int, end: int) -> int:
+        """Replaces a bad stretch with filler, after copying it to `damaged`.
+
+        One that goes to the end of the segment is cut off. Returns the size of the segment then.
+        """
         with _closing(self.open(segment, os.O_RDWR)) as descriptor:
             data = os.pread(descriptor, min(end - offset, _DAMAGED_PIECE), offset)
             self._keep(f"{segment:016d}-{offset:08d}", data)
@@ -164,6 +167,7 @@ class LogFiles:
             else:
                 _fill(descriptor, offset, end)
             flush(descriptor)
+            return os.fstat(descriptor).st_size
 
     def _keep(self, name: str, data: bytes) -> None:
         make_directory(self.damaged, 0o700)

@@ -85,9 +85,7 @@ class Segments:
                 self.files.set_aside(bad.segment)
             for damage in found.damage:
                 with suppress(OSError):  # If it cannot be copied, it stays there.
-                    self.files.cut_out(damage.segment, damage.offset, damage.end)
-            there = self.files.segments()  # One whose end was cut out is shorter now.
-            found.sizes = {n: there.get(n, size) for n, size in found.sizes.items()}
+                    found.sizes[damage.segment] = self.files.cut_out(*damage)
             self.know(found)
             for segment in list(self.sizes)[-2:]:
                 self._open_tail(segment)
