@@ -2,15 +2,10 @@
 
 import threading
 from collections import deque
-from typing import Final
 
 from mqtt_http_bridge.adapters.outbox.log import ClockChange
 from mqtt_http_bridge.adapters.outbox.records import Entry
-
-MOST_BYTES: Final = 4_000_000
-"""The most that is kept of a disk that hangs, and as much of one that refuses: a day of one GX with
-two chargers."""
-
+from mqtt_http_bridge.adapters.outbox.room import MEMORY_BYTES
 
 Item = Entry | ClockChange
 """A task of the writer: a new entry to store, or a change of the clock to note."""
@@ -40,7 +35,7 @@ class Incoming:
             self._items.append(item)
             self.added += 1
             self._bytes += len(item.body) if isinstance(item, Entry) else 0
-            while self._bytes > MOST_BYTES:
+            while self._bytes > MEMORY_BYTES:
                 oldest = next(item for item in self._items if isinstance(item, Entry))
                 self._items.remove(oldest)
                 self._bytes -= len(oldest.body)

@@ -13,7 +13,7 @@ one time. Slot 0 means memory: no segment has ever held a byte of the entry.
 from array import array
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from heapq import merge
 from itertools import groupby, repeat
 from typing import Final
@@ -209,14 +209,15 @@ class Index:
         owed = (portal.owed for portal in self.portals.values())
         return any(numbers.oldest_after(first - 1, before - 1) is not None for numbers in owed)
 
-    def entries(self, *, is_parked_only: bool = False) -> Iterator[Where]:
+    def entries(self) -> Iterator[Where]:
         """Yields number and GX of all entries, lowest number first; nothing may change then."""
-        each = (
-            zip(numbers, repeat(key.decode()))
-            for key, portal in self.portals.items()
-            for numbers in (*portal.parked.values(), *(() if is_parked_only else (portal.owed,)))
-        )
-        return (found for found, _ in groupby(merge(*each)))
+        portals = self.portals.items()
+        yield from _in_order((k, n) for k, p in portals for n in (p.owed, *p.parked.values()))
+
+    def parked_entries(self) -> Iterator[Where]:
+        """Yields the same of those that are parked."""
+        portals = self.portals.items()
+        yield from _in_order((k, n) for k, p in portals for n in p.parked.values())
 
     @property
     def parked_bytes(self) -> int:
@@ -231,3 +232,8 @@ class Index:
     def forget_slot(self, slot: int) -> None:
         """Forgets a removed segment, in which nothing is owed."""
         self._units.pop(slot, None)
+
+
+def _in_order(each: Iterable[tuple[bytes, Numbers]]) -> Iterator[Where]:
+    found = merge(*(zip(numbers, repeat(key.decode())) for key, numbers in each))
+    return (where for where, _ in groupby(found))

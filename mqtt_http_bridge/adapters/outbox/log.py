@@ -57,10 +57,9 @@ are new to the log that was found, and get new numbers there (`_begin_with`).
 """
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import replace
-from typing import Final
 
 from mqtt_http_bridge.adapters.outbox import records
 from mqtt_http_bridge.adapters.outbox.clock import Boot, ClockNotes
@@ -68,13 +67,18 @@ from mqtt_http_bridge.adapters.outbox.entry import EntryFormat
 from mqtt_http_bridge.adapters.outbox.fault_log import FaultLog
 from mqtt_http_bridge.adapters.outbox.files import LogFiles
 from mqtt_http_bridge.adapters.outbox.index import IN_MEMORY, Index, Where, slot_in, slot_of
-from mqtt_http_bridge.adapters.outbox.losses import bounded, losses_text, with_loss
-from mqtt_http_bridge.adapters.outbox.reading import Found, unreadable
+from mqtt_http_bridge.adapters.outbox.losses import (
+    DAMAGED,
+    bounded,
+    losses_text,
+    unreadable,
+    with_loss,
+)
+from mqtt_http_bridge.adapters.outbox.reading import Found
 from mqtt_http_bridge.adapters.outbox.records import STATE_AFTER, Entry, Fields, State, fields_of
 from mqtt_http_bridge.adapters.outbox.segments import Segments
 from mqtt_http_bridge.core.views import Loss
 
-DAMAGED: Final = "damaged"
 ClockChange = Callable[[ClockNotes, int], ClockNotes]
 """Makes new clock notes from the old ones and the number of the next entry."""
 Key = int | bytes
@@ -302,6 +306,12 @@ class Log:
         """Returns those of which the disk may not have an earlier text either."""
         puts = {n for n, line in self.waiting.items() if fields_of(line)[0] == b"put"}
         return [e for e in self.held() if e.number in puts or self.is_only_in_memory(e)]
+
+    def entries_in_memory(self) -> Iterator[Where]:
+        """Yields the entries that only memory has, the oldest first; nothing may change then."""
+        for entry in sorted(self.held(), key=lambda entry: entry.number):
+            if self.is_only_in_memory(entry):
+                yield entry.number, entry.portal_id
 
     def is_only_in_memory(self, entry: Entry) -> bool:
         """Tells whether no segment has ever held a byte of an entry."""

@@ -17,11 +17,6 @@ _LIKELY_LINE: Final = 256
 """An unreadable segment is assumed to hold at most one entry for this many bytes."""
 
 
-def unreadable(segment: int) -> str:
-    """Returns the reason for giving up the entries of a segment."""
-    return f"the disk cannot read segment {segment}"
-
-
 class Damage(NamedTuple):
     """A stretch of a segment without a single good line, from `offset` up to `end`."""
 

@@ -9,10 +9,9 @@ from typing import Final
 
 from mqtt_http_bridge.adapters.outbox.cleaning import LINE_BYTES, Cleaning
 from mqtt_http_bridge.adapters.outbox.disk_waits import WAITS
-from mqtt_http_bridge.adapters.outbox.incoming import MOST_BYTES, Incoming, Item
-from mqtt_http_bridge.adapters.outbox.index import IN_MEMORY
+from mqtt_http_bridge.adapters.outbox.incoming import Incoming, Item
 from mqtt_http_bridge.adapters.outbox.log import Log
-from mqtt_http_bridge.adapters.outbox.losses import loss_of
+from mqtt_http_bridge.adapters.outbox.losses import REFUSED, loss_of
 from mqtt_http_bridge.adapters.outbox.records import Entry
 from mqtt_http_bridge.adapters.outbox.requests import RETRY
 from mqtt_http_bridge.core.errors import OutboxBusy
@@ -20,7 +19,6 @@ from mqtt_http_bridge.core.watchdog import LONGEST_REST_S, Progress
 
 LOOK_EVERY_S: Final = 5.0
 """Seconds between two looks for requests, and for a disk that has come back."""
-REFUSED: Final = "the disk refuses"
 LONGEST_READ_S: Final = 300.0
 """Seconds that reading all of the log may take, on a slow machine with a slow disk."""
 LONGEST_STEP_S: Final = 60.0
@@ -85,6 +83,7 @@ class Writer(threading.Thread):
                 log.fail(error)
         if items:
             self._take_in(items)
+        self._cleaning.bound_memory()
         self._offer()
         self.taken_in += len(items) + len(dropped)
         if self._news() != before:
@@ -141,18 +140,8 @@ class Writer(threading.Thread):
         log.attempt(log.flush)
 
     def _offer(self) -> None:
-        """Lets senders see all new entries: they have been flushed, or cannot be.
-
-        If too many are in memory only, it gives up the oldest of them.
-        """
-        log = self._log
-        with log.mutex:
-            for entry in log.held() if log.index.live_bytes(IN_MEMORY) > MOST_BYTES else ():
-                if log.index.live_bytes(IN_MEMORY) <= MOST_BYTES:
-                    break
-                if entry.number not in log.in_flight and log.is_only_in_memory(entry):
-                    log.lose([(entry.number, entry.portal_id)], REFUSED)
-            self.offered = log.index.next_number - 1
+        """Lets senders see all new entries: they have been flushed, or cannot be."""
+        self.offered = self._log.index.next_number - 1
 
     def _end(self) -> None:
         self._next_look_s = 0.0

@@ -15,10 +15,10 @@ import pytest
 from mqtt_http_bridge.adapters.outbox import (
     Boot,
     Outbox,
+    cleaning,
     fault_log,
     files,
     incoming,
-    writer,
 )
 from mqtt_http_bridge.adapters.outbox import outbox as outbox_module
 from mqtt_http_bridge.core.errors import OutboxBusy
@@ -123,7 +123,7 @@ def test_a_disk_that_is_full_from_the_very_first_start(directory: Path) -> None:
 
 def test_memory_is_bounded(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The oldest go, counted, but for the one under way; the disk's stay."""
-    monkeypatch.setattr(writer, "MOST_BYTES", 10_000)
+    monkeypatch.setattr(cleaning, "MEMORY_BYTES", 10_000)
     with opened(directory) as outbox:
         store(outbox, 1)
         with refusing_everything():
@@ -172,7 +172,7 @@ def test_what_waits_is_told_in_its_order(directory: Path, monkeypatch: pytest.Mo
 
 def test_a_disk_that_hangs(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Storing never waits for it, what it takes is bounded, and what had to go is counted."""
-    monkeypatch.setattr(incoming, "MOST_BYTES", 10_000)
+    monkeypatch.setattr(incoming, "MEMORY_BYTES", 10_000)
     with opened(directory) as outbox:
         with monkeypatch.context() as patch:
             disk = HangingFlush(patch)
