@@ -123,10 +123,8 @@ class Cleaning:
                 if place % _SLICE == 0:
                     breathe()
             self._log.flush()
-        with self._log.mutex:
-            if self._log.index.live_bytes(slot):
-                self._log.lose_all_in(oldest, DAMAGED)
-            self._log.index.forget_slot(slot)
+        if self._log.index.live_bytes(slot):
+            self._log.lose_all_in(oldest, DAMAGED)
         self._segments.remove_oldest()
         return True
 

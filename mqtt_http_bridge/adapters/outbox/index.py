@@ -149,7 +149,7 @@ class Index:
     def __init__(self) -> None:
         self.portals: dict[bytes, Portal] = {}
         self._units: dict[int, int] = defaultdict(int)
-        """By slot of the segment."""
+        """By slot of the segment, without those in which nothing is owed."""
         self._parked_units = 0
         """Kept for the writer, which asks at each turn: with 1,000 GX devices, adding them up took
         40 % of its time."""
@@ -191,7 +191,10 @@ class Index:
         if packed is None:
             packed = portal.pop_parked(number)
             self._parked_units -= packed & _MOST_UNITS
-        self._units[slot_in(packed)] -= packed & _MOST_UNITS
+        slot = slot_in(packed)
+        self._units[slot] -= packed & _MOST_UNITS
+        if not self._units[slot]:
+            del self._units[slot]
 
     def _free(self, portal: Portal, serial: str) -> None:
         for number in list(portal.parked.get(serial, ())):
@@ -228,10 +231,6 @@ class Index:
         """Returns how many bytes of lines are owed, in one segment or in all."""
         units = sum(self._units.values()) if slot is None else self._units.get(slot, 0)
         return units * UNIT_BYTES
-
-    def forget_slot(self, slot: int) -> None:
-        """Forgets a removed segment, in which nothing is owed."""
-        self._units.pop(slot, None)
 
 
 def _in_order(each: Iterable[tuple[bytes, Numbers]]) -> Iterator[Where]:
