@@ -53,7 +53,7 @@ is, all waiting lines are written again, in order, into a new segment. `waiting`
 latest line of each entry, and none of an entry that came and went without reaching the disk.
 
 The directory may then be a different one (a stick was swapped). In that case the entries in memory
-are new to the log that was found, and get new numbers there (`_begin_with`).
+are new to the log that was found, and get new numbers there (`_renumber`).
 """
 
 import os
@@ -343,31 +343,29 @@ class Log:
                 found.index.next_number = max(found.index.next_number, self.index.next_number)
                 self.index = found.index
                 self.losses = max(self.losses, found.losses, key=_count)
-                for line in list(self.waiting.values()):
-                    self._keep(line)
             else:
-                self._begin_with(found)
+                self._renumber(found.index.next_number)
+                self.look(found)
+                self._log_id = found.log_id or os.urandom(8).hex()
+            for line in list(self.waiting.values()):
+                self._keep(line)
             for bad in found.unreadable:
                 reason = f"{unreadable(bad.segment)}: at most so many"
                 loss = Loss(max(1, len(bad.numbers)), "", "", (reason,))
                 self.losses = bounded((*self.losses, loss))
 
-    def _begin_with(self, found: Found) -> None:
-        """Goes on with the log that was found; adds what is in memory to it as new entries.
+    def _renumber(self, first: int) -> None:
+        """Makes the entries in memory new ones, from the number `first` on, for another log.
 
         An entry that is being sent gets its new number. One that was only in the log that is gone
         gets none, so that its sender's verdict finds nothing.
         """
-        held = [(entry, self.body(entry)) for entry in self.held()]
-        self.waiting = {}
-        self.look(found)
-        self._log_id = found.log_id or os.urandom(8).hex()
-        moved = dict[int, int]()
-        for entry, body in held:
-            moved[entry.number] = self.index.next_number
-            self.put(replace(entry, body=body))
+        held = self.held()
+        numbers = {entry.number: number for number, entry in enumerate(held, first)}
+        new = [replace(e, number=numbers[e.number], body=self.body(e)) for e in held]
+        self.waiting = {entry.number: records.put(entry) for entry in new}
         for entry in self.in_flight.values():
-            entry.number = moved.get(entry.number, 0)
+            entry.number = numbers.get(entry.number, 0)
         self.in_flight = {entry.number: entry for entry in self.in_flight.values()}
 
     def look(self, found: Found) -> None:

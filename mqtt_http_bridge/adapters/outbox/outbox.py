@@ -141,7 +141,7 @@ class Outbox:
 
         None: nothing of it is owed any more.
         """
-        with self._mutex:  # An entry may get another number; see `_begin_with` of the log.
+        with self._mutex:  # An entry may get another number; see `_renumber` of the log.
             left = replace(entry, body=body or b"", parked_serials=tuple(serials), reason=reason)
             self._log.in_flight.pop(entry.number, None)
             is_same = (left.body, left.parked_serials) == (entry.body, entry.parked_serials)
