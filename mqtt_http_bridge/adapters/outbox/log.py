@@ -371,7 +371,7 @@ class Log:
     def look(self, found: Found) -> None:
         """Sets what was read, so that entries can be read."""
         self.segments.know(found)
-        self.index, self.losses = found.index, found.losses
+        self.index, self.losses = found.index, bounded((*found.losses, *self.losses))
         before, self.clock, next_number = self.clock, found.clock, self.index.next_number
         if self._has_boot:
             self.clock = self.clock.started(before.boot, next_number, self.index.is_owed)

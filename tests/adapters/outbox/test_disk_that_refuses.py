@@ -19,6 +19,7 @@ from mqtt_http_bridge.adapters.outbox import (
     fault_log,
     files,
     incoming,
+    inspection,
 )
 from mqtt_http_bridge.adapters.outbox import outbox as outbox_module
 from mqtt_http_bridge.core.errors import OutboxBusy
@@ -140,6 +141,29 @@ def test_memory_is_bounded(directory: Path, monkeypatch: pytest.MonkeyPatch) -> 
     with opened(directory) as outbox:
         assert minutes(outbox) == [1, *kept[2:]]
         assert lost(outbox) == 29 - len(kept)
+
+
+def test_what_memory_gave_up_before_the_disk_came_is_counted(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Together with what the log already had, and also after a restart."""
+    monkeypatch.setattr(cleaning, "MEMORY_BYTES", 10_000)
+    with opened(directory) as outbox:
+        store(outbox, 1, 2)
+        inspection.request_drop(directory, [1], FORMAT, parked_only=False)
+        retry_now(outbox)
+        assert lost(outbox) == 1
+    with refusing(errno.EIO, "take"):
+        outbox = outbox_in(directory)
+        store(outbox, *range(3, 30), size=1000)
+        gone = lost(outbox)
+    retry_now(outbox)
+    assert gone > 10
+    assert len(minutes(outbox)) == 28 - gone
+    assert lost(outbox) == 1 + gone
+    crash(outbox)
+    with opened(directory) as outbox:
+        assert lost(outbox) == 1 + gone
 
 
 def test_what_waits_is_told_in_its_order(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
