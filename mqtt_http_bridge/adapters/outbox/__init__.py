@@ -42,8 +42,8 @@ and `incoming` is the queue to it.
 """
 
 from mqtt_http_bridge.adapters.outbox.clock import Boot
-from mqtt_http_bridge.adapters.outbox.entry import EntryFormat, OutboxContents, PortalContents
+from mqtt_http_bridge.adapters.outbox.contents import OutboxContents, PortalContents
 from mqtt_http_bridge.adapters.outbox.outbox import Outbox
-from mqtt_http_bridge.adapters.outbox.records import Entry
+from mqtt_http_bridge.adapters.outbox.records import Entry, EntryFormat
 
 __all__ = ["Boot", "Entry", "EntryFormat", "Outbox", "OutboxContents", "PortalContents"]

@@ -13,11 +13,11 @@ from typing import Final, NamedTuple
 
 from mqtt_http_bridge.adapters.directories import make_directory
 from mqtt_http_bridge.adapters.outbox.cleaning import Cleaning
-from mqtt_http_bridge.adapters.outbox.entry import EntryFormat, PortalContents, portal_contents
+from mqtt_http_bridge.adapters.outbox.contents import PortalContents, portals_in
 from mqtt_http_bridge.adapters.outbox.files import LogFiles, as_owner, shown
 from mqtt_http_bridge.adapters.outbox.log import Log
 from mqtt_http_bridge.adapters.outbox.reading import read_log
-from mqtt_http_bridge.adapters.outbox.records import Entry
+from mqtt_http_bridge.adapters.outbox.records import Entry, EntryFormat
 from mqtt_http_bridge.adapters.outbox.requests import RETRY, drop_requests
 from mqtt_http_bridge.core.disk_remedy import disk_remedy
 from mqtt_http_bridge.core.errors import LocalFault, OutboxBusy
@@ -56,7 +56,7 @@ def status(directory: Path, max_bytes: int | None, entry_format: EntryFormat) ->
         log = _read(directory, entry_format, unread)
         files = log.segments.files
         room = LogFiles(directory, max_bytes).room()
-        portals = tuple(portal_contents(*item) for item in log.index.portals.items())
+        portals = portals_in(log.index)
         owed = [(portal.oldest, portal.portal_id) for portal in portals if portal.oldest]
         return OutboxStatus(
             directory=shown(directory),

@@ -61,21 +61,13 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import replace
 
-from mqtt_http_bridge.adapters.outbox import records
+from mqtt_http_bridge.adapters.outbox import losses, records
 from mqtt_http_bridge.adapters.outbox.clock import Boot, ClockNotes
-from mqtt_http_bridge.adapters.outbox.entry import EntryFormat
 from mqtt_http_bridge.adapters.outbox.fault_log import FaultLog
 from mqtt_http_bridge.adapters.outbox.files import LogFiles
 from mqtt_http_bridge.adapters.outbox.index import IN_MEMORY, Index, Where, slot_in, slot_of
-from mqtt_http_bridge.adapters.outbox.losses import (
-    DAMAGED,
-    bounded,
-    losses_text,
-    unreadable,
-    with_loss,
-)
 from mqtt_http_bridge.adapters.outbox.reading import Found
-from mqtt_http_bridge.adapters.outbox.records import STATE_AFTER, Entry, Fields, State, fields_of
+from mqtt_http_bridge.adapters.outbox.records import Entry, EntryFormat, Fields, fields_of
 from mqtt_http_bridge.adapters.outbox.segments import Segments
 from mqtt_http_bridge.core.views import Loss
 
@@ -139,7 +131,7 @@ class Log:
         fields = fields_of(line)
         key, slot = _key(fields), self._slot(records.number_in(fields) or 0, fields[2].decode())
         self.waiting.pop(key, None)
-        if slot != IN_MEMORY or STATE_AFTER.get(fields[0]) is not State.GONE:
+        if slot != IN_MEMORY or records.STATE_AFTER.get(fields[0]) is not records.State.GONE:
             self.waiting[key] = line
         self.index.apply(fields, slot, len(line))
 
@@ -159,9 +151,11 @@ class Log:
                 self.segments.write(self._head())
 
     def _head(self) -> bytes:
-        losses = records.note(b"losses", losses_text(self.losses)) if self.losses else b""
-        clock = records.note(b"clock", self.clock.to_text())
-        return records.head(self._log_id, self.index.next_number) + clock + losses
+        return (
+            records.head(self._log_id, self.index.next_number)
+            + records.note(b"clock", self.clock.to_text())
+            + records.note(b"losses", losses.losses_text(self.losses))
+        )
 
     def flush(self) -> None:
         """Flushes what was written before. Writer only; raises OSError."""
@@ -184,7 +178,7 @@ class Log:
                 self.cannot_read(self.segment_with(number, portal_id), error)
                 return None
             if entry is None:
-                self.lose([(number, portal_id)], DAMAGED)
+                self.lose([(number, portal_id)], losses.DAMAGED)
             return entry
 
     def read(self, number: int, portal_id: str) -> Entry | None:
@@ -237,7 +231,7 @@ class Log:
         """Logs that a segment cannot be read; gives up its entries once that has lasted."""
         self.faults.unreadable(segment, error)
         if self.segments.is_lost(segment, error):
-            self.lose_all_in(segment, unreadable(segment))
+            self.lose_all_in(segment, losses.unreadable(segment))
 
     def lose_all_in(self, segment: int, reason: str) -> None:
         """Gives up all entries that are left in a segment."""
@@ -266,7 +260,7 @@ class Log:
     def count_lost(self, timestamp: str, reason: str) -> None:
         """Counts an entry as given up."""
         with self.mutex:
-            self.losses = with_loss(self.losses, timestamp, reason)
+            self.losses = losses.with_loss(self.losses, timestamp, reason)
 
     def _give_up(self, line: bytes) -> None:
         """Notes that an entry is lost. With no room for the line, its segment is removed anyway."""
@@ -350,9 +344,9 @@ class Log:
             for line in list(self.waiting.values()):
                 self._keep(line)
             for bad in found.unreadable:
-                reason = f"{unreadable(bad.segment)}: at most so many"
+                reason = f"{losses.unreadable(bad.segment)}: at most so many"
                 loss = Loss(max(1, len(bad.numbers)), "", "", (reason,))
-                self.losses = bounded((*self.losses, loss))
+                self.losses = losses.bounded((*self.losses, loss))
 
     def _renumber(self, first: int) -> None:
         """Makes the entries in memory new ones, from the number `first` on, for another log.
@@ -371,7 +365,7 @@ class Log:
     def look(self, found: Found) -> None:
         """Sets what was read, so that entries can be read."""
         self.segments.know(found)
-        self.index, self.losses = found.index, bounded((*found.losses, *self.losses))
+        self.index, self.losses = found.index, losses.bounded((*found.losses, *self.losses))
         before, self.clock, next_number = self.clock, found.clock, self.index.next_number
         if self._has_boot:
             self.clock = self.clock.started(before.boot, next_number, self.index.is_owed)

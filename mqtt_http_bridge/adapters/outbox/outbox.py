@@ -10,13 +10,13 @@ from typing import Final
 from mqtt_http_bridge.adapters import thread_start
 from mqtt_http_bridge.adapters.outbox import records
 from mqtt_http_bridge.adapters.outbox.clock import Boot, ClockNotes
+from mqtt_http_bridge.adapters.outbox.contents import OutboxContents, portals_in
 from mqtt_http_bridge.adapters.outbox.disk_waits import WAITS
-from mqtt_http_bridge.adapters.outbox.entry import EntryFormat, OutboxContents, portal_contents
 from mqtt_http_bridge.adapters.outbox.files import LogFiles
 from mqtt_http_bridge.adapters.outbox.incoming import Incoming
 from mqtt_http_bridge.adapters.outbox.index import Numbers, Portal
 from mqtt_http_bridge.adapters.outbox.log import Log
-from mqtt_http_bridge.adapters.outbox.records import Entry
+from mqtt_http_bridge.adapters.outbox.records import Entry, EntryFormat
 from mqtt_http_bridge.adapters.outbox.room import Room
 from mqtt_http_bridge.adapters.outbox.writer import Writer
 from mqtt_http_bridge.core.settings import OutboxSettings
@@ -173,7 +173,7 @@ class Outbox:
         queued = self._incoming.waiting
         with self._mutex:
             return OutboxContents(
-                portals=tuple(portal_contents(*item) for item in self._log.index.portals.items()),
+                portals=portals_in(self._log.index),
                 bytes=self._log.index.live_bytes(),
                 highest=self._log.index.next_number - 1,
                 in_memory=len(self._log.held()) + queued,

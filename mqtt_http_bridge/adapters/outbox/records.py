@@ -27,7 +27,7 @@ reach the disk in either order. Lines of unknown kinds are skipped.
 import re
 from dataclasses import dataclass
 from enum import Enum
-from typing import Final
+from typing import Final, Protocol
 from urllib.parse import quote, unquote
 from zlib import crc32
 
@@ -77,6 +77,16 @@ class Entry:
     """The devices that it is parked for; empty if it is owed."""
     reason: str = ""
     """The reason why it is parked."""
+
+
+class EntryFormat(Protocol):
+    """Tells the outbox what it needs to know about the bytes of an entry. No method raises."""
+
+    def timestamp(self, body: bytes) -> str:
+        """Reads the time of an entry, even from its beginning alone, as ISO 8601; empty if none."""
+
+    def shifted(self, body: bytes, step_s: float) -> bytes:
+        """Returns the same entry, with its times moved forward by this many seconds."""
 
 
 # --- writing -----------------------------------------------------------------------------------
