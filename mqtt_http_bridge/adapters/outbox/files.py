@@ -14,7 +14,7 @@ import errno
 import fcntl
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
@@ -199,6 +199,13 @@ class LogFiles:
         with suppress(FileNotFoundError, NotADirectoryError):
             return len(os.listdir(self.damaged))
         return 0
+
+    @WAITS.waiting()
+    def leave_requests(self, names: Iterable[str]) -> None:
+        """Leaves requests for the process that has the outbox."""
+        make_directory(self.requests, 0o700)
+        for name in names:
+            (self.requests / name).touch(mode=0o600)
 
     @WAITS.waiting()
     def take_requests(self, *only: str) -> list[str]:
