@@ -170,8 +170,7 @@ class LogFiles:
             return os.fstat(descriptor).st_size
 
     def _keep(self, name: str, data: bytes) -> None:
-        make_directory(self.damaged, 0o700)
-        if self.damaged_bytes() + len(data) <= DAMAGED_BYTES:
+        if self._is_room_in_damaged(len(data)):
             flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
             with _closing(os.open(self.damaged / name, flags, 0o600)) as descriptor:
                 write(descriptor, 0, data)
@@ -180,25 +179,22 @@ class LogFiles:
     @WAITS.waiting()
     def set_aside(self, segment: int) -> None:
         """Moves a segment that cannot be read to `damaged`, if there is room for it."""
-        make_directory(self.damaged, 0o700)
         path = self.path(segment)
-        if self.damaged_bytes() + os.stat(path).st_size <= DAMAGED_BYTES:
+        if self._is_room_in_damaged(os.stat(path).st_size):
             os.rename(path, self.damaged / os.path.basename(path))
             flush_directory(str(self.damaged))
         self.remove(segment)
 
-    @WAITS.waiting()
-    def damaged_bytes(self) -> int:
-        """Returns how many bytes are kept of damaged parts."""
-        with suppress(FileNotFoundError), os.scandir(self.damaged) as found:
-            return sum(_bytes_on_disk(entry.stat()) for entry in found)
-        return 0
+    def _is_room_in_damaged(self, size: int) -> bool:
+        make_directory(self.damaged, 0o700)
+        return sum(self.damaged_sizes()) + size <= DAMAGED_BYTES
 
-    def count_damaged(self) -> int:
-        """Counts the damaged parts that are kept."""
-        with suppress(FileNotFoundError, NotADirectoryError):
-            return len(os.listdir(self.damaged))
-        return 0
+    @WAITS.waiting()
+    def damaged_sizes(self) -> list[int]:
+        """Returns how many bytes each damaged part takes that is kept."""
+        with suppress(FileNotFoundError, NotADirectoryError), os.scandir(self.damaged) as found:
+            return [_bytes_on_disk(entry.stat()) for entry in found]
+        return []
 
     @WAITS.waiting()
     def leave_requests(self, names: Iterable[str]) -> None:
@@ -233,7 +229,7 @@ class LogFiles:
         return Room(
             free=found.f_bavail * found.f_frsize,
             size=found.f_blocks * found.f_frsize,
-            used=sum(self.segments().values()) + self.damaged_bytes(),
+            used=sum(self.segments().values()) + sum(self.damaged_sizes()),
             max_bytes=self._max_bytes,
         )
 

@@ -109,7 +109,7 @@ def status(directory: Path, max_bytes: int | None, entry_format: EntryFormat) ->
             owed_bytes=log.index.live_bytes(),
             unreadable=tuple(reader.unread.values()),
             oldest=(log.timestamp(*min(owed)) or None) if owed else None,
-            damaged=files.count_damaged(),
+            damaged=len(files.damaged_sizes()),
             lost=log.losses,
         )
 

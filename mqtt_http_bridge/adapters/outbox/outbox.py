@@ -190,7 +190,7 @@ class Outbox:
     def count_damaged(self) -> int | None:
         """Counts the damaged parts that are kept for a person; None if the disk does not say."""
         with suppress(OSError):
-            return self._log.segments.files.count_damaged()
+            return len(self._log.segments.files.damaged_sizes())
         return None
 
     def timestamp(self, portal_id: str, number: int) -> str | None:
