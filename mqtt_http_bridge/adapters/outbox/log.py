@@ -326,10 +326,13 @@ class Log:
             return 0
 
     def reopen(self) -> None:
-        """Reads the directory, which may be a different one, and adds what is in memory.
+        """Reads the directory if it may be a different one, and adds what is in memory.
 
         Writer only. Raises OSError, and OutboxBusy if another process has the directory.
         """
+        if self.segments.is_known():
+            self.segments.close_tails()
+            return
         found = self.segments.open()
         self.faults.found(found)
         with self.mutex:

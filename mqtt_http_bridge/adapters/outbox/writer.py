@@ -108,14 +108,10 @@ class Writer(threading.Thread):
 
     def _recover(self) -> None:
         """Begins to use the disk, or uses it again, and writes everything that is in memory."""
-        log = self._log
-        if log.segments.is_known():
-            log.segments.close_tails()
-        else:
-            self.progress.busy(LONGEST_READ_S)
-            log.reopen()
+        self.progress.busy(LONGEST_READ_S)
+        self._log.reopen()
         self._cleaning.bring_in()
-        log.faults.well()
+        self._log.faults.well()
 
     def _serve_requests(self) -> None:
         # A drop has to be written down; a retry does not, so it also works without a disk.
