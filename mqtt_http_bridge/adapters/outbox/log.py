@@ -119,20 +119,22 @@ class Log:
     def write(self, line: bytes) -> None:
         """Writes a line to the disk. Raises OSError."""
         with self.mutex:
-            slot, fields = slot_of(self.segments.write(line)), fields_of(line)
-            key = _key(fields)
-            self.waiting.pop(key, None)
-            self.unflushed.pop(key, None)  # Keep them in the order of writing.
-            self.unflushed[key] = line
-            self.index.apply(fields, slot, len(line))
+            self._take_in(line, slot_of(self.segments.write(line)), self.unflushed)
 
     def _keep(self, line: bytes) -> None:
         """Keeps a line in memory. An entry with a line in a segment still belongs to that one."""
         fields = fields_of(line)
-        key, slot = _key(fields), self._slot(records.number_in(fields) or 0, fields[2].decode())
+        slot = self._slot(records.number_in(fields) or 0, fields[2].decode())
+        self._take_in(line, slot, self.waiting)
+
+    def _take_in(self, line: bytes, slot: int, lines: dict[Key, bytes]) -> None:
+        """Adds a line to these and to the index. The end of what only memory had leaves nothing."""
+        fields = fields_of(line)
+        key = _key(fields)
         self.waiting.pop(key, None)
+        self.unflushed.pop(key, None)  # Keep them in the order of writing.
         if slot != IN_MEMORY or records.STATE_AFTER.get(fields[0]) is not records.State.GONE:
-            self.waiting[key] = line
+            lines[key] = line
         self.index.apply(fields, slot, len(line))
 
     def _slot(self, number: int, portal_id: str) -> int:
