@@ -71,6 +71,8 @@ class Writer(threading.Thread):
         log, before = self._log, self._news()
         for body in dropped:
             log.count_lost(log.format.timestamp(body), REFUSED)
+        if dropped:
+            log.note()
         is_due = time.monotonic() >= self._next_look_s
         if log.is_on_disk and not log.segments.is_in_place(is_lock_too=is_due):
             log.fail(FileNotFoundError(errno.ENOENT, "its directory has been moved or removed"))

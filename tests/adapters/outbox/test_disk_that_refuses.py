@@ -215,6 +215,8 @@ def test_a_disk_that_hangs(directory: Path, monkeypatch: pytest.MonkeyPatch) -> 
         assert len(minutes(outbox)) + lost(outbox) == 100
         assert 15 < len(minutes(outbox)) < 25
         assert slowest_s < 0.05
+    with opened(directory) as outbox:
+        assert len(minutes(outbox)) + lost(outbox) == 100
 
 
 def test_what_only_memory_had_is_missed_aloud(
