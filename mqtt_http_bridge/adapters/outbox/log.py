@@ -230,7 +230,13 @@ class Log:
                 self.write(records.replaced(now) if now.is_final else records.put(now))
 
     def cannot_read(self, segment: int, error: OSError) -> None:
-        """Logs that a segment cannot be read; gives up its entries once that has lasted."""
+        """Logs that a segment cannot be read; gives up its entries once that has lasted.
+
+        One that is not there means that this is not the log that was read: it is read again.
+        """
+        if isinstance(error, FileNotFoundError):
+            self.fail(error)
+            return
         self.faults.unreadable(segment, error)
         if self.segments.is_lost(segment, error):
             self.lose_all_in(segment, losses.unreadable(segment))
