@@ -6,8 +6,8 @@ A line is the checksum of the rest, the kind, and the fields of that kind.
 
     kind    then                          says                                        the entry is
     log     format, id of the log, next   begins each segment; the next number        -
-    clock   0 - notes (JSON)              how the clock was set: see `clock`          -
-    losses  0 - ranges (JSON)             all that was given up until here            -
+    clock   0 - notes (JSON)              follows it; how the clock was set           -
+    losses  0 - ranges (JSON)             the same; all that was given up until here  -
     put     number portal mark body       measured; `=`: the clock was trusted,       owed
                                           `~`: the times may still be corrected
     narrow  number portal = body          the text with devices cut out, and final    owed

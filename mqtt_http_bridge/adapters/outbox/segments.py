@@ -150,11 +150,10 @@ class Segments:
         else:
             self.files.remove(oldest)
 
-    def is_in_place(self, *, is_lock_too: bool) -> bool:
-        """Tells whether the last segment, and the lock, are there: nobody moved the directory."""
+    def is_in_place(self) -> bool:
+        """Tells whether the lock and the last segment are there: nobody moved the directory."""
         tail = self._tails[-1]
-        is_there = self.files.is_in_place(tail.segment, tail.descriptor)
-        return is_there and (not is_lock_too or self.files.is_ours())
+        return self.files.is_ours() and self.files.is_in_place(tail.segment, tail.descriptor)
 
     def is_known(self) -> bool:
         """Tells whether this is the directory that was read, with all of its segments."""

@@ -73,11 +73,10 @@ class Writer(threading.Thread):
             log.count_lost(log.format.timestamp(body), REFUSED)
         if dropped:
             log.note()
-        is_due = time.monotonic() >= self._next_look_s
-        if log.is_on_disk and not log.segments.is_in_place(is_lock_too=is_due):
+        if log.is_on_disk and not log.segments.is_in_place():
             log.fail(FileNotFoundError(errno.ENOENT, "its directory has been moved or removed"))
-            is_due = True
-        if is_due:
+            self._next_look_s = 0.0
+        if time.monotonic() >= self._next_look_s:
             self._next_look_s = time.monotonic() + LOOK_EVERY_S
             try:
                 self._look()
