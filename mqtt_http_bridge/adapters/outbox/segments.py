@@ -141,14 +141,14 @@ class Segments:
 
     def remove_oldest(self) -> None:
         """Removes the oldest segment, in which nothing is owed."""
-        with self.mutex:
-            oldest = next(iter(self.sizes))
-            del self.sizes[oldest]
+        oldest = next(iter(self.sizes))
         if oldest in self.given_up:
-            self.given_up.discard(oldest)
             self.files.set_aside(oldest)
         else:
             self.files.remove(oldest)
+        with self.mutex:  # Not before: what the disk does not let go of has to go before the next.
+            del self.sizes[oldest]
+            self.given_up.discard(oldest)
 
     def is_in_place(self) -> bool:
         """Tells whether the lock and the last segment are there: nobody moved the directory."""

@@ -373,6 +373,28 @@ def test_a_step_of_the_clock_before_the_disk_came(directory: Path) -> None:
         assert minutes(outbox) == [1, 12, 30]
 
 
+def test_a_segment_that_the_disk_does_not_let_go_of(directory: Path) -> None:
+    """It goes before the next one all the same: the ends of its entries lie in that."""
+    with opened(directory, max_bytes=16 * 16_384) as outbox:
+        store(outbox, *range(1, 7), size=2000)
+        with refusing(errno.EIO, "remove"):
+            for minute in range(7, 14):
+                store(outbox, minute, size=2000)
+                outbox.settle(take(outbox, numbers(outbox)[0]), None)
+            settled(outbox)
+            assert outbox.view().fault
+        retry_now(outbox)
+        for minute in range(14, 60):
+            store(outbox, minute, size=2000)
+            outbox.settle(take(outbox, numbers(outbox)[0]), None)
+        owed = minutes(outbox)
+        assert outbox.view().fault is None
+        crash(outbox)
+    assert not (directory / "log" / "0000000000000001.log").exists()
+    with opened(directory, max_bytes=16 * 16_384) as outbox:
+        assert minutes(outbox) == owed
+
+
 def test_two_services(directory: Path) -> None:
     """The second ends at once, and leaves the first alone."""
     with opened(directory) as outbox:
