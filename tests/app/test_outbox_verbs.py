@@ -184,7 +184,7 @@ def test_status_for_programs(shell: Shell, outbox: Outbox) -> None:
     """The same with --json, and every number in a plain unit."""
     status = shell.outbox("status", "--json").json
     assert status.pop("hours_of_room") > 0
-    assert status.pop("bytes") == LogFiles(shell.directory).room(None).used
+    assert status.pop("bytes") == LogFiles(shell.directory).room().used
     assert status == {
         "directory": str(shell.directory),
         "in_use": True,
