@@ -102,7 +102,7 @@ def test_lines_that_somebody_made_up(sound: Path, rest: bytes) -> None:
 @pytest.mark.parametrize("kind", [b"put %d gx = {}", b"done %d gx", b"log 1 0badf00d %d"])
 @pytest.mark.parametrize("number", [records.LEAP_LIMIT - 1, records.NUMBER_LIMIT - 1])
 def test_after_a_made_up_number_there_are_others(sound: Path, kind: bytes, number: int) -> None:
-    """What is measured after it is kept, at this start and at the next."""
+    """All that is measured after it is kept, at this start and at the next."""
     with segment_of(sound).open("r+b") as stream:
         stream.seek(content_end(sound) + 1)
         stream.write(crafted(kind % number))
