@@ -3,8 +3,9 @@
 import base64
 import http.client
 import ssl
+import time
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from mqtt_http_bridge.adapters import tls
 from mqtt_http_bridge.core.errors import LocalFault
@@ -15,6 +16,9 @@ from mqtt_http_bridge.core.venus.pairing import NoToken, Token
 USER: Final = "remoteconsole"
 """The GX accepts any name; its own pages send this one."""
 TIMEOUT_S: Final = 15.0
+"""For the connection, and once more for the whole answer."""
+LOOK_S: Final = 5.0
+"""The same for somebody who is not trusted yet."""
 MAX_ANSWER_BYTES: Final = 10_000
 
 
@@ -36,9 +40,7 @@ def request_token(
         login = base64.b64encode(f"{USER}:{password.reveal()}".encode()).decode()
         headers["Authorization"] = f"Basic {login}"
     form = pairing.form(pairing.ROLE, device_id)
-    connection = http.client.HTTPSConnection(
-        host, port, timeout=TIMEOUT_S, context=_context(certificate)
-    )
+    connection = _connection(host, port, TIMEOUT_S, _context(certificate))
     try:
         connection.request("POST", pairing.PATH, form, headers)
         response = connection.getresponse()
@@ -60,6 +62,34 @@ def request_token(
         raise NoToken(error.refusal, f"{where}: {error}") from error
 
 
+class _LimitedSocket(ssl.SSLSocket):
+    """Waits for an answer no longer than its own time-out in all, however little comes at a time.
+
+    The time-out of a socket is for a single wait: a byte now and then would hold us up for ever.
+    """
+
+    ends_s: float | None = None
+
+    def recv_into(self, *arguments: Any) -> int:
+        """Reads into a buffer, in time. Raises TimeoutError."""
+        if self.ends_s is None:
+            self.ends_s = time.monotonic() + (self.gettimeout() or TIMEOUT_S)
+        left_s = self.ends_s - time.monotonic()
+        if left_s <= 0.0:
+            raise TimeoutError("the answer takes too long")
+        self.settimeout(left_s)
+        return super().recv_into(*arguments)
+
+
+def _connection(
+    host: str, port: int, timeout_s: float, context: ssl.SSLContext
+) -> http.client.HTTPSConnection:
+    # It stays what it was, too: the context may have a socket that checks whom it talks to.
+    kind = type("LimitedSocket", (_LimitedSocket, context.sslsocket_class), {})
+    context.sslsocket_class = kind
+    return http.client.HTTPSConnection(host, port, timeout=timeout_s, context=context)
+
+
 def _context(certificate: Path) -> ssl.SSLContext:
     try:
         return tls.pinning(certificate)
@@ -78,7 +108,7 @@ def is_offered(host: str, port: int) -> bool:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
-    connection = http.client.HTTPSConnection(host, port, timeout=5.0, context=context)
+    connection = _connection(host, port, LOOK_S, context)
     try:
         # The GX only accepts POST there, and says so.
         connection.request("GET", pairing.PATH)

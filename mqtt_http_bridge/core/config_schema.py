@@ -24,6 +24,7 @@ from mqtt_http_bridge.core.config_values import (
     read_level,
     read_listen,
     read_max_bytes,
+    read_mqtt_text,
     read_names,
     read_number,
     read_off_or_seconds,
@@ -89,7 +90,7 @@ KEYS: Final[Mapping[str, Key]] = {
         "a host name or an IP address, or a list of them such as [node1, node2:1884]", read_hosts
     ),
     "mqtt.port": Key("a port number from 1 to 65535", read_port),
-    "mqtt.username": Key("a text", read_text),
+    "mqtt.username": Key("a text", read_mqtt_text),
     "mqtt.password": Key("the password, a printable text in quotes", read_password, True),
     "mqtt.password_file": Key("the name of a file that holds the password", read_text),
     "mqtt.tls": Key("true or false", read_boolean),

@@ -26,6 +26,8 @@ MOST_CONNECTIONS: Final = 64
 MOST_HOSTS: Final = 32
 LONGEST_LABEL: Final = 63
 """The most characters between two dots of a host name; Python refuses to look up a longer one."""
+LONGEST_MQTT_BYTES: Final = 65_535
+"""The most bytes of a text in MQTT: its length is sent in two bytes."""
 LONGEST_PREFIX: Final = 100
 """The most bytes of a topic prefix: with it, a topic is still short enough to be cached."""
 
@@ -58,7 +60,15 @@ def read_secret(value: Any) -> Secret:
 def read_password(value: Any) -> Secret:
     """Reads a password: a printable text."""
     _no_number(value)
-    return Secret(read_text(value))
+    return Secret(read_mqtt_text(value))
+
+
+def read_mqtt_text(value: Any) -> str:
+    """Reads a text that MQTT can carry."""
+    text = read_text(value)
+    if len(text.encode()) > LONGEST_MQTT_BYTES:
+        raise ValueError
+    return text
 
 
 def read_url(value: Any) -> str:
@@ -175,7 +185,7 @@ def read_auto_or_text(value: Any) -> str | None:
 
 def read_client_id(value: Any) -> str | None:
     """Reads an MQTT client id that a GX accepts; None: auto."""
-    client_id = read_auto_or_text(value)
+    client_id = None if value == AUTO else read_mqtt_text(value)
     if client_id is not None and ("+" in client_id or "#" in client_id):
         raise ValueError
     return client_id

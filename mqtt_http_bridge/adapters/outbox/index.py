@@ -158,7 +158,7 @@ class Index:
 
     def apply(self, fields: Fields, slot: int, size: int) -> bool:
         """Applies a line of `size` bytes in the segment of `slot`; tells if it is an entry's."""
-        portal, number = self.portals.get(fields[2]), number_in(fields)
+        portal, number = self.portals.get(fields[2]), self._number_in(fields)
         state = STATE_AFTER.get(fields[0])
         if state is None or number is None or (state is not State.GONE and len(fields) < 4):
             if fields[0] == b"free" and portal is not None and len(fields) > 3:
@@ -185,6 +185,12 @@ class Index:
             portal.park(packed, *records.parked_in(fields))
             self._parked_units += units
         return True
+
+    def _number_in(self, fields: Fields) -> int | None:
+        """Reads the number of a line; None if it cannot be, after those before it."""
+        number = number_in(fields)
+        is_leap = number is not None and records.is_leap(number, self.next_number)
+        return None if is_leap else number
 
     def _remove(self, portal: Portal, number: int) -> None:
         packed = portal.owed.pop(number)

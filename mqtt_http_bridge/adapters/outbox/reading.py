@@ -112,8 +112,10 @@ def _take_in_head(fields: Fields, found: Found) -> None:
             f"expected a log of format {records.FORMAT} or lower, found {log_format}: a newer"
             " version has written it: install that one again, or set another outbox.directory",
         )
-    found.log_id = fields[2].decode("ascii", "replace")
     number = (records.number_in([b"", fields[3]]) if len(fields) > 3 else None) or 1
+    if found.log_id and records.is_leap(number, found.index.next_number):
+        number = 1
+    found.log_id = fields[2].decode("ascii", "replace")
     found.index.next_number = max(found.index.next_number, number)
     if found.unreadable:
         bad = found.unreadable[-1]

@@ -35,8 +35,12 @@ FORMAT: Final = 1
 """The highest format of a log that this version understands."""
 NUMBER_LIMIT: Final = 1 << 35
 """One more than the highest number: enough for 33 years of a thousand GX devices."""
-READ_LIMIT: Final = 1 << 34
-"""The highest number read from a log: even after a made-up one, there are numbers left."""
+LEAP_LIMIT: Final = 1 << 34
+"""No line of a log may leap to this number or a higher one: after a made-up number, there are as
+many left."""
+LEAP: Final = 1 << 20
+"""A number that is so much higher than those before it leaps: more than any gap that damage leaves.
+"""
 _PORTAL: Final = re.compile(rb"[A-Za-z0-9_-]{1,64}")
 _TRUSTED: Final = b"="
 _OPEN: Final = b"~"
@@ -161,7 +165,12 @@ def number_in(fields: Fields) -> int | None:
     """Reads the number of a line; None if it is not a possible number of an entry."""
     digits = fields[1]
     number = int(digits) if len(digits) < 12 and digits.isdigit() else 0
-    return number if 0 < number < READ_LIMIT else None
+    return number if 0 < number < NUMBER_LIMIT else None
+
+
+def is_leap(number: int, next_number: int) -> bool:
+    """Tells whether a line with this number was made up, where `next_number` was expected."""
+    return number >= LEAP_LIMIT and number >= next_number + LEAP
 
 
 def is_portal_id(portal: bytes) -> bool:

@@ -99,6 +99,19 @@ def test_lines_that_somebody_made_up(sound: Path, rest: bytes) -> None:
     assert {1, 2, 3, 4, 99} <= owed_in(sound)
 
 
+@pytest.mark.parametrize("kind", [b"put %d gx = {}", b"done %d gx", b"log 1 0badf00d %d"])
+@pytest.mark.parametrize("number", [records.LEAP_LIMIT - 1, records.NUMBER_LIMIT - 1])
+def test_after_a_made_up_number_there_are_others(sound: Path, kind: bytes, number: int) -> None:
+    """All that is measured after it is kept, at this start and at the next."""
+    with segment_of(sound).open("r+b") as stream:
+        stream.seek(content_end(sound) + 1)
+        stream.write(crafted(kind % number))
+    for minute in (5, 6, 7):
+        with opened(sound, max_bytes=SMALL) as outbox:
+            store(outbox, minute)
+    assert {1, 2, 3, 4, 5, 6, 7} <= owed_in(sound)
+
+
 @pytest.mark.parametrize(
     "step",
     [

@@ -135,20 +135,26 @@ def test_a_line_with_another_checksum_says_nothing() -> None:
         (b"-1", None),
         (b"", None),
         (b"x", None),
-        (b"17179869183", (1 << 34) - 1),
-        (b"17179869184", None),
+        (b"34359738367", (1 << 35) - 1),
+        (b"34359738368", None),
         (b"00000000017", 17),
         (b"000000000017", None),
     ],
 )
 def test_the_numbers_that_an_entry_may_have(digits: bytes, number: int | None) -> None:
-    """From 1 to below 2^34, in eleven digits at most."""
+    """From 1 to below 2^35, in eleven digits at most."""
     assert records.number_in([b"put", digits]) == number
 
 
 def test_numbers_go_on_where_those_read_end() -> None:
-    """There are as many again as a log may say, so that the next has one."""
-    assert (records.READ_LIMIT, records.NUMBER_LIMIT) == (1 << 34, 1 << 35)
+    """There are as many again as a log may leap to; what follows on from others is no leap."""
+    assert (records.LEAP_LIMIT, records.NUMBER_LIMIT) == (1 << 34, 1 << 35)
+    limit = records.LEAP_LIMIT
+    assert not records.is_leap(limit - 1, 1)
+    assert records.is_leap(limit, 1)
+    assert not records.is_leap(limit, limit)
+    assert not records.is_leap(limit + records.LEAP - 1, limit)
+    assert records.is_leap(limit + records.LEAP, limit)
 
 
 @pytest.mark.parametrize(
