@@ -152,8 +152,8 @@ class _Tests:
         """Tells what the tests make of a mutant of the module at `path`."""
         if self._keen:
             self._copy.put(path, mutant)
-            limit_s = min(filter(None, self._limits_s.values()))
-            status = self._copy.run(self._keen, limit_s)
+            shortest_s = min(filter(None, self._limits_s.values()))
+            status = self._copy.run(self._keen, shortest_s)
             # They may take longer than the run with that limit: if so, it has to tell.
             if status != TOOK_TOO_LONG and (how := self._told(status)):
                 return how
