@@ -298,7 +298,7 @@ def test_cleaning_up_ends_when_there_is_room(
 def test_there_has_to_be_room_for_the_largest_segment_once_more(
     kept: Kept, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What it owes may have to be written again."""
+    """All that it owes may have to be written again."""
     kept.log.write(line_of(1, ENTRY))
     kept.log.segments.roll(SEGMENT + 4096)
     kept.log.write(line_of(2, SEGMENT + 2048))
