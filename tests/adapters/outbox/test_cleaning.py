@@ -295,21 +295,19 @@ def test_cleaning_up_ends_when_there_is_room(
     assert (len(kept.steps) == 1) is is_enough
 
 
+@pytest.mark.parametrize(("less", "left"), [(0, [1, 2, 3]), (1, [2, 3])])
 def test_there_has_to_be_room_for_the_largest_segment_once_more(
-    kept: Kept, monkeypatch: pytest.MonkeyPatch
+    kept: Kept, monkeypatch: pytest.MonkeyPatch, less: int, left: list[int]
 ) -> None:
     """All that it owes may have to be written again."""
+    largest = SEGMENT + 4096
     kept.log.write(line_of(1, ENTRY))
-    kept.log.segments.roll(SEGMENT + 4096)
-    kept.log.write(line_of(2, SEGMENT + 2048))
+    kept.log.segments.roll(largest)
+    kept.log.write(line_of(2, largest - 2048))
     kept.log.flush()
-    enough = 2 * SEGMENT + 4096 + SEGMENT + 4096 + SEGMENT
-    limited(kept, monkeypatch, enough)
+    limited(kept, monkeypatch, SEGMENT + largest + SEGMENT + largest - less)
     kept.own.make_room(SIZE)
-    assert list(kept.sizes) == [1, 2, 3]
-    limited(kept, monkeypatch, enough + SEGMENT - 1)
-    kept.own.make_room(SEGMENT)
-    assert next(iter(kept.sizes)) == 2
+    assert list(kept.sizes) == left
 
 
 def test_on_a_full_disk_a_segment_is_as_long_as_the_largest(kept: Kept) -> None:
