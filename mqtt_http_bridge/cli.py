@@ -281,8 +281,9 @@ def _outbox_drop(arguments: Arguments) -> int:
     from mqtt_http_bridge.app.outbox_verbs import drop
 
     is_everything = arguments.all or arguments.parked
-    if is_everything == bool(arguments.numbers):
-        found = "numbers as well" if is_everything else "not one of them"
+    is_both = arguments.all and arguments.parked
+    if is_both or is_everything == bool(arguments.numbers):
+        found = "several of them" if is_everything else "not one of them"
         raise ConfigError(f"outbox drop: expected numbers, or --parked, or --all, found {found}")
     numbers = None if is_everything else list(arguments.numbers)
     drop(_outbox_settings(arguments), numbers, parked_only=arguments.parked)

@@ -13,7 +13,7 @@ from mqtt_http_bridge.cli_gx_grammar import (
     add_pin,
     add_setup,
 )
-from mqtt_http_bridge.cli_values import port, seconds, speed
+from mqtt_http_bridge.cli_values import host, port, seconds, speed
 from mqtt_http_bridge.core.redaction import Redaction
 
 CONFIG_HELP: Final = "default: config.yaml here, or else the config of the installed service"
@@ -114,7 +114,7 @@ def _add_record(verbs: Any) -> None:
     _add_config(
         verb, f"the config that names the broker; {CONFIG_HELP}, or else a GX on this machine"
     )
-    verb.add_argument("--host", help="the broker, instead of mqtt.host")
+    verb.add_argument("--host", type=host, help="the broker, instead of mqtt.host")
     verb.add_argument("--port", type=port, help="its port, instead of mqtt.port")
     verb.add_argument(
         "--anonymize",

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any, Final
 
-from mqtt_http_bridge.cli_values import fingerprint, port
+from mqtt_http_bridge.cli_values import fingerprint, host, port
 
 DEFAULT_CONFIG: Final = Path("config.yaml")
 DEFAULT_CERTIFICATE: Final = Path("gx.pem")
@@ -32,7 +32,10 @@ def add_setup(verbs: Any) -> None:
         help=f"the config to write, which must not exist yet; default: {DEFAULT_CONFIG}",
     )
     verb.add_argument(
-        "--host", metavar="ADDRESS", help="the GX; default: the one that a search finds"
+        "--host",
+        type=host,
+        metavar="ADDRESS",
+        help="the GX; default: the one that a search finds",
     )
     _add_port(verb, "the port of its broker with TLS; default: 8883")
     _add_web_port(verb)
@@ -73,7 +76,9 @@ def add_discover(verbs: Any) -> None:
         description="Finds the portal id and the chargers of a GX, and prints a config for it."
         " Needs no config.",
     )
-    verb.add_argument("host", nargs="?", metavar="HOST", help="default: the GX that a search finds")
+    verb.add_argument(
+        "host", nargs="?", type=host, metavar="HOST", help="default: the GX that a search finds"
+    )
     _add_port(verb, "default: 1883, or 8883 with --certificate")
     _add_certificate(verb, "the GX's certificate, as saved by pin; turns TLS on")
     _add_password_file(verb)
@@ -89,7 +94,7 @@ def add_pin(verbs: Any) -> None:
         " pair), shows their fingerprints, saves them, and prints the lines for the config. Do this"
         " on a network you trust.",
     )
-    verb.add_argument("host", metavar="HOST", help="the GX")
+    verb.add_argument("host", type=host, metavar="HOST", help="the GX")
     _add_port(verb, "the port of the broker; default: 8883")
     _add_output(verb, DEFAULT_CERTIFICATE, "where to save the broker's certificate")
     _add_web_port(verb)
@@ -113,7 +118,7 @@ def add_pair(verbs: Any) -> None:
         " saves it where only you can read it, waits until the broker accepts it, and prints the"
         " lines for the config. An earlier token in the file is replaced. Run pin first.",
     )
-    verb.add_argument("host", metavar="HOST", help="the GX")
+    verb.add_argument("host", type=host, metavar="HOST", help="the GX")
     _add_web_port(verb)
     verb.add_argument(
         "--web-certificate",

@@ -23,6 +23,13 @@ def port(text: str) -> int:
     return _checked(text, int, lambda number: 1 <= number <= 65535, "a number from 1 to 65535")
 
 
+def host(text: str) -> str:
+    """Reads a host name or an IP address, as `mqtt.host` takes it."""
+    from mqtt_http_bridge.core.config_values import read_host  # Not every verb needs it.
+
+    return _checked(text, read_host, bool, "a host name or an IP address, without a port")
+
+
 def fingerprint(text: str) -> str:
     """Reads a SHA-256, as `core.fingerprint` spells it."""
     from mqtt_http_bridge.core.fingerprint import fingerprint  # `run` does not need it.

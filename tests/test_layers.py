@@ -51,6 +51,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
         "adapters.private_files",
         "adapters.small_files",
         "adapters.thread_start",
+        "adapters.yaml_loading",
     ),
     ("adapters.tls",),
     ("adapters.connection_error",),
@@ -166,7 +167,7 @@ IMPURE_CALLS = {"open", "print", "input", "exec", "eval", "now", "utcnow", "toda
 OUTSIDE = {
     "adapters.backend": {"requests", "urllib3"},
     "adapters.broker": {"paho"},
-    "adapters.config": {"yaml"},
+    "adapters.yaml_loading": {"yaml"},
 }
 """The third-party packages, each behind one adapter."""
 

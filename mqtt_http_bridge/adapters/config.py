@@ -7,9 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-import yaml
-
 from mqtt_http_bridge.adapters.small_files import MOST_BYTES, TooLarge, read_bytes, read_text
+from mqtt_http_bridge.adapters.yaml_loading import yaml
 from mqtt_http_bridge.core import config_schema as schema
 from mqtt_http_bridge.core.config_settings import settings_from
 from mqtt_http_bridge.core.errors import ConfigError
@@ -118,7 +117,7 @@ def _parse(path: Path) -> object:
             f"expected a config file of {MOST_BYTES} bytes at most, found more: is it another file?"
         ) from error
     try:
-        return yaml.load(content, Loader=_Loader)  # noqa: S506 - a SafeLoader
+        return yaml.load(content, Loader=_Loader)
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         is_tab = r"'\t'" in (error.problem or "")

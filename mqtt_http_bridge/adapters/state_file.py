@@ -14,6 +14,8 @@ from typing import Final
 RUN_DIRECTORY: Final = Path("/run/mqtt-http-bridge")
 MOST_BYTES: Final = 4_000_000
 """A larger file is no state file: with a thousand GX devices it takes a tenth of this."""
+_ENDED: Final = ("Z", "X")
+"""The kernel's letters for a process that has ended."""
 
 
 class StateFile:
@@ -103,10 +105,14 @@ def _read(path: Path) -> bytes:
     return text
 
 
-def start_ticks() -> int:
-    """Returns the start of this process in kernel ticks; 0 if it is not known."""
+def start_ticks(pid: int | None = None) -> int:
+    """Returns the start of a process, or of this one, in kernel ticks.
+
+    Returns 0 if that is not known, or the process has ended and only waits to be noticed.
+    """
     try:
-        fields = Path("/proc/self/stat").read_text(encoding="ascii").rpartition(")")[2].split()
-        return int(fields[19])
+        stat_file = Path(f"/proc/{'self' if pid is None else pid}/stat")
+        fields = stat_file.read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
+        return int(fields[19]) if fields[0] not in _ENDED else 0
     except (OSError, ValueError, IndexError):
         return 0

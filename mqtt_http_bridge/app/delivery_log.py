@@ -17,6 +17,9 @@ KEYS_TAKEN: Final = "GX devices whose key is accepted again"
 PARKED: Final = "chargers are parked until fixed: see `outbox status`"
 FREED: Final = "chargers are stored again: sending what was parked"
 AGAIN: Final = "the backend stores measurements again"
+MOST_REFUSED: Final = 10_000
+"""The most refused devices to remember, as many as there may be chargers: one that reports ever new
+serials must not fill the memory."""
 
 
 class DeliveryLog:
@@ -32,8 +35,10 @@ class DeliveryLog:
         """By GX and device."""
 
     def remember(self, portal_id: str, serial: str, refusal: Refusal) -> None:
-        """Notes what the previous process logged."""
+        """Notes what was logged, by the previous process or this one."""
         self._refused[portal_id, serial] = refusal
+        while len(self._refused) > MOST_REFUSED:
+            del self._refused[next(iter(self._refused))]
 
     def note(self, portal_id: str, exchange: Exchange) -> None:
         """Logs the result of an exchange for one GX, if it is news."""
@@ -100,7 +105,7 @@ class DeliveryLog:
         for serial, refusal in refused.items():
             known = self._refused.get((portal_id, serial))
             if known is None or known.cause is not refusal.cause:
-                self._refused[portal_id, serial] = refusal
+                self.remember(portal_id, serial, refusal)
                 is_one = refusal.scope is Scope.REPORT
                 what = f"one reading of {serial}" if is_one else f"readings of {serial}"
                 text = f"parked until fixed: {what}: {refusal.said}"

@@ -3,6 +3,7 @@
 import json
 import sys
 from pathlib import Path
+from typing import NamedTuple
 
 from mqtt_http_bridge.adapters.outbox import Entry, inspection
 from mqtt_http_bridge.adapters.outbox.inspection import OutboxStatus
@@ -11,6 +12,7 @@ from mqtt_http_bridge.app.outbox_observer import count_waiting, parked_views, ro
 from mqtt_http_bridge.app.service_state import service_state
 from mqtt_http_bridge.core.errors import LocalFault, MalformedMeasurement
 from mqtt_http_bridge.core.settings import Settings
+from mqtt_http_bridge.core.status.problem import Kind
 from mqtt_http_bridge.core.words import counted, visible
 
 
@@ -21,18 +23,30 @@ def print_status(settings: Settings, *, as_json: bool, as_lines: bool) -> None:
     hours = room_of(status, settings.device.update_interval_s)
     in_memory = _in_memory(settings)
     if as_json:
-        print(json.dumps(_status_members(status, hours, in_memory), indent=1))
+        print(json.dumps(_status_members(status, hours, in_memory.entries), indent=1))
     elif as_lines:
-        for name, value in _status_lines(status, in_memory).items():
+        for name, value in _status_lines(status, in_memory.entries).items():
             print(f"{name}={visible(value)}")
     else:
         print(_status_text(status, hours, in_memory))
 
 
-def _in_memory(settings: Settings) -> int:
-    """Reads from the state of the service how many entries are in memory only."""
+class _InMemory(NamedTuple):
+    """Counts the entries that are in memory only."""
+
+    entries: int
+    is_refused: bool
+    """True if the disk refuses them; false if they are just about to be written."""
+
+
+def _in_memory(settings: Settings) -> _InMemory:
+    """Reads from the state of the service what is in memory only."""
     found = service_state(settings.outbox)
-    return found.state.owed.in_memory if found.is_running and found.state is not None else 0
+    if not found.is_running or found.state is None:
+        return _InMemory(0, is_refused=False)
+    troubles = (*found.state.problems, *found.state.notes)
+    is_refused = any(trouble.kind is Kind.DISK for trouble in troubles)
+    return _InMemory(found.state.owed.in_memory, is_refused)
 
 
 def _status_members(status: OutboxStatus, hours: float, in_memory: int) -> dict[str, object]:
@@ -71,15 +85,16 @@ def _status_lines(status: OutboxStatus, in_memory: int) -> dict[str, str]:
     return known | {name: str(count) for name, count in counts.items()}
 
 
-def _status_text(status: OutboxStatus, hours: float, in_memory: int) -> str:
+def _status_text(status: OutboxStatus, hours: float, in_memory: _InMemory) -> str:
     waiting = count_waiting(status.portals)
     lines = [
         f"outbox    {status.directory}",
         f"waiting   {waiting}" + (f", the oldest of {status.oldest}" * bool(status.oldest)),
         f"size      {status.bytes / 1000:.1f} kB, room for {counted(round(hours), 'more hour')}",
     ]
-    if in_memory:
-        lines.append(f"memory    {in_memory} more, which the disk refuses: fix the disk")
+    if in_memory.entries:
+        why = "which the disk refuses: fix the disk" if in_memory.is_refused else "not written yet"
+        lines.append(f"memory    {in_memory.entries} more, {why}")
     lines += [
         f"parked    {p.reports} of {p.serial}: {p.reason}: {p.remedy}"
         for p in parked_views(status.portals)

@@ -24,6 +24,8 @@ MIN_OUTBOX_BYTES: Final = 100_000
 """Room for an hour or so: with less, there would be no point in an outbox."""
 MOST_CONNECTIONS: Final = 64
 MOST_HOSTS: Final = 32
+LONGEST_LABEL: Final = 63
+"""The most characters between two dots of a host name; Python refuses to look up a longer one."""
 LONGEST_PREFIX: Final = 100
 """The most bytes of a topic prefix: with it, a topic is still short enough to be cached."""
 
@@ -66,6 +68,7 @@ def read_url(value: Any) -> str:
         raise ValueError
     if parts.username or parts.password or parts.query or parts.fragment:
         raise ValueError
+    _check_labels(parts.hostname)
     _ = parts.port  # Raises ValueError for a port that is none.
     return parts.geturl().rstrip("/")
 
@@ -74,9 +77,17 @@ def read_host(value: Any) -> str:
     """Reads a host name or an IP address, without a port."""
     if re.fullmatch(r"[^:]+:\d{1,5}", read_text(value)):
         raise Mistake("put the port into mqtt.port")
-    if not re.fullmatch(r"[0-9A-Za-z._:%-]{1,253}", read_text(value)) or ".." in value:
+    if not re.fullmatch(r"[0-9A-Za-z._:%-]{1,253}", read_text(value)):
         raise ValueError
+    _check_labels(value)
     return str(value)
+
+
+def _check_labels(host: str) -> None:
+    """Raises ValueError for a name that no name server could have."""
+    labels = host.removesuffix(".").split(".")
+    if not all(0 < len(label) <= LONGEST_LABEL for label in labels):
+        raise ValueError
 
 
 def read_hosts(value: Any) -> tuple[str, ...]:

@@ -722,6 +722,31 @@ def test_a_proxy_of_another_kind(faulty: FaultyBackend, monkeypatch: pytest.Monk
 
 
 @pytest.mark.parametrize(
+    "address",
+    ["http://[::1", "http://a b:1", "http://127.0.0.1:99999", f"http://{'a' * 64}:1", "ftp://x"],
+)
+def test_a_proxy_that_cannot_be_one(
+    faulty: FaultyBackend, monkeypatch: pytest.MonkeyPatch, address: str
+) -> None:
+    """The remedy names where it is set, and no byte has left."""
+    monkeypatch.setenv("HTTP_PROXY", address)
+    failure = failure_of(faulty.url)
+    assert failure.reason.endswith("the address of the backend or of a proxy cannot be one")
+    assert "HTTP_PROXY" in failure.remedy
+    assert isinstance(failure, NotSent)
+
+
+@pytest.mark.parametrize("url", ["http://*.example", "http://☃.example", "http://[v1.a]"])
+def test_an_address_that_cannot_be_one(url: str) -> None:
+    """What only requests refuses is an answer, too; no proxy is chosen for it."""
+    assert backend_at(url).proxy is None
+    failure = failure_of(url)
+    assert failure.reason.endswith("the address of the backend or of a proxy cannot be one")
+    assert "backend.url" in failure.remedy
+    assert isinstance(failure, NotSent)
+
+
+@pytest.mark.parametrize(
     ("variables", "expected"),
     [
         ({}, None),

@@ -3,6 +3,7 @@
 import errno
 import os
 import socket
+import subprocess
 import threading
 import time
 from pathlib import Path
@@ -136,7 +137,21 @@ def test_the_start_of_this_process() -> None:
     ticks_s = 1 / os.sysconf("SC_CLK_TCK")
     started_s = start_ticks() * ticks_s
     assert 0.0 < started_s <= time.clock_gettime(time.CLOCK_BOOTTIME)
-    assert start_ticks() == start_ticks()
+    assert start_ticks() == start_ticks(os.getpid()) == start_ticks()
+
+
+def test_the_start_of_another_process() -> None:
+    """It is not known once the process has ended, even before its parent has noticed."""
+    process = subprocess.Popen(["sleep", "60"])
+    try:
+        assert start_ticks(process.pid) >= start_ticks() > 0
+        process.kill()
+        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+        assert start_ticks(process.pid) == 0
+    finally:
+        process.kill()
+        process.wait()
+    assert start_ticks(process.pid) == 0
 
 
 def test_a_full_disk_takes_it_in_the_place_of_the_last(

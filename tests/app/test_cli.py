@@ -158,6 +158,14 @@ def test_the_help_of_a_verb_reads_well(
             ["record", "-o", "f", "--duration", "inf"],
             "record: error: argument --duration: expected a number of seconds, found 'inf'",
         ),
+        *(
+            (
+                [*argv, host],
+                f"expected a host name or an IP address, without a port, found '{host}'",
+            )
+            for argv in (["record", "-o", "f", "--host"], ["discover"], ["pin"], ["pair"])
+            for host in ("", ".", "a" * 64)
+        ),
     ],
     ids=[
         "no verb",
@@ -174,6 +182,11 @@ def test_the_help_of_a_verb_reads_well(
         "--port is too large",
         "--port is no number",
         "--duration is infinite",
+        *(
+            f"{verb}: the host {what}"
+            for verb in ("record", "discover", "pin", "pair")
+            for what in ("is empty", "is a dot", "has a label that is too long")
+        ),
     ],
 )
 def test_wrong_usage_is_refused(

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from mqtt_http_bridge.adapters.state_file import StateFile
 from mqtt_http_bridge.cli import main
 from tests.support.faulty_backend import Forced
 from tests.support.patience import wait_until
@@ -63,6 +64,23 @@ def test_a_process_that_was_stopped_is_not_alive(
     process.send(signal.SIGCONT)
     wait_until(lambda: health(world, "--alive") == 0)
     assert process.stop() == 0
+
+
+def test_a_disk_that_refuses_from_the_start_restarts_nobody(
+    world: World, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """There is no file to lock, and what is measured is in memory only: a restart would lose it."""
+    run_directory = tmp_path_factory.mktemp("run")
+    monkeypatch.setattr(StateFile.__init__, "__defaults__", (run_directory,))
+    world.spool.write_text("in the way")
+    process = world.run(
+        fault=f"{QUICK}; from pathlib import Path;"
+        " from mqtt_http_bridge.adapters.state_file import StateFile;"
+        f" StateFile.__init__.__defaults__ = (Path({str(run_directory)!r}),)"
+    )
+    wait_until(lambda: health(world, "--alive") == 0)
+    process.kill()
+    assert health(world, "--alive") == 1
 
 
 def test_no_manifest_has_a_backend_restart_the_service() -> None:

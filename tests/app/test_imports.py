@@ -195,6 +195,7 @@ def test_what_run_imports_of_ours() -> None:
         "adapters.state_file",
         "adapters.systemd",
         "adapters.kernel_clock",
+        "adapters.yaml_loading",
     }
     others = {
         "adapters.outbox.inspection",

@@ -22,6 +22,8 @@ from mqtt_http_bridge.core.settings import OutboxSettings
 from mqtt_http_bridge.core.solar_backend.body import to_body
 from mqtt_http_bridge.core.solar_backend.remedies import NOT_REGISTERED
 from mqtt_http_bridge.core.status.outbox_room import MOST_SPARE_BYTES, TYPICAL_BYTES, hours_of_room
+from mqtt_http_bridge.core.status.problem import Kind, Problem
+from mqtt_http_bridge.core.status.state_file import Liveness, Owed, Process, State
 from tests.adapters.outbox.support import minutes, parked, until
 from tests.support.measuring import only
 from tests.support.outboxes import (
@@ -146,17 +148,43 @@ def test_what_only_the_memory_of_the_service_has_is_told(
     shell: Shell, outbox: Outbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """By its state: the disk, at which this verb looks, has nothing of it."""
-    monkeypatch.setattr(outbox_verbs, "_in_memory", lambda settings: 20)
+    refused = (Problem(Kind.DISK, "20 measurements are in memory only", "fix the disk"),)
+    monkeypatch.setattr(outbox_verbs, "service_state", lambda _: running_with(20, *refused))
     said = shell.outbox("status")
     assert "memory    20 more, which the disk refuses: fix the disk" in said.lines
     assert shell.outbox("status", "--json").json["in_memory"] == 20
+
+
+def test_what_is_about_to_be_written_is_no_fault_of_the_disk(
+    shell: Shell, outbox: Outbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The service may have looked at the moment of a measurement."""
+    monkeypatch.setattr(outbox_verbs, "service_state", lambda _: running_with(1))
+    said = shell.outbox("status")
+    assert "memory    1 more, not written yet" in said.lines
+    assert shell.outbox("status", "--json").json["in_memory"] == 1
+
+
+def running_with(in_memory: int, *problems: Problem) -> Liveness:
+    """The state of a running service with so many measurements in memory only."""
+    state = State(
+        process=Process("1.2.3", 17, "", 4711, 0.0, "config.yaml", 30.0),
+        written=0.0,
+        written_s=0.0,
+        gx=(),
+        problems=problems,
+        devices=(),
+        owed=Owed(in_memory, 0, None, in_memory),
+        stored=None,
+    )
+    return Liveness(is_running=True, is_locked=True, state=state)
 
 
 def test_status_for_programs(shell: Shell, outbox: Outbox) -> None:
     """The same with --json, and every number in a plain unit."""
     status = shell.outbox("status", "--json").json
     assert status.pop("hours_of_room") > 0
-    assert status.pop("bytes") == LogFiles(shell.directory).room(None).used
+    assert status.pop("bytes") == LogFiles(shell.directory).room().used
     assert status == {
         "directory": str(shell.directory),
         "in_use": True,
@@ -181,7 +209,7 @@ def test_status_for_programs(shell: Shell, outbox: Outbox) -> None:
 def test_status_for_scripts(shell: Shell, outbox: Outbox, monkeypatch: pytest.MonkeyPatch) -> None:
     """Counts each place that may hold something, because an installer deletes by these counts."""
     park(outbox, 1, "not registered: Device B not found")
-    monkeypatch.setattr(outbox_verbs, "_in_memory", lambda settings: 20)
+    monkeypatch.setattr(outbox_verbs, "service_state", lambda _: running_with(20))
     said = shell.outbox("status", "--lines")
     assert said.lines == [
         f"directory={shell.directory}",
@@ -384,7 +412,9 @@ def test_drop_without_a_service(
 
 
 @pytest.mark.parametrize(
-    "words", [[], ["1", "--all"], ["1", "--parked"]], ids=["nothing", "and all", "and parked"]
+    "words",
+    [[], ["1", "--all"], ["1", "--parked"], ["--all", "--parked"]],
+    ids=["nothing", "and all", "and parked", "all and parked"],
 )
 def test_drop_wants_one_clear_word(shell: Shell, outbox: Outbox, words: list[str]) -> None:
     """Nothing is removed by a command that could mean two things."""
@@ -393,6 +423,7 @@ def test_drop_wants_one_clear_word(shell: Shell, outbox: Outbox, words: list[str
     assert "expected numbers, or --parked, or --all" in said.err
     have_requests_served(outbox)
     assert minutes(outbox, GX) == [1, 2, 3]
+    assert parked(outbox, "B", GX) == [4]
 
 
 @pytest.mark.usefixtures("closed")

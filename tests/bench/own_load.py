@@ -12,9 +12,9 @@ def own_load(plan: Plan) -> Results:
     load = _load(plan)
     if plan.rate_per_s is None:
         count = plan.pick(100_000, 30_000)
-        return through_broker.cost_of([load], count, plan.pick(5, 1))
+        return through_broker.cost_of([load], count, plan.pick(5, 1), plan.against)
     evenly = load.evenly(plan.rate_per_s)
-    return idle.share_of([evenly], 2, plan.pick(3, 1), plan.pick(60.0, 30.0))
+    return idle.share_of([evenly], 2, plan.pick(3, 1), plan.pick(60.0, 30.0), plan.against)
 
 
 def _load(plan: Plan) -> Load:

@@ -9,9 +9,12 @@ from typing import Any
 
 import pytest
 
+from tests.bench import idle, through_broker
 from tests.bench.consumers import Consumer
 from tests.bench.loads import even, recording, synthetic
 from tests.bench.markdown import markdown
+from tests.bench.own_load import own_load
+from tests.bench.plan import Plan
 from tests.bench.processes import Measured
 from tests.bench.results import PAHO, RELAY, Results, paired_ratio, rounds
 from tests.bench.start import _to_subscribe_ms
@@ -48,6 +51,23 @@ def test_the_command_measures_and_reports(tmp_path: Path) -> None:
         "build: a charger of 64 x one alone",
     ]
     assert "| outbox: append and settle, CPU ms |" in markdown(report)
+
+
+@pytest.mark.parametrize("rate_per_s", [None, 20.0])
+def test_a_load_of_ones_own_is_played_to_the_other_checkout_too(
+    rate_per_s: float | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[object] = []
+
+    def measured(*given: object) -> Results:
+        asked.extend(given)
+        return Results()
+
+    monkeypatch.setattr(through_broker, "cost_of", measured)
+    monkeypatch.setattr(idle, "share_of", measured)
+    other = Path("other")
+    own_load(Plan(chargers=1, rate_per_s=rate_per_s, against=other))
+    assert asked[-1] is other
 
 
 def report_of(case: str, **columns: list[float]) -> dict[str, Any]:

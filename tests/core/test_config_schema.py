@@ -71,6 +71,7 @@ GOOD: dict[str, tuple[tuple[object, object], ...]] = {
     "mqtt.host": (
         ("venus.local", ("venus.local",)),
         ("fe80::1%eth0", ("fe80::1%eth0",)),
+        (f"{'a' * 63}.example.", (f"{'a' * 63}.example.",)),
         (["node1"], ("node1",)),
         (["n:1884", "fd00::1", "[fd00::1]:1884"], ("n:1884", "fd00::1", "[fd00::1]:1884")),
     ),
@@ -124,6 +125,8 @@ WRONG: dict[str, tuple[object, ...]] = {
         "https://solar.example.org:99999",
         "https://solar example.org",
         "https://[fd00::1",
+        "https://solar..example.org",
+        f"https://{'a' * 64}.example.org",
     ),
     "backend.api_key": (*NO_TEXT, " padded", "padded ", "schlüssel"),
     "backend.api_key_file": NO_TEXT,
@@ -156,7 +159,8 @@ WRONG: dict[str, tuple[object, ...]] = {
     "device.forget_after": (*NO_NUMBER, 31_536_001),
     "mqtt.host": (
         *(each for each in NO_TEXT if each != ["a"]),
-        *("mqtt://gx", "two words", "a..b", "x" * 254, "[fd00::1]:1883"),
+        *("mqtt://gx", "two words", "a..b", "x." * 127, "[fd00::1]:1883"),
+        *(".", ".a", "a" * 64, f"{'a' * 64}.example", ["a", "."], [".:1883"]),
         *([], ["a", "a"], ["a:0"], ["a:65536"], ["a", ""], [7], [["a"]], ["a b:1883"]),
         [f"node{number}" for number in range(33)],
     ),

@@ -49,6 +49,30 @@ def test_a_gx_has_so_many_chargers_and_no_more() -> None:
     assert line.startswith(f"{PORTAL}: names more than 64 chargers, or all GX devices 10000: the")
 
 
+@pytest.mark.parametrize("retain", [False, True])
+def test_a_charger_has_so_much_to_say_and_no_more(retain: bool) -> None:
+    """A text or a number with which it would be too much is counted, and not kept."""
+    virtual = connected()
+    virtual.heartbeat()
+    for n in range(16):
+        virtual.say(
+            f"N/{PORTAL}/solarcharger/0/Pv/{n}/Name", value("\U0001f31e" * 120), retain=retain
+        )
+    assert virtual.relay.view(moment(1.0)).malformed_messages == 0
+    virtual.say(f"N/{PORTAL}/solarcharger/0/ProductName", value("x" * 81), retain=retain)
+    assert virtual.relay.view(moment(1.0)).malformed_messages == 1
+    virtual.say(f"N/{PORTAL}/solarcharger/0/NrOfTrackers", value(10**800), retain=retain)
+    assert virtual.relay.view(moment(1.0)).malformed_messages == 2
+    virtual.say(f"N/{PORTAL}/solarcharger/0/Pv/0/Name", value("y" * 120), retain=retain)
+    virtual.say(f"N/{PORTAL}/solarcharger/0/ProductName", value("x" * 80), retain=retain)
+    virtual.say(f"N/{PORTAL}/solarcharger/0/Serial", value("x"), retain=retain)
+    view = virtual.relay.view(moment(1.0))
+    assert view.malformed_messages == 3
+    assert all(charger.serial is None for site in view.sites for charger in site.chargers)
+    (told,) = [line for line in virtual.log() if "chargers" in line]
+    assert "and so are texts over 2000 characters for one charger" in told
+
+
 def test_all_gx_devices_together_have_so_many_chargers(monkeypatch: pytest.MonkeyPatch) -> None:
     """Those of one that is given up make room; a retained name takes the place of its charger."""
     monkeypatch.setattr(serials, "MOST_CHARGERS_IN_ALL", 5)

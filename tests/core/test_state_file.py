@@ -69,6 +69,11 @@ STATE = State(
 )
 
 
+def gone(process: Process) -> bool:
+    """Says that the process in the file is not there."""
+    return False
+
+
 PARKED = ParkedView("X", 3, "Device X not found", "register it", since_s=500.0)
 
 
@@ -348,20 +353,36 @@ def test_how_old_it_may_be(interval_s: float, age_s: float, is_running: bool) ->
     """The larger of two intervals and a minute; nothing is written in the future."""
     state = STATE._replace(process=PROCESS._replace(interval_s=interval_s))
     now = NOW.at(state.written_s + age_s)
-    found = liveness([state], now=now, boot_id="this boot", is_locked=True)
+    found = liveness([state], now=now, boot_id="this boot", is_locked=True, is_there=gone)
     assert (found.is_running, found.state) == (is_running, state)
 
 
 def test_only_while_the_outbox_is_locked() -> None:
     """A process that has just ended left a fresh file behind."""
-    found = liveness([STATE], now=NOW, boot_id="this boot", is_locked=False)
+    found = liveness([STATE], now=NOW, boot_id="this boot", is_locked=False, is_there=gone)
     assert (found.is_running, found.is_locked) == (False, False)
     assert found.state is STATE
 
 
+def test_without_the_lock_the_process_itself_counts() -> None:
+    """A disk that refuses from the start has no file to lock; the service is there all the same."""
+    asked: list[Process] = []
+
+    def is_there(process: Process) -> bool:
+        asked.append(process)
+        return True
+
+    found = liveness([STATE], now=NOW, boot_id="this boot", is_locked=False, is_there=is_there)
+    assert (found.is_running, found.is_locked, found.state) == (True, False, STATE)
+    assert asked == [PROCESS]
+    later = NOW.at(STATE.written_s + 100.0)
+    found = liveness([STATE], now=later, boot_id="this boot", is_locked=False, is_there=is_there)
+    assert (found.is_running, asked) == (False, [PROCESS])
+
+
 def test_only_within_this_boot() -> None:
     """The monotonic clock starts anew with the machine, so ages across it mean nothing."""
-    found = liveness([STATE], now=NOW, boot_id="another", is_locked=True)
+    found = liveness([STATE], now=NOW, boot_id="another", is_locked=True, is_there=gone)
     assert not found.is_running
     assert found.state is STATE
 
@@ -372,7 +393,7 @@ def test_where_nothing_tells_the_boot(theirs: str, ours: str, step_s: float) -> 
     """A unit of systemd may hide it; then the file is believed while both clocks agree on it."""
     state = STATE._replace(process=PROCESS._replace(boot_id=theirs))
     now = NOW._replace(utc=NOW.utc + timedelta(seconds=step_s))
-    found = liveness([state], now=now, boot_id=ours, is_locked=True)
+    found = liveness([state], now=now, boot_id=ours, is_locked=True, is_there=gone)
     assert found.is_running is (0.0 <= step_s <= 60.0)
 
 
@@ -383,16 +404,18 @@ def test_a_fresh_one_counts_before_a_newer_one() -> None:
         process=PROCESS._replace(boot_id="x"), written=NOW_UNIX_S + 50.0, written_s=5000.0
     )
     for states in ([older, STATE, of_before], [of_before, STATE, older]):
-        found = liveness(states, now=NOW, boot_id="this boot", is_locked=True)
+        found = liveness(states, now=NOW, boot_id="this boot", is_locked=True, is_there=gone)
         assert (found.is_running, found.state) == (True, STATE)
     later = NOW.at(STATE.written_s + 100.0)
-    found = liveness([STATE, of_before, older], now=later, boot_id="this boot", is_locked=True)
+    found = liveness(
+        [STATE, of_before, older], now=later, boot_id="this boot", is_locked=True, is_there=gone
+    )
     assert (found.is_running, found.state) == (False, of_before)
 
 
 def test_nothing_is_there() -> None:
     """Nothing is known if nothing was ever written."""
-    found = liveness([], now=NOW, boot_id="this boot", is_locked=True)
+    found = liveness([], now=NOW, boot_id="this boot", is_locked=True, is_there=gone)
     assert (found.is_running, found.is_locked, found.state) == (False, True, None)
 
 

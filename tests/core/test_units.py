@@ -100,6 +100,15 @@ def test_two_serials_in_one_publish_are_two_units() -> None:
     assert not units.rivals
 
 
+def test_noise_takes_up_no_memory() -> None:
+    """Ever new serials in turns: some of them are remembered, and they still share the place."""
+    units = Units()
+    for number in range(100):
+        for serial in (f"A{number}", f"B{number}", f"A{number}"):
+            units.tell(serial, float(number))
+    assert len(units.rivals) == MOST_SERIALS
+
+
 def test_a_place_that_was_cleared_starts_anew() -> None:
     """Zero-length payloads: whoever comes is alone there, and no swap."""
     units = Units()

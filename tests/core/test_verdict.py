@@ -102,6 +102,10 @@ ANSWERS: dict[str, tuple[Answer, Expected]] = {
         summary(207, A="ok", B=""),
         judged(owed="B", says="B: the backend gave an error"),
     ),
+    "an error that is null": (
+        Reply(404, b'{"results":[{"device_identifier":"B","status":"error","error":null}]}'),
+        judged(owed="AB", says="B: the backend gave an error"),
+    ),
     "a device not in the answer": (summary(201, A="ok"), judged(owed="B", says="B: not in the")),
     "no device in the answer": (summary(201), NOT_THE_API),
     "none that was sent in the answer": (summary(207, Y="ok", Z=NOT_FOUND), NOT_THE_API),

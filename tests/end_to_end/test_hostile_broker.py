@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from mqtt_http_bridge.core.venus.paths import PATHS
 from tests.support.extent import IS_LONG
 from tests.support.hostile_broker import PORTAL, HostileBroker, of_charger, value
 from tests.support.mqtt_packets import CONNACK, SUBACK, length_of, publish
@@ -47,6 +48,25 @@ def long_texts() -> Packets:
         yield of_charger("CustomName", f"{number}" + "x" * 1_000_000)
         yield of_charger("Pv/0/Name", [number, *[[]] * 300_000])
         yield publish(f"N/{PORTAL}/full_publish_completed".encode(), value(["y" * 900_000]))
+
+
+def much_text() -> Packets:
+    """Hundreds of chargers, with the longest text that is taken on each of their paths."""
+    longest = "\U0001f31e" * 999
+    for n in range(16):
+        portal = f"evil{n}"
+        yield publish(f"N/{portal}/system/0/Serial".encode(), value(portal))
+        yield publish(f"N/{portal}/heartbeat".encode(), value(1))
+        for path in PATHS["solarcharger"]:
+            for m in range(64):
+                yield of_charger(path, f"{m % 10}{longest}", m, portal)
+
+
+def many_rivals() -> Packets:
+    """Thirty thousand units that share an instance by turns, with serials of a thousand letters."""
+    for n in range(30_000):
+        first, second = (of_charger("Serial", f"{n:0>999}{letter}", 300) for letter in "AB")
+        yield first + second + first
 
 
 def many_welcomes() -> Packets:
@@ -115,6 +135,8 @@ ATTACKS = (
     huge_packets,
     many_chargers,
     long_texts,
+    much_text,
+    many_rivals,
     many_welcomes,
     questions,
     kept_messages,
@@ -161,7 +183,7 @@ def test_an_attack(attack: Callable[[], Packets], world: World, broker: HostileB
     print(f"{attack.__name__}: {more_mib:.0f} MiB, {broker.keepalives - keepalives} keepalives")
     assert more_mib < (MOST_MORE_FOR_FLEET_MIB if is_fleet else MOST_MORE_MIB)
     assert len(process.lines) - lines <= MOST_LINES
-    makes_gxs = attack in (many_gxs, many_topics, many_chargers_of_many_gxs)
+    makes_gxs = attack in (many_gxs, many_topics, many_chargers_of_many_gxs, much_text)
     woken = 2 * MOST_GXS if makes_gxs else 0
     assert broker.keepalives - keepalives < MOST_KEEPALIVES + woken
     # So many GX devices take their time to be told of one last time.

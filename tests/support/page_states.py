@@ -10,8 +10,7 @@ from dataclasses import dataclass, field, replace
 from functools import cache, partial
 from typing import Final
 
-from mqtt_http_bridge.adapters.outbox.cleaning import NO_ROOM
-from mqtt_http_bridge.adapters.outbox.losses import with_loss
+from mqtt_http_bridge.adapters.outbox.losses import NO_ROOM, with_loss
 from mqtt_http_bridge.adapters.status_page import StatusServer
 from mqtt_http_bridge.app.status_sources import StatusSources
 from mqtt_http_bridge.core.delivery.answers import NotSent

@@ -108,7 +108,7 @@ class MeasurementsClient:
     @property
     def proxy(self) -> str | None:
         """Returns the proxy that the environment sets, without the login in it."""
-        _, options = self._prepare("HEAD", "/", {})
+        options = self._from_environment(self._settings.url)
         chosen = requests.utils.select_proxy(self._settings.url, options["proxies"])
         if chosen is None:
             return None
@@ -125,15 +125,17 @@ class MeasurementsClient:
         return trouble_of(error, connect_s=self._connect_s, read_s=read_s)
 
     def _prepare(self, method: str, path: str, headers: dict[str, str]) -> _Prepared:
-        settings = self._settings
-        url = settings.url + path
-        options = self._session.merge_environment_settings(url, {}, True, True, None)
-        # The context decides what to trust; settings in the environment are ignored.
-        options["verify"] = True
+        url = self._settings.url + path
         prepared = self._session.prepare_request(
             requests.Request(method, url, _OUR_HEADERS | headers)
         )
-        return prepared, options
+        return prepared, self._from_environment(url)
+
+    def _from_environment(self, url: str) -> Any:
+        options = self._session.merge_environment_settings(url, {}, True, True, None)
+        # The context decides what to trust; settings in the environment are ignored.
+        options["verify"] = True
+        return options
 
     def _prepare_post(self, api_key: Secret) -> tuple[_Prepared, Redaction]:
         headers = self._dialect.headers(api_key)

@@ -27,6 +27,9 @@ _NOT_CONNECTED: Final = frozenset(
     {
         "ConnectTimeout",
         "ConnectTimeoutError",
+        "InvalidSchema",
+        "InvalidURL",
+        "LocationParseError",
         "NameResolutionError",
         "NewConnectionError",
         "ProxyError",
@@ -50,6 +53,7 @@ class Trouble(NamedTuple):
 
 _IS_IT_UP: Final = "is the backend up, and backend.url its address?"
 _PROXY: Final = "correct HTTP_PROXY and HTTPS_PROXY, or name the backend in NO_PROXY"
+_ADDRESS: Final = "correct backend.url, or the proxy in HTTP_PROXY and HTTPS_PROXY"
 _TUNNEL_REFUSED: Final = r"Tunnel connection failed: (\d{3})\b"
 _ALERT: Final = "\x15\x03"
 """The first bytes with which a TLS server answers a request without TLS."""
@@ -77,6 +81,8 @@ def _answer_trouble(error: Exception) -> Trouble:
             return Trouble("that port uses TLS", "set backend.url to https://", is_of_tls=True)
         return Trouble("an answer that is not HTTP", _IS_IT_UP)
     match error:
+        case requests.exceptions.InvalidURL() | urllib3.exceptions.LocationValueError():
+            return Trouble("the address of the backend or of a proxy cannot be one", _ADDRESS)
         case requests.exceptions.ConnectionError():
             return Trouble(f"no connection: {_system_reason(error)}", _IS_IT_UP)
         case urllib3.exceptions.HTTPError():

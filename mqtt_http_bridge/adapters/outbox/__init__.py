@@ -35,15 +35,21 @@ out of its POSTs while B has something parked. For a look at the state, call `vi
 `count_damaged` and `timestamp`, or from another process the functions of `inspection`. A watchdog
 looks at `progress`.
 
-From the bottom up: `records`, `index`, `clock`, `losses` and `room` are pure; `files` has all
-system calls, and `disk_waits` notes how long they take; `reading` and `segments` are the log on the
-disk; `log` reads its entries and makes its changes; `cleaning` makes room; `writer` is the thread,
-and `incoming` is the queue to it.
+From the bottom up: `records`, `index`, `clock`, `losses`, `room`, `requests` and `contents` are
+pure; `files` has all system calls, and `disk_waits` notes how long they take; `reading` and
+`segments` are the log on the disk; `log` reads its entries and makes its changes; `cleaning` makes
+room; `writer` is the thread, and `incoming` is the queue to it; `fault_log` logs what goes wrong.
+Begin with the tops of `records` and `log`. Who calls whom:
+
+    the thread that measures     outbox -> incoming
+    the thread that writes       writer -> incoming, cleaning -> log -> segments -> files
+    senders, and who looks       outbox -> log -> segments -> files
+    another process              inspection -> reading -> files; to drop something, cleaning
 """
 
 from mqtt_http_bridge.adapters.outbox.clock import Boot
-from mqtt_http_bridge.adapters.outbox.entry import EntryFormat, OutboxContents, PortalContents
+from mqtt_http_bridge.adapters.outbox.contents import OutboxContents, PortalContents
 from mqtt_http_bridge.adapters.outbox.outbox import Outbox
-from mqtt_http_bridge.adapters.outbox.records import Entry
+from mqtt_http_bridge.adapters.outbox.records import Entry, EntryFormat
 
 __all__ = ["Boot", "Entry", "EntryFormat", "Outbox", "OutboxContents", "PortalContents"]

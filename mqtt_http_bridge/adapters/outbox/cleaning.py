@@ -11,18 +11,17 @@ Everything here is for the writer thread only, and may raise OSError.
 
 import errno
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import suppress
 from typing import Final
 
-from mqtt_http_bridge.adapters.outbox.index import Where, bytes_in, slot_of
-from mqtt_http_bridge.adapters.outbox.log import DAMAGED, Log
+from mqtt_http_bridge.adapters.outbox.index import IN_MEMORY, Where, bytes_in, slot_of
+from mqtt_http_bridge.adapters.outbox.log import Log
+from mqtt_http_bridge.adapters.outbox.losses import DAMAGED, NO_ROOM, PARKED_NO_ROOM, REFUSED
 from mqtt_http_bridge.adapters.outbox.requests import entries_to_drop
-from mqtt_http_bridge.adapters.outbox.room import PARKED_SHARE, Room
+from mqtt_http_bridge.adapters.outbox.room import MEMORY_BYTES, PARKED_SHARE, Room
 from mqtt_http_bridge.core.views import DROPPED
 
-NO_ROOM: Final = "no room"
-PARKED_NO_ROOM: Final = "no room for more that is parked"
 LINE_BYTES: Final = 256
 """The most bytes that a line takes besides the body."""
 _SLICE: Final = 32
@@ -71,7 +70,7 @@ class Cleaning:
         segments = self._segments
         if size <= segments.left:
             return
-        room = segments.room()
+        room = segments.files.room()
         wanted = self._wanted_for(size, room)
         # Writing again what the oldest segment owes may take one more segment.
         kept = max([room.segment_bytes, *segments.sizes.values()])
@@ -81,12 +80,12 @@ class Cleaning:
                 break
             if turn > count or self._log.index.live_bytes() >= _FULL * sum(segments.sizes.values()):
                 oldest = self._log.index.live_bytes(slot_of(next(iter(segments.sizes))))
-                self._give_up(max(wanted, oldest), NO_ROOM)
+                self._give_up(self._log.index.entries(), max(wanted, oldest), NO_ROOM)
             if not self._clean_oldest():
                 break
             if size <= segments.left:
                 return
-            room = segments.room()
+            room = segments.files.room()
         if room.used > most:
             raise OSError(errno.ENOSPC, room.complaint(wanted + kept))
         segments.roll(wanted)
@@ -119,15 +118,13 @@ class Cleaning:
             for place, entry in enumerate(owed, 1):
                 size = len(entry.body) + LINE_BYTES
                 if size > self._segments.left:  # This is no growth, as the oldest is removed.
-                    self._segments.roll(self._wanted_for(size, self._segments.room()))
+                    self._segments.roll(self._wanted_for(size, self._segments.files.room()))
                 self._log.write_again(oldest, entry)
                 if place % _SLICE == 0:
                     breathe()
             self._log.flush()
-        with self._log.mutex:
-            if self._log.index.live_bytes(slot):
-                self._log.lose_all_in(oldest, DAMAGED)
-            self._log.index.forget_slot(slot)
+        if self._log.index.live_bytes(slot):
+            self._log.lose_all_in(oldest, DAMAGED)
         self._segments.remove_oldest()
         return True
 
@@ -137,16 +134,21 @@ class Cleaning:
         """Gives up the oldest parked entries if they take more than their share of the room."""
         parked = self._log.index.parked_bytes
         if parked > PARKED_SHARE * self._known_room:
-            self._known_room = self._segments.room().allowed
+            self._known_room = self._segments.files.room().allowed
             over = parked - int(PARKED_SHARE * self._known_room)
-            if over > 0:
-                self._give_up(over, PARKED_NO_ROOM, is_parked_only=True)
+            self._give_up(self._log.index.parked_entries(), over, PARKED_NO_ROOM)
 
-    def _give_up(self, size: int, reason: str, *, is_parked_only: bool = False) -> None:
-        """Gives up the oldest entries until `size` bytes fewer are owed."""
+    def bound_memory(self) -> None:
+        """Gives up the oldest of the entries that are in memory only if they take too much."""
+        over = self._log.index.live_bytes(IN_MEMORY) - MEMORY_BYTES
+        if over > 0:
+            self._give_up(self._log.entries_in_memory(), over, REFUSED)
+
+    def _give_up(self, entries: Iterable[Where], size: int, reason: str) -> None:
+        """Gives up so many of these entries, from the first on, that `size` bytes are freed."""
         chosen, index = list[Where](), self._log.index
         with self._log.mutex:
-            for number, portal_id in index.entries(is_parked_only=is_parked_only):
+            for number, portal_id in entries:
                 if size <= 0:
                     break
                 if number not in self._log.in_flight:

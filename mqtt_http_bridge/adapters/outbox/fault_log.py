@@ -22,7 +22,8 @@ LOSSES_EVERY_S: Final = 3600.0
 REFUSED: Final = "the outbox cannot use its disk"
 SLOW: Final = "the disk of the outbox is slow"
 _DISK: Final = "disk"
-_REQUESTS: Final = "requests"
+_REQUESTS: Final = "the outbox cannot take requests from"
+_UNREADABLE: Final = "the outbox cannot read segment"
 _SLOW_REMEDY: Final = "check what else writes to it; a worn-out card is slow, too"
 _LOSS_REMEDY: Final = (
     "find out why the backend did not store them, make room on the disk, or raise outbox.max_bytes"
@@ -51,23 +52,20 @@ class FaultLog:
     def refused(self, error: Exception) -> None:
         """Logs that the disk refuses; once, until it works again."""
         self._refused = (error.strerror if isinstance(error, OSError) else None) or str(error)
-        if self._is_new(REFUSED):
-            what = f"{REFUSED}: {self._directory}: {_with_remedy(error)}"
-            text = f"{what}: measurements are kept in memory"
-            _tell(Log("ERROR", text, kind=REFUSED, about=_DISK))
+        what = f"{REFUSED}: {self._directory}: {_with_remedy(error)}"
+        text = f"{what}: measurements are kept in memory"
+        self._begin(REFUSED, Log("ERROR", text, kind=REFUSED, about=_DISK))
 
     def well(self) -> None:
         """Logs that the disk works again."""
         self._refused = None
-        if self._is_over(REFUSED):
-            text = f"the outbox uses its disk again: {self._directory}"
-            _tell(Log.info(text, about=_DISK, is_end=True))
+        text = f"the outbox uses its disk again: {self._directory}"
+        self._end(REFUSED, Log.info(text, about=_DISK, is_end=True))
 
     def requests_refused(self, error: OSError) -> None:
         """Logs once that requests cannot be read or removed."""
-        if self._is_new(_REQUESTS):
-            text = "the outbox cannot take requests from %s/requests: %s: %s"
-            log.warning(text, self._directory, error.strerror, disk_remedy(error.errno))
+        what = f"{_REQUESTS} {self._directory}/requests: {error.strerror}"
+        self._begin(_REQUESTS, Log.warning(f"{what}: {disk_remedy(error.errno)}", kind=_REQUESTS))
 
     @contextmanager
     def flushing(self) -> Iterator[None]:
@@ -78,14 +76,16 @@ class FaultLog:
         finally:
             self.look()
             slow, self._flush_began_s = self._slow(), None
-        if slow is None and self._is_over(SLOW):
-            _tell(Log.info("the disk of the outbox is fast again", about=SLOW, is_end=True))
+        if slow is None:
+            text = "the disk of the outbox is fast again"
+            self._end(SLOW, Log.info(text, about=SLOW, is_end=True))
 
     def look(self) -> None:
         """Logs a flush that is taking long; once, until the disk is fast again."""
         slow = self._slow()
-        if slow is not None and self._is_new(SLOW):
-            _tell(Log.warning(f"{SLOW}: {slow}: {_SLOW_REMEDY}", kind=SLOW, about=SLOW))
+        if slow is not None:
+            text = f"{SLOW}: {slow}: {_SLOW_REMEDY}"
+            self._begin(SLOW, Log.warning(text, kind=SLOW, about=SLOW))
 
     def _slow(self) -> str | None:
         began_s = self._flush_began_s
@@ -107,10 +107,9 @@ class FaultLog:
 
     def unreadable(self, segment: int, error: OSError) -> None:
         """Logs once that the disk cannot read a segment."""
-        if self._is_new(segment):
-            text = "the outbox cannot read segment %d in %s/log: %s: %s"
-            remedy = disk_remedy(error.errno)
-            log.error(text, segment, self._directory, error.strerror, remedy)
+        what = f"{_UNREADABLE} {segment} in {self._directory}/log: {error.strerror}"
+        text = f"{what}: {disk_remedy(error.errno)}"
+        self._begin(segment, Log("ERROR", text, kind=_UNREADABLE))
 
     def lost(self, ranges: Sequence[Loss]) -> None:
         """Logs what had to be given up: the first time at once, then at most once an hour."""
@@ -130,15 +129,17 @@ class FaultLog:
             text = "the disk refused the outbox until the end; these are lost: %s: %s"
             log.error(text, reduce(Loss.merged, rest), "fix the disk: `check` says more")
 
-    def _is_new(self, trouble: str | int) -> bool:
-        is_new = trouble not in self._told
-        self._told.add(trouble)
-        return is_new
+    def _begin(self, trouble: str | int, line: Log) -> None:
+        """Logs a trouble, unless that has been done."""
+        if trouble not in self._told:
+            self._told.add(trouble)
+            _tell(line)
 
-    def _is_over(self, trouble: str | int) -> bool:
-        is_over = trouble in self._told
-        self._told.discard(trouble)
-        return is_over
+    def _end(self, trouble: str | int, line: Log) -> None:
+        """Logs the end of a trouble that has been logged."""
+        if trouble in self._told:
+            self._told.discard(trouble)
+            _tell(line)
 
 
 def _with_remedy(error: Exception) -> str:

@@ -14,7 +14,7 @@ import errno
 import fcntl
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
@@ -40,11 +40,12 @@ _LOOK_S: Final = 0.02
 class LogFiles:
     """The files of an outbox in one directory."""
 
-    def __init__(self, directory: Path) -> None:
-        """Does not touch the disk yet."""
+    def __init__(self, directory: Path, max_bytes: int | None = None) -> None:
+        """Does not touch the disk yet. `max_bytes` is the limit in the settings, if any."""
         self.directory = directory
         self.damaged = directory / "damaged"
         self.requests = directory / "requests"
+        self._max_bytes = max_bytes
         self._log = directory / "log"
         self._lock = str(directory / "lock")
         self._locked: int | None = None
@@ -153,8 +154,11 @@ class LogFiles:
     # --- damage, requests, room ----------------------------------------------------------------
 
     @WAITS.waiting()
-    def cut_out(self, segment: int, offset: int, end: int) -> None:
-        """Replaces a bad stretch with filler, after copying it to `damaged`."""
+    def cut_out(self, segment: int, offset: int, end: int) -> int:
+        """Replaces a bad stretch with filler, after copying it to `damaged`.
+
+        One that goes to the end of the segment is cut off. Returns the size of the segment then.
+        """
         with _closing(self.open(segment, os.O_RDWR)) as descriptor:
             data = os.pread(descriptor, min(end - offset, _DAMAGED_PIECE), offset)
             self._keep(f"{segment:016d}-{offset:08d}", data)
@@ -163,10 +167,10 @@ class LogFiles:
             else:
                 _fill(descriptor, offset, end)
             flush(descriptor)
+            return os.fstat(descriptor).st_size
 
     def _keep(self, name: str, data: bytes) -> None:
-        make_directory(self.damaged, 0o700)
-        if self.damaged_bytes() + len(data) <= DAMAGED_BYTES:
+        if self._is_room_in_damaged(len(data)):
             flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
             with _closing(os.open(self.damaged / name, flags, 0o600)) as descriptor:
                 write(descriptor, 0, data)
@@ -175,25 +179,29 @@ class LogFiles:
     @WAITS.waiting()
     def set_aside(self, segment: int) -> None:
         """Moves a segment that cannot be read to `damaged`, if there is room for it."""
-        make_directory(self.damaged, 0o700)
         path = self.path(segment)
-        if self.damaged_bytes() + os.stat(path).st_size <= DAMAGED_BYTES:
+        if self._is_room_in_damaged(os.stat(path).st_size):
             os.rename(path, self.damaged / os.path.basename(path))
             flush_directory(str(self.damaged))
         self.remove(segment)
 
-    @WAITS.waiting()
-    def damaged_bytes(self) -> int:
-        """Returns how many bytes are kept of damaged parts."""
-        with suppress(FileNotFoundError), os.scandir(self.damaged) as found:
-            return sum(_bytes_on_disk(entry.stat()) for entry in found)
-        return 0
+    def _is_room_in_damaged(self, size: int) -> bool:
+        make_directory(self.damaged, 0o700)
+        return sum(self.damaged_sizes()) + size <= DAMAGED_BYTES
 
-    def count_damaged(self) -> int:
-        """Counts the damaged parts that are kept."""
-        with suppress(FileNotFoundError, NotADirectoryError):
-            return len(os.listdir(self.damaged))
-        return 0
+    @WAITS.waiting()
+    def damaged_sizes(self) -> list[int]:
+        """Returns how many bytes each damaged part takes that is kept."""
+        with suppress(FileNotFoundError, NotADirectoryError), os.scandir(self.damaged) as found:
+            return [_bytes_on_disk(entry.stat()) for entry in found]
+        return []
+
+    @WAITS.waiting()
+    def leave_requests(self, names: Iterable[str]) -> None:
+        """Leaves requests for the process that has the outbox."""
+        make_directory(self.requests, 0o700)
+        for name in names:
+            (self.requests / name).touch(mode=0o600)
 
     @WAITS.waiting()
     def take_requests(self, *only: str) -> list[str]:
@@ -215,14 +223,14 @@ class LogFiles:
         return taken
 
     @WAITS.waiting()
-    def room(self, max_bytes: int | None) -> Room:
+    def room(self) -> Room:
         """Returns how much room there is, and how much of it the outbox takes."""
         found = os.statvfs(self.directory)
         return Room(
             free=found.f_bavail * found.f_frsize,
             size=found.f_blocks * found.f_frsize,
-            used=sum(self.segments().values()) + self.damaged_bytes(),
-            max_bytes=max_bytes,
+            used=sum(self.segments().values()) + sum(self.damaged_sizes()),
+            max_bytes=self._max_bytes,
         )
 
 

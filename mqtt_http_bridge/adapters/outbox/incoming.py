@@ -2,24 +2,13 @@
 
 import threading
 from collections import deque
-from typing import Final, NamedTuple
 
 from mqtt_http_bridge.adapters.outbox.log import ClockChange
+from mqtt_http_bridge.adapters.outbox.records import Entry
+from mqtt_http_bridge.adapters.outbox.room import MEMORY_BYTES
 
-MOST_BYTES: Final = 4_000_000
-"""The most that is kept of a disk that hangs, and as much of one that refuses: a day of one GX with
-two chargers."""
-
-
-class Put(NamedTuple):
-    """A measurement to store."""
-
-    portal_id: str
-    body: bytes
-    is_clock_trusted: bool
-
-
-Item = Put | ClockChange
+Item = Entry | ClockChange
+"""A task of the writer: a new entry to store, or a change of the clock to note."""
 
 
 class Incoming:
@@ -38,16 +27,16 @@ class Incoming:
     def waiting(self) -> int:
         """Returns the number of measurements in the queue."""
         with self._is_there:
-            return sum(isinstance(item, Put) for item in self._items)
+            return sum(isinstance(item, Entry) for item in self._items)
 
     def add(self, item: Item) -> None:
         """Appends an item; if there are too many, the oldest measurements are dropped."""
         with self._is_there:
             self._items.append(item)
             self.added += 1
-            self._bytes += len(item.body) if isinstance(item, Put) else 0
-            while self._bytes > MOST_BYTES:
-                oldest = next(item for item in self._items if isinstance(item, Put))
+            self._bytes += len(item.body) if isinstance(item, Entry) else 0
+            while self._bytes > MEMORY_BYTES:
+                oldest = next(item for item in self._items if isinstance(item, Entry))
                 self._items.remove(oldest)
                 self._bytes -= len(oldest.body)
                 self._dropped.append(oldest.body[:256])

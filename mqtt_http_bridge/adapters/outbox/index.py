@@ -13,7 +13,7 @@ one time. Slot 0 means memory: no segment has ever held a byte of the entry.
 from array import array
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from heapq import merge
 from itertools import groupby, repeat
 from typing import Final
@@ -149,7 +149,7 @@ class Index:
     def __init__(self) -> None:
         self.portals: dict[bytes, Portal] = {}
         self._units: dict[int, int] = defaultdict(int)
-        """By slot of the segment."""
+        """By slot of the segment, without those in which nothing is owed."""
         self._parked_units = 0
         """Kept for the writer, which asks at each turn: with 1,000 GX devices, adding them up took
         40 % of its time."""
@@ -191,7 +191,10 @@ class Index:
         if packed is None:
             packed = portal.pop_parked(number)
             self._parked_units -= packed & _MOST_UNITS
-        self._units[slot_in(packed)] -= packed & _MOST_UNITS
+        slot = slot_in(packed)
+        self._units[slot] -= packed & _MOST_UNITS
+        if not self._units[slot]:
+            del self._units[slot]
 
     def _free(self, portal: Portal, serial: str) -> None:
         for number in list(portal.parked.get(serial, ())):
@@ -209,14 +212,15 @@ class Index:
         owed = (portal.owed for portal in self.portals.values())
         return any(numbers.oldest_after(first - 1, before - 1) is not None for numbers in owed)
 
-    def entries(self, *, is_parked_only: bool = False) -> Iterator[Where]:
+    def entries(self) -> Iterator[Where]:
         """Yields number and GX of all entries, lowest number first; nothing may change then."""
-        each = (
-            zip(numbers, repeat(key.decode()))
-            for key, portal in self.portals.items()
-            for numbers in (*portal.parked.values(), *(() if is_parked_only else (portal.owed,)))
-        )
-        return (found for found, _ in groupby(merge(*each)))
+        portals = self.portals.items()
+        yield from _in_order((k, n) for k, p in portals for n in (p.owed, *p.parked.values()))
+
+    def parked_entries(self) -> Iterator[Where]:
+        """Yields the same of those that are parked."""
+        portals = self.portals.items()
+        yield from _in_order((k, n) for k, p in portals for n in p.parked.values())
 
     @property
     def parked_bytes(self) -> int:
@@ -228,6 +232,7 @@ class Index:
         units = sum(self._units.values()) if slot is None else self._units.get(slot, 0)
         return units * UNIT_BYTES
 
-    def forget_slot(self, slot: int) -> None:
-        """Forgets a removed segment, in which nothing is owed."""
-        self._units.pop(slot, None)
+
+def _in_order(each: Iterable[tuple[bytes, Numbers]]) -> Iterator[Where]:
+    found = merge(*(zip(numbers, repeat(key.decode())) for key, numbers in each))
+    return (where for where, _ in groupby(found))

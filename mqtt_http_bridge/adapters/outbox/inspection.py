@@ -11,21 +11,19 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from mqtt_http_bridge.adapters.directories import make_directory
 from mqtt_http_bridge.adapters.outbox.cleaning import Cleaning
-from mqtt_http_bridge.adapters.outbox.entry import EntryFormat, PortalContents, portal_contents
+from mqtt_http_bridge.adapters.outbox.contents import PortalContents, portals_in
 from mqtt_http_bridge.adapters.outbox.files import LogFiles, as_owner, shown
 from mqtt_http_bridge.adapters.outbox.log import Log
 from mqtt_http_bridge.adapters.outbox.reading import read_log
-from mqtt_http_bridge.adapters.outbox.records import Entry
+from mqtt_http_bridge.adapters.outbox.records import Entry, EntryFormat
 from mqtt_http_bridge.adapters.outbox.requests import RETRY, drop_requests
 from mqtt_http_bridge.core.disk_remedy import disk_remedy
 from mqtt_http_bridge.core.errors import LocalFault, OutboxBusy
 from mqtt_http_bridge.core.views import Loss
 
 _TRIES: Final = 5
-"""The most times to read: the service may clean up the log meanwhile, and then it must be read
-again."""
+"""The most times to read: if the service cleans up the log meanwhile, it has to be read again."""
 
 
 class OutboxStatus(NamedTuple):
@@ -49,14 +47,58 @@ class OutboxStatus(NamedTuple):
     lost: tuple[Loss, ...]
 
 
+class _Reader:
+    """Reads an outbox that a service may be using meanwhile. Every method may raise OSError."""
+
+    def __init__(self, directory: Path, entry_format: EntryFormat) -> None:
+        """Reads the log."""
+        self._directory = directory
+        self._format = entry_format
+        self.unread: dict[int, str] = {}
+        """The errors of segments that cannot be read, by number."""
+        self.log = self._read()
+
+    def _read(self) -> Log:
+        log = Log(LogFiles(self._directory), self._format)
+        for _ in range(_TRIES):
+            first = next(iter(log.segments.files.segments()), None)
+            found = read_log(log.segments.files)
+            if next(iter(log.segments.files.segments()), None) == first:
+                break
+        for bad in found.unreadable:
+            self._note(bad.segment, bad.error)
+        log.look(found)
+        return log
+
+    def entries(self) -> Iterator[Entry]:
+        """Yields all entries that can be read, the oldest first."""
+        for number, portal_id in self.log.index.entries():
+            entry = self._entry(number, portal_id)
+            if entry is not None:
+                yield entry
+
+    def _entry(self, number: int, portal_id: str) -> Entry | None:
+        for _ in range(_TRIES):
+            try:
+                return self.log.read(number, portal_id)
+            except FileNotFoundError:  # Moved by a clean-up meanwhile.
+                self.log = self._read()
+            except OSError as error:
+                self._note(self.log.segment_with(number, portal_id), error)
+                break
+        return None
+
+    def _note(self, segment: int, error: OSError) -> None:
+        why = f"{error.strerror}: {disk_remedy(error.errno)}"
+        self.unread.setdefault(segment, f"segment {segment} cannot be read: {why}")
+
+
 def status(directory: Path, max_bytes: int | None, entry_format: EntryFormat) -> OutboxStatus:
     """Returns the state of the outbox."""
     with _faults(directory):
-        unread = _Unread()
-        log = _read(directory, entry_format, unread)
-        files = log.segments.files
-        room = files.room(max_bytes)
-        portals = tuple(portal_contents(*item) for item in log.index.portals.items())
+        reader, files = _Reader(directory, entry_format), LogFiles(directory, max_bytes)
+        log, room = reader.log, files.room()
+        portals = portals_in(log.index)
         owed = [(portal.oldest, portal.portal_id) for portal in portals if portal.oldest]
         return OutboxStatus(
             directory=shown(directory),
@@ -65,9 +107,9 @@ def status(directory: Path, max_bytes: int | None, entry_format: EntryFormat) ->
             bytes=room.used,
             max_bytes=room.limit,
             owed_bytes=log.index.live_bytes(),
-            unreadable=tuple(unread.values()),
+            unreadable=tuple(reader.unread.values()),
             oldest=(log.timestamp(*min(owed)) or None) if owed else None,
-            damaged=files.count_damaged(),
+            damaged=len(files.damaged_sizes()),
             lost=log.losses,
         )
 
@@ -77,63 +119,23 @@ def entries(directory: Path, entry_format: EntryFormat) -> Iterator[Entry]:
 
     It leaves out what cannot be read; at the end it raises LocalFault, which names that.
     """
-    unread = _Unread()
-    yield from _entries(directory, entry_format, unread)
-    if unread:
-        raise LocalFault(f"{shown(directory)}: not all of it: {'; '.join(unread.values())}")
-
-
-_Unread = dict[int, str]
-"""The errors of segments that cannot be read, by number."""
-
-
-def _note_unread(unread: _Unread, segment: int, error: OSError) -> None:
-    why = f"{error.strerror}: {disk_remedy(error.errno)}"
-    unread.setdefault(segment, f"segment {segment} cannot be read: {why}")
-
-
-def _entries(directory: Path, entry_format: EntryFormat, unread: _Unread) -> Iterator[Entry]:
-    last, is_over = 0, False
     with _faults(directory):
-        while not is_over:
-            log, is_over = _read(directory, entry_format, unread), True
-            for number, portal_id in log.index.entries():
-                if number > last:
-                    entry = None
-                    try:
-                        entry = log.read(number, portal_id)
-                    except FileNotFoundError:  # Moved by a clean-up meanwhile.
-                        is_over = False
-                        break
-                    except OSError as error:
-                        _note_unread(unread, log.segment_with(number, portal_id), error)
-                    last = number
-                    if entry is not None:
-                        yield entry
+        reader = _Reader(directory, entry_format)
+        yield from reader.entries()
+    if reader.unread:
+        unread = "; ".join(reader.unread.values())
+        raise LocalFault(f"{shown(directory)}: not all of it: {unread}")
 
 
 def readable_numbers(directory: Path, entry_format: EntryFormat) -> set[int]:
     """Returns the numbers of all entries that are owed or parked and can be read."""
-    return {each.number for each in _entries(directory, entry_format, _Unread())}
+    with _faults(directory):
+        return {entry.number for entry in _Reader(directory, entry_format).entries()}
 
 
 def entry(directory: Path, number: int, entry_format: EntryFormat) -> Entry | None:
     """Returns an entry, or None if nothing of it is owed."""
     return next((e for e in entries(directory, entry_format) if e.number == number), None)
-
-
-def _read(directory: Path, entry_format: EntryFormat, unread: _Unread) -> Log:
-    """Reads the log; reads it again if it was cleaned up meanwhile and entries have moved."""
-    log = Log(LogFiles(directory), None, entry_format)
-    for _ in range(_TRIES):
-        first = next(iter(log.segments.files.segments()), None)
-        found = read_log(log.segments.files, is_partial=True)
-        if next(iter(log.segments.files.segments()), None) == first:
-            break
-    for bad in found.unreadable:
-        _note_unread(unread, bad.segment, bad.error)
-    log.look(found)
-    return log
 
 
 # --- changes -----------------------------------------------------------------------------------
@@ -157,12 +159,12 @@ def request_drop(
     Returns the numbers that were dropped, or None if the service was asked to do it.
     """
     with _faults(directory), as_owner(directory):
-        newest = _read(directory, entry_format, {}).index.next_number - 1
+        newest = _Reader(directory, entry_format).log.index.next_number - 1
         requests = drop_requests(numbers, parked_only=parked_only, newest=newest)
         files = LogFiles(directory)
         if _is_asked(files, requests):
             return None
-        log = Log(files, None, entry_format)
+        log = Log(files, entry_format)
         try:
             log.reopen()
             cleaning = Cleaning(log)
@@ -176,9 +178,7 @@ def _is_asked(files: LogFiles, requests: Collection[str]) -> bool:
     """Leaves requests, if a service is running to see them."""
     is_in_use = files.is_locked()
     if is_in_use:
-        make_directory(files.requests, 0o700)
-        for name in requests:
-            (files.requests / name).touch(mode=0o600)
+        files.leave_requests(requests)
     return is_in_use
 
 

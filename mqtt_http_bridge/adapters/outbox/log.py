@@ -53,28 +53,24 @@ is, all waiting lines are written again, in order, into a new segment. `waiting`
 latest line of each entry, and none of an entry that came and went without reaching the disk.
 
 The directory may then be a different one (a stick was swapped). In that case the entries in memory
-are new to the log that was found, and get new numbers there (`_begin_with`).
+are new to the log that was found, and get new numbers there (`_renumber`).
 """
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import replace
-from typing import Final
 
-from mqtt_http_bridge.adapters.outbox import records
+from mqtt_http_bridge.adapters.outbox import losses, records
 from mqtt_http_bridge.adapters.outbox.clock import Boot, ClockNotes
-from mqtt_http_bridge.adapters.outbox.entry import EntryFormat
 from mqtt_http_bridge.adapters.outbox.fault_log import FaultLog
 from mqtt_http_bridge.adapters.outbox.files import LogFiles
 from mqtt_http_bridge.adapters.outbox.index import IN_MEMORY, Index, Where, slot_in, slot_of
-from mqtt_http_bridge.adapters.outbox.losses import bounded, losses_text, with_loss
-from mqtt_http_bridge.adapters.outbox.reading import Found, unreadable
-from mqtt_http_bridge.adapters.outbox.records import STATE_AFTER, Entry, Fields, State, fields_of
+from mqtt_http_bridge.adapters.outbox.reading import Found
+from mqtt_http_bridge.adapters.outbox.records import Entry, EntryFormat, Fields, fields_of
 from mqtt_http_bridge.adapters.outbox.segments import Segments
 from mqtt_http_bridge.core.views import Loss
 
-DAMAGED: Final = "damaged"
 ClockChange = Callable[[ClockNotes, int], ClockNotes]
 """Makes new clock notes from the old ones and the number of the next entry."""
 Key = int | bytes
@@ -87,13 +83,12 @@ class Log:
     def __init__(
         self,
         files: LogFiles,
-        max_bytes: int | None,
         entry_format: EntryFormat,
         boot: Boot | None = None,
     ) -> None:
         """Does not touch the disk yet. Without a `boot`, the clock notes of the log stay."""
         self.faults = FaultLog(files.directory)
-        self.segments = Segments(files, max_bytes, self.faults, self._head)
+        self.segments = Segments(files, self.faults, self._head)
         self.mutex = self.segments.mutex
         self.format = entry_format
         self.index = Index()
@@ -109,10 +104,11 @@ class Log:
 
     # --- lines ---------------------------------------------------------------------------------
 
-    def put(self, portal_id: str, body: bytes, *, is_final: bool) -> None:
-        """Adds a new entry. Writer only, because it assigns the numbers."""
+    def put(self, entry: Entry) -> None:
+        """Adds a new entry, and gives it its number. Writer only."""
         with self.mutex:
-            self.tell(records.put(Entry(self.index.next_number, portal_id, body, is_final)))
+            entry.number = self.index.next_number
+            self.tell(records.put(entry))
 
     def tell(self, line: bytes) -> None:
         """Writes a line to the disk, or keeps it in memory if the disk refuses."""
@@ -123,20 +119,22 @@ class Log:
     def write(self, line: bytes) -> None:
         """Writes a line to the disk. Raises OSError."""
         with self.mutex:
-            slot, fields = slot_of(self.segments.write(line)), fields_of(line)
-            key = _key(fields)
-            self.waiting.pop(key, None)
-            self.unflushed.pop(key, None)  # Keep them in the order of writing.
-            self.unflushed[key] = line
-            self.index.apply(fields, slot, len(line))
+            self._take_in(line, slot_of(self.segments.write(line)), self.unflushed)
 
     def _keep(self, line: bytes) -> None:
         """Keeps a line in memory. An entry with a line in a segment still belongs to that one."""
         fields = fields_of(line)
-        key, slot = _key(fields), self._slot(records.number_in(fields) or 0, fields[2].decode())
+        slot = self._slot(records.number_in(fields) or 0, fields[2].decode())
+        self._take_in(line, slot, self.waiting)
+
+    def _take_in(self, line: bytes, slot: int, lines: dict[Key, bytes]) -> None:
+        """Adds a line to these and to the index. The end of what only memory had leaves nothing."""
+        fields = fields_of(line)
+        key = _key(fields)
         self.waiting.pop(key, None)
-        if slot != IN_MEMORY or STATE_AFTER.get(fields[0]) is not State.GONE:
-            self.waiting[key] = line
+        self.unflushed.pop(key, None)  # Keep them in the order of writing.
+        if slot != IN_MEMORY or records.STATE_AFTER.get(fields[0]) is not records.State.GONE:
+            lines[key] = line
         self.index.apply(fields, slot, len(line))
 
     def _slot(self, number: int, portal_id: str) -> int:
@@ -155,9 +153,11 @@ class Log:
                 self.segments.write(self._head())
 
     def _head(self) -> bytes:
-        losses = records.note(b"losses", losses_text(self.losses)) if self.losses else b""
-        clock = records.note(b"clock", self.clock.to_text())
-        return records.head(self._log_id, self.index.next_number) + clock + losses
+        return (
+            records.head(self._log_id, self.index.next_number)
+            + records.note(b"clock", self.clock.to_text())
+            + records.note(b"losses", losses.losses_text(self.losses))
+        )
 
     def flush(self) -> None:
         """Flushes what was written before. Writer only; raises OSError."""
@@ -180,7 +180,7 @@ class Log:
                 self.cannot_read(self.segment_with(number, portal_id), error)
                 return None
             if entry is None:
-                self.lose([(number, portal_id)], DAMAGED)
+                self.lose([(number, portal_id)], losses.DAMAGED)
             return entry
 
     def read(self, number: int, portal_id: str) -> Entry | None:
@@ -230,10 +230,16 @@ class Log:
                 self.write(records.replaced(now) if now.is_final else records.put(now))
 
     def cannot_read(self, segment: int, error: OSError) -> None:
-        """Logs that a segment cannot be read; gives up its entries once that has lasted."""
+        """Logs that a segment cannot be read; gives up its entries once that has lasted.
+
+        One that is not there means that this is not the log that was read: it is read again.
+        """
+        if isinstance(error, FileNotFoundError):
+            self.fail(error)
+            return
         self.faults.unreadable(segment, error)
         if self.segments.is_lost(segment, error):
-            self.lose_all_in(segment, unreadable(segment))
+            self.lose_all_in(segment, losses.unreadable(segment))
 
     def lose_all_in(self, segment: int, reason: str) -> None:
         """Gives up all entries that are left in a segment."""
@@ -262,7 +268,7 @@ class Log:
     def count_lost(self, timestamp: str, reason: str) -> None:
         """Counts an entry as given up."""
         with self.mutex:
-            self.losses = with_loss(self.losses, timestamp, reason)
+            self.losses = losses.with_loss(self.losses, timestamp, reason)
 
     def _give_up(self, line: bytes) -> None:
         """Notes that an entry is lost. With no room for the line, its segment is removed anyway."""
@@ -303,6 +309,12 @@ class Log:
         puts = {n for n, line in self.waiting.items() if fields_of(line)[0] == b"put"}
         return [e for e in self.held() if e.number in puts or self.is_only_in_memory(e)]
 
+    def entries_in_memory(self) -> Iterator[Where]:
+        """Yields the entries that only memory has, the oldest first; nothing may change then."""
+        for entry in sorted(self.held(), key=lambda entry: entry.number):
+            if self.is_only_in_memory(entry):
+                yield entry.number, entry.portal_id
+
     def is_only_in_memory(self, entry: Entry) -> bool:
         """Tells whether no segment has ever held a byte of an entry."""
         return self._slot(entry.number, entry.portal_id) == IN_MEMORY
@@ -322,10 +334,13 @@ class Log:
             return 0
 
     def reopen(self) -> None:
-        """Reads the directory, which may be a different one, and adds what is in memory.
+        """Reads the directory if it may be a different one, and adds what is in memory.
 
         Writer only. Raises OSError, and OutboxBusy if another process has the directory.
         """
+        if self.segments.is_known():
+            self.segments.close_tails()
+            return
         found = self.segments.open()
         self.faults.found(found)
         with self.mutex:
@@ -333,37 +348,35 @@ class Log:
                 found.index.next_number = max(found.index.next_number, self.index.next_number)
                 self.index = found.index
                 self.losses = max(self.losses, found.losses, key=_count)
-                for line in list(self.waiting.values()):
-                    self._keep(line)
             else:
-                self._begin_with(found)
+                self._renumber(found.index.next_number)
+                self.look(found)
+                self._log_id = found.log_id or os.urandom(8).hex()
+            for line in list(self.waiting.values()):
+                self._keep(line)
             for bad in found.unreadable:
-                reason = f"{unreadable(bad.segment)}: at most so many"
+                reason = f"{losses.unreadable(bad.segment)}: at most so many"
                 loss = Loss(max(1, len(bad.numbers)), "", "", (reason,))
-                self.losses = bounded((*self.losses, loss))
+                self.losses = losses.bounded((*self.losses, loss))
 
-    def _begin_with(self, found: Found) -> None:
-        """Goes on with the log that was found; adds what is in memory to it as new entries.
+    def _renumber(self, first: int) -> None:
+        """Makes the entries in memory new ones, from the number `first` on, for another log.
 
         An entry that is being sent gets its new number. One that was only in the log that is gone
         gets none, so that its sender's verdict finds nothing.
         """
-        held = [(entry, self.body(entry)) for entry in self.held()]
-        self.waiting = {}
-        self.look(found)
-        self._log_id = found.log_id or os.urandom(8).hex()
-        moved = dict[int, int]()
-        for entry, body in held:
-            moved[entry.number] = self.index.next_number
-            self.put(entry.portal_id, body, is_final=entry.is_final)
+        held = self.held()
+        numbers = {entry.number: number for number, entry in enumerate(held, first)}
+        new = [replace(e, number=numbers[e.number], body=self.body(e)) for e in held]
+        self.waiting = {entry.number: records.put(entry) for entry in new}
         for entry in self.in_flight.values():
-            entry.number = moved.get(entry.number, 0)
+            entry.number = numbers.get(entry.number, 0)
         self.in_flight = {entry.number: entry for entry in self.in_flight.values()}
 
     def look(self, found: Found) -> None:
         """Sets what was read, so that entries can be read."""
         self.segments.know(found)
-        self.index, self.losses = found.index, found.losses
+        self.index, self.losses = found.index, losses.bounded((*found.losses, *self.losses))
         before, self.clock, next_number = self.clock, found.clock, self.index.next_number
         if self._has_boot:
             self.clock = self.clock.started(before.boot, next_number, self.index.is_owed)

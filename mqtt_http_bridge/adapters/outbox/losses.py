@@ -7,8 +7,17 @@ from typing import Final
 
 from mqtt_http_bridge.core.views import Loss
 
+NO_ROOM: Final = "no room"
+PARKED_NO_ROOM: Final = "no room for more that is parked"
+REFUSED: Final = "the disk refuses"
+DAMAGED: Final = "damaged"
 MOST_RANGES: Final = 20
 """The most ranges to keep; older ones are merged."""
+
+
+def unreadable(segment: int) -> str:
+    """Returns the reason for giving up the entries of a segment."""
+    return f"the disk cannot read segment {segment}"
 
 
 def loss_of(timestamp: str, reason: str) -> Loss:

@@ -10,13 +10,13 @@ from typing import Final
 from mqtt_http_bridge.adapters import thread_start
 from mqtt_http_bridge.adapters.outbox import records
 from mqtt_http_bridge.adapters.outbox.clock import Boot, ClockNotes
+from mqtt_http_bridge.adapters.outbox.contents import OutboxContents, portals_in
 from mqtt_http_bridge.adapters.outbox.disk_waits import WAITS
-from mqtt_http_bridge.adapters.outbox.entry import EntryFormat, OutboxContents, portal_contents
 from mqtt_http_bridge.adapters.outbox.files import LogFiles
-from mqtt_http_bridge.adapters.outbox.incoming import Incoming, Put
+from mqtt_http_bridge.adapters.outbox.incoming import Incoming
 from mqtt_http_bridge.adapters.outbox.index import Numbers, Portal
 from mqtt_http_bridge.adapters.outbox.log import Log
-from mqtt_http_bridge.adapters.outbox.records import Entry
+from mqtt_http_bridge.adapters.outbox.records import Entry, EntryFormat
 from mqtt_http_bridge.adapters.outbox.room import Room
 from mqtt_http_bridge.adapters.outbox.writer import Writer
 from mqtt_http_bridge.core.settings import OutboxSettings
@@ -32,7 +32,7 @@ class Outbox:
     def __init__(self, settings: OutboxSettings, entry_format: EntryFormat, boot: Boot) -> None:
         """Takes over the directory and reads it. Raises OutboxBusy if another process has it."""
         self.directory = Path(settings.directory)
-        self._log = Log(LogFiles(self.directory), settings.max_bytes, entry_format, boot)
+        self._log = Log(LogFiles(self.directory, settings.max_bytes), entry_format, boot)
         self._mutex = self._log.mutex
         self._incoming = Incoming()
         self._news = threading.Condition(threading.Lock())
@@ -60,7 +60,7 @@ class Outbox:
         if b"\n" in body or not body or not records.is_portal_id(portal_id.encode()):
             found = f"{portal_id!r} and {body[:40]!r}"
             raise ValueError(f"expected a portal id and one line, found {found}")
-        self._incoming.add(Put(portal_id, body, is_clock_trusted))
+        self._incoming.add(Entry(0, portal_id, body, is_final=is_clock_trusted))
         self._log.faults.look()
 
     def note_clock_step(self, step_s: float) -> None:
@@ -141,7 +141,7 @@ class Outbox:
 
         None: nothing of it is owed any more.
         """
-        with self._mutex:  # An entry may get another number; see `_begin_with` of the log.
+        with self._mutex:  # An entry may get another number; see `_renumber` of the log.
             left = replace(entry, body=body or b"", parked_serials=tuple(serials), reason=reason)
             self._log.in_flight.pop(entry.number, None)
             is_same = (left.body, left.parked_serials) == (entry.body, entry.parked_serials)
@@ -173,7 +173,7 @@ class Outbox:
         queued = self._incoming.waiting
         with self._mutex:
             return OutboxContents(
-                portals=tuple(portal_contents(*item) for item in self._log.index.portals.items()),
+                portals=portals_in(self._log.index),
                 bytes=self._log.index.live_bytes(),
                 highest=self._log.index.next_number - 1,
                 in_memory=len(self._log.held()) + queued,
@@ -184,13 +184,13 @@ class Outbox:
     def room(self) -> Room | None:
         """Returns how much room there is; None if the disk does not say. Reads the disk."""
         with suppress(OSError):
-            return self._log.segments.room()
+            return self._log.segments.files.room()
         return None
 
     def count_damaged(self) -> int | None:
         """Counts the damaged parts that are kept for a person; None if the disk does not say."""
         with suppress(OSError):
-            return self._log.segments.files.count_damaged()
+            return len(self._log.segments.files.damaged_sizes())
         return None
 
     def timestamp(self, portal_id: str, number: int) -> str | None:

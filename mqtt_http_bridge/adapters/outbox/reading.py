@@ -13,16 +13,8 @@ from mqtt_http_bridge.adapters.outbox.records import Entry, Fields
 if TYPE_CHECKING:
     from mqtt_http_bridge.core.views import Loss
 
-BAD_MEDIUM: Final = (errno.EIO, errno.EUCLEAN, errno.EBADMSG)
-"""The errors that say that a place on the disk is bad, and not only that reading failed just
-now."""
 _LIKELY_LINE: Final = 256
 """An unreadable segment is assumed to hold at most one entry for this many bytes."""
-
-
-def unreadable(segment: int) -> str:
-    """Returns the reason for giving up the entries of a segment."""
-    return f"the disk cannot read segment {segment}"
 
 
 class Damage(NamedTuple):
@@ -55,11 +47,8 @@ class Found:
         """The sizes of the segments that could be read, by number."""
 
 
-def read_log(files: LogFiles, *, is_partial: bool = False) -> Found:
-    """Reads all segments; changes nothing. Raises OSError.
-
-    With `is_partial`, a segment that cannot be read is only noted, whatever the error.
-    """
+def read_log(files: LogFiles) -> Found:
+    """Reads all segments that can be read; changes nothing. Raises OSError if none can be found."""
     found = Found()
     for segment, size in files.segments().items():
         try:
@@ -67,8 +56,6 @@ def read_log(files: LogFiles, *, is_partial: bool = False) -> Found:
         except FileNotFoundError:  # It was removed at this very moment.
             continue
         except OSError as error:
-            if error.errno not in BAD_MEDIUM and not is_partial:
-                raise
             first = found.index.next_number
             numbers = range(first, first + size // _LIKELY_LINE)
             found.unreadable.append(Unreadable(segment, error, numbers))

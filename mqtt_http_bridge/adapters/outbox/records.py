@@ -6,8 +6,8 @@ A line is the checksum of the rest, the kind, and the fields of that kind.
 
     kind    then                          says                                        the entry is
     log     format, id of the log, next   begins each segment; the next number        -
-    clock   0 - notes (JSON)              how the clock was set: see `clock`          -
-    losses  0 - ranges (JSON)             all that was given up until here            -
+    clock   0 - notes (JSON)              follows it; how the clock was set           -
+    losses  0 - ranges (JSON)             the same; all that was given up until here  -
     put     number portal mark body       measured; `=`: the clock was trusted,       owed
                                           `~`: the times may still be corrected
     narrow  number portal = body          the text with devices cut out, and final    owed
@@ -27,7 +27,7 @@ reach the disk in either order. Lines of unknown kinds are skipped.
 import re
 from dataclasses import dataclass
 from enum import Enum
-from typing import Final
+from typing import Final, Protocol
 from urllib.parse import quote, unquote
 from zlib import crc32
 
@@ -68,7 +68,7 @@ class Entry:
     """A measurement in the outbox: the bytes to send, and their state."""
 
     number: int
-    """It changes only if the disk turns out to be a different one."""
+    """0 until it is stored. It changes only if the disk turns out to be a different one."""
     portal_id: str
     body: bytes
     is_final: bool
@@ -77,6 +77,16 @@ class Entry:
     """The devices that it is parked for; empty if it is owed."""
     reason: str = ""
     """The reason why it is parked."""
+
+
+class EntryFormat(Protocol):
+    """Tells the outbox what it needs to know about the bytes of an entry. No method raises."""
+
+    def timestamp(self, body: bytes) -> str:
+        """Reads the time of an entry, even from its beginning alone, as ISO 8601; empty if none."""
+
+    def shifted(self, body: bytes, step_s: float) -> bytes:
+        """Returns the same entry, with its times moved forward by this many seconds."""
 
 
 # --- writing -----------------------------------------------------------------------------------

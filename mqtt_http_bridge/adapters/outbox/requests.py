@@ -25,7 +25,7 @@ def entries_to_drop(requests: Collection[str], index: Index) -> list[Where]:
     """Lists the entries that are to be dropped."""
     all_up_to, parked_up_to = _highest(_ALL, requests), _highest(_PARKED, requests)
     wanted = {e for e in index.entries() if e[0] <= all_up_to or f"{_ONE}{e[0]}" in requests}
-    wanted |= {e for e in index.entries(is_parked_only=True) if e[0] <= parked_up_to}
+    wanted |= {e for e in index.parked_entries() if e[0] <= parked_up_to}
     return sorted(wanted)
 
 

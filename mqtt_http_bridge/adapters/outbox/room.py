@@ -10,6 +10,9 @@ MOST_DEFAULT_BYTES: Final = 64_000_000
 SHARE_OF_FREE: Final = 0.2
 PARKED_SHARE: Final = 0.25
 """The share of the room that parked entries may take, as they may never be stored."""
+MEMORY_BYTES: Final = 4_000_000
+"""The most that is kept of a disk that hangs, and as much of one that refuses: a day of one GX with
+two chargers."""
 FLOOR_BYTES: Final = 50_000_000
 FLOOR_SHARE: Final = 0.1
 _LEAST_SEGMENT_BYTES: Final = 16 * 1024

@@ -5,6 +5,7 @@ the writer thread opens, makes, flushes and removes segments; any thread that ha
 write lines and read entries.
 """
 
+import errno
 import os
 import threading
 import time
@@ -18,10 +19,12 @@ from mqtt_http_bridge.adapters.outbox.disk_waits import WAITS
 from mqtt_http_bridge.adapters.outbox.fault_log import FaultLog
 from mqtt_http_bridge.adapters.outbox.files import LogFiles
 from mqtt_http_bridge.adapters.outbox.index import segment_of
-from mqtt_http_bridge.adapters.outbox.reading import BAD_MEDIUM, Found, entries_in, read_log
+from mqtt_http_bridge.adapters.outbox.reading import Found, entries_in, read_log
 from mqtt_http_bridge.adapters.outbox.records import Entry, entry_in, fields_of
-from mqtt_http_bridge.adapters.outbox.room import Room
 
+_BAD_MEDIUM: Final = (errno.EIO, errno.EUCLEAN, errno.EBADMSG)
+"""The errors that say that a place on the disk is bad, and not only that reading failed just
+now."""
 READ_TRIES: Final = 3
 """After this many failed reads, at least TRY_EVERY_S apart, the segment is given up."""
 TRY_EVERY_S: Final = 30.0
@@ -44,7 +47,6 @@ class Segments:
     def __init__(
         self,
         files: LogFiles,
-        max_bytes: int | None,
         faults: FaultLog,
         head: Callable[[], bytes],
     ) -> None:
@@ -56,7 +58,6 @@ class Segments:
         self.given_up: set[int] = set()
         """Segments that could not be read three times: each is removed once all before it are
         gone."""
-        self._max_bytes = max_bytes
         self._faults = faults
         self._head = head
         self._tails: list[Tail] = []
@@ -77,16 +78,14 @@ class Segments:
         try:
             self.files.take()
             found = read_log(self.files)
-            lasting = [self.is_lasting(bad.segment) for bad in found.unreadable]
+            lasting = [self._is_lasting(bad.segment, bad.error) for bad in found.unreadable]
             for bad in found.unreadable:
                 if not all(lasting) or not found.sizes:
                     raise bad.error
                 self.files.set_aside(bad.segment)
             for damage in found.damage:
                 with suppress(OSError):  # If it cannot be copied, it stays there.
-                    self.files.cut_out(damage.segment, damage.offset, damage.end)
-            there = self.files.segments()  # One whose end was cut out is shorter now.
-            found.sizes = {n: there.get(n, size) for n, size in found.sizes.items()}
+                    found.sizes[damage.segment] = self.files.cut_out(*damage)
             self.know(found)
             for segment in list(self.sizes)[-2:]:
                 self._open_tail(segment)
@@ -145,24 +144,19 @@ class Segments:
 
     def remove_oldest(self) -> None:
         """Removes the oldest segment, in which nothing is owed."""
-        with self.mutex:
-            oldest = next(iter(self.sizes))
-            del self.sizes[oldest]
+        oldest = next(iter(self.sizes))
         if oldest in self.given_up:
-            self.given_up.discard(oldest)
             self.files.set_aside(oldest)
         else:
             self.files.remove(oldest)
+        with self.mutex:  # Not before: what the disk does not let go of has to go before the next.
+            del self.sizes[oldest]
+            self.given_up.discard(oldest)
 
-    def room(self) -> Room:
-        """Returns how much room there is."""
-        return self.files.room(self._max_bytes)
-
-    def is_in_place(self, *, is_lock_too: bool) -> bool:
-        """Tells whether the last segment, and the lock, are there: nobody moved the directory."""
+    def is_in_place(self) -> bool:
+        """Tells whether the lock and the last segment are there: nobody moved the directory."""
         tail = self._tails[-1]
-        is_there = self.files.is_in_place(tail.segment, tail.descriptor)
-        return is_there and (not is_lock_too or self.files.is_ours())
+        return self.files.is_ours() and self.files.is_in_place(tail.segment, tail.descriptor)
 
     def is_known(self) -> bool:
         """Tells whether this is the directory that was read, with all of its segments."""
@@ -207,8 +201,10 @@ class Segments:
             self._tries.pop(segment, None)
         return self._cached[1]
 
-    def is_lasting(self, segment: int) -> bool:
+    def _is_lasting(self, segment: int, error: OSError) -> bool:
         """Counts a failed read of a segment; tells whether it is time to give it up."""
+        if error.errno not in _BAD_MEDIUM:
+            return False
         tries, last_s = self._tries.get(segment, (0, -TRY_EVERY_S))
         if time.monotonic() >= last_s + TRY_EVERY_S:
             tries += 1
@@ -220,7 +216,7 @@ class Segments:
 
         It is if that has lasted, and others can be read, so that only this one is bad.
         """
-        if error.errno not in BAD_MEDIUM or not self.is_lasting(segment):
+        if not self._is_lasting(segment, error):
             return False
         is_alone = any(self._is_readable(other) for other in self.sizes if other != segment)
         if is_alone:

@@ -9,17 +9,16 @@ from typing import Final
 
 from mqtt_http_bridge.adapters.outbox.cleaning import LINE_BYTES, Cleaning
 from mqtt_http_bridge.adapters.outbox.disk_waits import WAITS
-from mqtt_http_bridge.adapters.outbox.incoming import MOST_BYTES, Incoming, Item, Put
-from mqtt_http_bridge.adapters.outbox.index import IN_MEMORY
+from mqtt_http_bridge.adapters.outbox.incoming import Incoming, Item
 from mqtt_http_bridge.adapters.outbox.log import Log
-from mqtt_http_bridge.adapters.outbox.losses import loss_of
+from mqtt_http_bridge.adapters.outbox.losses import REFUSED, loss_of
+from mqtt_http_bridge.adapters.outbox.records import Entry
 from mqtt_http_bridge.adapters.outbox.requests import RETRY
 from mqtt_http_bridge.core.errors import OutboxBusy
 from mqtt_http_bridge.core.watchdog import LONGEST_REST_S, Progress
 
 LOOK_EVERY_S: Final = 5.0
 """Seconds between two looks for requests, and for a disk that has come back."""
-REFUSED: Final = "the disk refuses"
 LONGEST_READ_S: Final = 300.0
 """Seconds that reading all of the log may take, on a slow machine with a slow disk."""
 LONGEST_STEP_S: Final = 60.0
@@ -72,11 +71,12 @@ class Writer(threading.Thread):
         log, before = self._log, self._news()
         for body in dropped:
             log.count_lost(log.format.timestamp(body), REFUSED)
-        is_due = time.monotonic() >= self._next_look_s
-        if log.is_on_disk and not log.segments.is_in_place(is_lock_too=is_due):
+        if dropped:
+            log.note()
+        if log.is_on_disk and not log.segments.is_in_place():
             log.fail(FileNotFoundError(errno.ENOENT, "its directory has been moved or removed"))
-            is_due = True
-        if is_due:
+            self._next_look_s = 0.0
+        if time.monotonic() >= self._next_look_s:
             self._next_look_s = time.monotonic() + LOOK_EVERY_S
             try:
                 self._look()
@@ -84,6 +84,7 @@ class Writer(threading.Thread):
                 log.fail(error)
         if items:
             self._take_in(items)
+        self._cleaning.bound_memory()
         self._offer()
         self.taken_in += len(items) + len(dropped)
         if self._news() != before:
@@ -108,14 +109,10 @@ class Writer(threading.Thread):
 
     def _recover(self) -> None:
         """Begins to use the disk, or uses it again, and writes everything that is in memory."""
-        log = self._log
-        if log.segments.is_known():
-            log.segments.close_tails()
-        else:
-            self.progress.busy(LONGEST_READ_S)
-            log.reopen()
+        self.progress.busy(LONGEST_READ_S)
+        self._log.reopen()
         self._cleaning.bring_in()
-        log.faults.well()
+        self._log.faults.well()
 
     def _serve_requests(self) -> None:
         # A drop has to be written down; a retry does not, so it also works without a disk.
@@ -132,26 +129,16 @@ class Writer(threading.Thread):
     def _take_in(self, items: list[Item]) -> None:
         log = self._log
         for item in items:
-            if isinstance(item, Put):
+            if isinstance(item, Entry):
                 log.attempt(partial(self._cleaning.make_room, len(item.body) + LINE_BYTES))
-                log.put(item.portal_id, item.body, is_final=item.is_clock_trusted)
+                log.put(item)
             else:
                 log.set_clock(item)
         log.attempt(log.flush)
 
     def _offer(self) -> None:
-        """Lets senders see all new entries: they have been flushed, or cannot be.
-
-        If too many are in memory only, it gives up the oldest of them.
-        """
-        log = self._log
-        with log.mutex:
-            for entry in log.held() if log.index.live_bytes(IN_MEMORY) > MOST_BYTES else ():
-                if log.index.live_bytes(IN_MEMORY) <= MOST_BYTES:
-                    break
-                if entry.number not in log.in_flight and log.is_only_in_memory(entry):
-                    log.lose([(entry.number, entry.portal_id)], REFUSED)
-            self.offered = log.index.next_number - 1
+        """Lets senders see all new entries: they have been flushed, or cannot be."""
+        self.offered = self._log.index.next_number - 1
 
     def _end(self) -> None:
         self._next_look_s = 0.0

@@ -14,12 +14,15 @@ from mqtt_http_bridge.core.relay.serials import Place, Serials
 from mqtt_http_bridge.core.relay.standstill import PUBLISH_S
 from mqtt_http_bridge.core.settings import DeviceSettings
 from mqtt_http_bridge.core.venus.paths import PATHS, YIELD_POWER, YIELD_TOTAL
-from mqtt_http_bridge.core.venus.payloads import GONE, Said, known
+from mqtt_http_bridge.core.venus.payloads import GONE, Said, Sayings, extent, known, too_long
 from mqtt_http_bridge.core.venus.readings import ChargerKey
 from mqtt_http_bridge.core.views import ChargerView
 
 MOST_CHARGERS: Final = 64
 """The most chargers to keep for one GX: more than any has, in case a stray client makes some up."""
+MOST_TEXT: Final = 2000
+"""The most characters to keep of all texts of one charger: even one with 16 trackers has no more
+than a hundred for each of its names."""
 Reports = dict[ChargerKey, DeviceReport | Omission]
 """All chargers at one moment, in the order of reports: the report of each, or why there is none."""
 
@@ -37,7 +40,7 @@ class Chargers:
         """The names and serials that the broker retains, of chargers that are there and of
         others."""
         self.refused = 0
-        """The number of messages about chargers for which there is no room."""
+        """The number of messages for which there is no room."""
         serials.expect(portal_id)
 
     def __iter__(self) -> Iterator[Charger]:
@@ -55,6 +58,13 @@ class Chargers:
             return False
         self._serials.places_left -= 1
         return True
+
+    def _fitting(self, held: Sayings, path: str, said: Said) -> Said:
+        """Returns `said`, or too little of it to take up memory if the charger says too much."""
+        if extent(said) + sum(extent(held[p]) for p in held if p != path) <= MOST_TEXT:
+            return said
+        self.refused += 1
+        return too_long(said)
 
     def _free_places(self) -> None:
         """Gives the places back of those that are not there, and of which no name is retained."""
@@ -96,6 +106,8 @@ class Chargers:
                 return None
             charger = Charger(key, self._retained.setdefault(key, {}))
             self._chargers[key] = charger
+        if extent(said) > 0:
+            said = self._fitting(charger.sayings, path, said)
         change = charger.hear(path, said, now_s)
         if change is Change.SWAPPED:
             self._retained[key].clear()
@@ -114,7 +126,8 @@ class Chargers:
         if key not in self._retained and not self._has_room(key, self._retained):
             self.refused += 1
             return
-        self._retained.setdefault(key, {})[path] = said
+        retained = self._retained.setdefault(key, {})
+        retained[path] = self._fitting(retained, path, said)
         charger = self._chargers.get(key)
         if charger is not None:
             charger.note_pv_input()

@@ -21,7 +21,7 @@ from mqtt_http_bridge.core.log import Log
 from mqtt_http_bridge.core.measurement import DeviceReport, Measurement
 from mqtt_http_bridge.core.relay.beat import Beat
 from mqtt_http_bridge.core.relay.charger_log import ChargerLog
-from mqtt_http_bridge.core.relay.chargers import MOST_CHARGERS, Chargers
+from mqtt_http_bridge.core.relay.chargers import MOST_CHARGERS, MOST_TEXT, Chargers
 from mqtt_http_bridge.core.relay.connection import BrokerConnection
 from mqtt_http_bridge.core.relay.freshness import Freshness
 from mqtt_http_bridge.core.relay.keepalives import Keepalives
@@ -205,14 +205,15 @@ class Site:
         return [
             Log.warning(
                 f"{self._name}: names more than {MOST_CHARGERS} chargers, or all GX devices"
-                f" {MOST_CHARGERS_IN_ALL}: the others are ignored and counted; is it a GX?",
+                f" {MOST_CHARGERS_IN_ALL}: the others are ignored and counted, and so are texts"
+                f" over {MOST_TEXT} characters for one charger; is it a GX?",
                 crowd="GX devices name too many chargers",
             )
         ]
 
     @property
     def refused(self) -> int:
-        """Returns the number of messages about more chargers than a GX can have."""
+        """Returns the number of messages about more than a GX can have."""
         return self._chargers.refused
 
     def _hear_echo(self, echo: str | None, now: Moment) -> list[Command]:

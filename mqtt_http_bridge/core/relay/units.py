@@ -47,9 +47,12 @@ class Units:
             return False
         _note(self._replaced_s, str(before), now_s)
         if now_s < self._replaced_s.pop(serial, -NEVER) + BACK_WITHIN_S:
-            self.rivals |= {str(before), serial}
+            self._add_rivals({str(before), serial})
         self.is_swap_unsettled, self._swapped_s = True, now_s
         return True
+
+    def _add_rivals(self, serials: set[str]) -> None:
+        self.rivals = frozenset(sorted(self.rivals | serials)[:MOST_SERIALS])
 
     def tell_again(self, now_s: float) -> None:
         """Notes that the last serial, if any, was reported again."""
@@ -63,7 +66,7 @@ class Units:
         """
         told = {serial for serial, told_s in self._told_s.items() if told_s >= requested_s}
         if len(told) > 1:
-            self.rivals |= told
+            self._add_rivals(told)
         if len(told) != 1:
             return False
         if requested_s >= self._swapped_s:

@@ -83,7 +83,7 @@ def _judge_results(results: list[Any], serials: Sequence[str], *, may_be_stored:
     for result in results:
         if not isinstance(result, dict):
             continue
-        serial, error = str(result.get("device_identifier")), _words(result.get("error", ""))
+        serial, error = str(result.get("device_identifier")), _words(result.get("error") or "")
         if result.get("status") == "ok":
             if may_be_stored:
                 stored.add(serial)

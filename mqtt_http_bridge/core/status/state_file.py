@@ -3,14 +3,15 @@
 The service writes it when something has changed, but at most once in `LEAST_SPACING_S`, and about
 once an interval, so that a reader can distinguish a service that hangs from one with no news. While
 all is well, it looks for changes about twice a minute. A reader believes the file as long as the
-outbox is locked, the file was written since the machine started, and it is younger than
-`longest_age_s`. Otherwise it only shows when the service ended: "not running since".
+outbox is locked or the process in the file is there, the file was written since the machine
+started, and it is younger than `longest_age_s`. Otherwise it only shows when the service ended:
+"not running since".
 
 Times are Unix seconds, except `written_s`, which is on the monotonic clock: steps of the wall clock
 do not affect it, and together with the boot id it says how old the document is.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from mqtt_http_bridge.core.events import NEVER, Moment
@@ -291,11 +292,22 @@ class Liveness(NamedTuple):
     """The last that was written; None: nothing that can be read."""
 
 
-def liveness(states: Sequence[State], *, now: Moment, boot_id: str, is_locked: bool) -> Liveness:
-    """Judges the documents found in the places where one may be; `now` and `boot_id` are ours."""
+def liveness(
+    states: Sequence[State],
+    *,
+    now: Moment,
+    boot_id: str,
+    is_locked: bool,
+    is_there: Callable[[Process], bool],
+) -> Liveness:
+    """Judges the documents found in the places where one may be; `now` and `boot_id` are ours.
+
+    `is_there` is asked where nobody has the lock: a service whose disk refuses may not have it.
+    """
     fresh = [state for state in states if _is_fresh(state, now, boot_id)]
-    newest = max(fresh or states, key=lambda state: state.written, default=None)
-    return Liveness(is_running=is_locked and bool(fresh), is_locked=is_locked, state=newest)
+    current = [state for state in fresh if is_locked or is_there(state.process)]
+    newest = max(current or fresh or states, key=lambda state: state.written, default=None)
+    return Liveness(is_running=bool(current), is_locked=is_locked, state=newest)
 
 
 def _is_fresh(state: State, now: Moment, boot_id: str) -> bool:

@@ -31,6 +31,7 @@ class Unreadable(NamedTuple):
     """Something was said in a form that no GX uses: whatever was known before is in doubt."""
 
     payload: bytes
+    """The beginning of it, for people."""
 
 
 INVALID: Final = NoValue.INVALID
@@ -77,6 +78,8 @@ MOST_BYTES: Final = 16_384
 """The most bytes of a payload to look at: a text of MOST_CHARACTERS takes at most 12 bytes for
 each.
 """
+_BITS_OF_A_CHARACTER: Final = 32
+"""The most that Python takes for one."""
 _SEVERAL: Final = ()
 """Stands for an array or an object."""
 _PAYLOADS_IN_MIND: Final = 512
@@ -97,10 +100,10 @@ def _parse(payload: bytes) -> Said:
         return GONE
     found = members(payload)
     if "value" not in found:
-        return Unreadable(payload[:MOST_CHARACTERS])
+        return Unreadable(payload[:_LONGEST_SHOWN])
     value = found["value"]
     if isinstance(value, str) and len(value) > MOST_CHARACTERS:
-        return Unreadable(payload[:MOST_CHARACTERS])
+        return Unreadable(payload[:_LONGEST_SHOWN])
     if _is_no_value(value):
         return INVALID
     # No path that we use has several values, and they could be of any size.
@@ -108,6 +111,20 @@ def _parse(payload: bytes) -> Said:
 
 
 _parse_short = lru_cache(maxsize=_PAYLOADS_IN_MIND)(_parse)
+
+
+def extent(said: Said) -> int:
+    """Returns how many characters of memory it takes to remember `said`, if it may be many."""
+    value = said.value if isinstance(said, Value) else None
+    if isinstance(value, str):
+        return len(value)
+    return value.bit_length() // _BITS_OF_A_CHARACTER if isinstance(value, int) else 0
+
+
+def too_long(said: Said) -> Unreadable:
+    """Returns what is left of `said` where there is no room to remember it."""
+    shown = str(said.value)[:_LONGEST_SHOWN] if isinstance(said, Value) else ""
+    return Unreadable(shown.encode(errors="replace")[:_LONGEST_SHOWN])
 
 
 def _is_no_value(value: object) -> bool:

@@ -178,13 +178,13 @@ class Space:
         self._room = LogFiles.room
         monkeypatch.setattr(LogFiles, "room", partialmethod(_room_with, self))
 
-    def as_wanted(self, log_files: LogFiles, max_bytes: int | None) -> Room:
-        used = self._room(log_files, max_bytes).used
-        return Room(self.free - used, self.size, used, max_bytes)
+    def as_wanted(self, log_files: LogFiles) -> Room:
+        found = self._room(log_files)
+        return found._replace(free=self.free - found.used, size=self.size)
 
 
-def _room_with(log_files: LogFiles, space: Space, max_bytes: int | None) -> Room:
-    return space.as_wanted(log_files, max_bytes)
+def _room_with(log_files: LogFiles, space: Space) -> Room:
+    return space.as_wanted(log_files)
 
 
 def test_below_the_floor_it_grows_no_more(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -39,7 +39,7 @@ class Kept:
         for minute in minutes:
             body = body_of(minute, size=size)
             self.own.make_room(len(body) + LINE_BYTES)
-            self.log.put(PORTAL, body, is_final=True)
+            self.log.put(Entry(0, PORTAL, body, is_final=True))
         self.log.flush()
 
     @property
@@ -64,7 +64,7 @@ def kept(directory: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Kept]:
     """A log with one segment."""
     steps, breaths = list[None](), list[float]()
     monkeypatch.setattr(cleaning, "time", SimpleNamespace(sleep=breaths.append))
-    log = Log(LogFiles(directory), LIMIT, FORMAT, BOOT)
+    log = Log(LogFiles(directory, LIMIT), FORMAT, BOOT)
     own = Cleaning(log, lambda: steps.append(None))
     log.reopen()
     own.bring_in()
@@ -107,9 +107,9 @@ def test_others_get_the_lock_while_entries_are_dropped(kept: Kept) -> None:
 
 def test_what_waits_is_on_the_disk_once_it_is_brought_in(directory: Path) -> None:
     """However many segments it takes."""
-    log = Log(LogFiles(directory), LIMIT, FORMAT, BOOT)
+    log = Log(LogFiles(directory, LIMIT), FORMAT, BOOT)
     for minute in range(30):
-        log.put(PORTAL, body_of(minute, size=1000), is_final=True)
+        log.put(Entry(0, PORTAL, body_of(minute, size=1000), is_final=True))
     log.reopen()
     Cleaning(log).bring_in()
     assert (log.is_on_disk, log.waiting, log.unflushed) == (True, {}, {})
@@ -211,7 +211,7 @@ def limited(kept: Kept, monkeypatch: pytest.MonkeyPatch, max_bytes: int, free: i
     def room() -> Room:
         return Room(free, 10**10, sum(files.segments().values()), max_bytes)
 
-    monkeypatch.setattr(kept.log.segments, "room", room)
+    monkeypatch.setattr(kept.log.segments.files, "room", room)
 
 
 def filled(kept: Kept, count: int, last: int = ENTRY) -> None:
@@ -331,7 +331,7 @@ def test_as_many_parked_entries_go_as_it_takes(
     for number in range(2, 12):
         kept.log.write(line_of(number, 320, ("HQ1",)))
     allowed = int((3200 - over) / PARKED_SHARE)
-    monkeypatch.setattr(kept.log.segments, "room", lambda: Room(10**9, 10**10, 0, allowed))
+    monkeypatch.setattr(kept.log.segments.files, "room", lambda: Room(10**9, 10**10, 0, allowed))
     kept.own.tidy()
     assert kept.numbers == [1, *range(2 + gone, 12)]
     assert kept.lost == gone
@@ -342,6 +342,6 @@ def test_while_nothing_is_parked_the_room_is_not_looked_up(
 ) -> None:
     """It takes a system call for each file, and the writer tidies up at each turn."""
     kept.put(1)
-    monkeypatch.setattr(kept.log.segments, "room", None)
+    monkeypatch.setattr(kept.log.segments.files, "room", None)
     kept.own.tidy()
     assert kept.numbers == [1]

@@ -15,10 +15,11 @@ import pytest
 from mqtt_http_bridge.adapters.outbox import (
     Boot,
     Outbox,
+    cleaning,
     fault_log,
     files,
     incoming,
-    writer,
+    inspection,
 )
 from mqtt_http_bridge.adapters.outbox import outbox as outbox_module
 from mqtt_http_bridge.core.errors import OutboxBusy
@@ -123,7 +124,7 @@ def test_a_disk_that_is_full_from_the_very_first_start(directory: Path) -> None:
 
 def test_memory_is_bounded(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The oldest go, counted, but for the one under way; the disk's stay."""
-    monkeypatch.setattr(writer, "MOST_BYTES", 10_000)
+    monkeypatch.setattr(cleaning, "MEMORY_BYTES", 10_000)
     with opened(directory) as outbox:
         store(outbox, 1)
         with refusing_everything():
@@ -140,6 +141,29 @@ def test_memory_is_bounded(directory: Path, monkeypatch: pytest.MonkeyPatch) -> 
     with opened(directory) as outbox:
         assert minutes(outbox) == [1, *kept[2:]]
         assert lost(outbox) == 29 - len(kept)
+
+
+def test_what_memory_gave_up_before_the_disk_came_is_counted(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Together with what the log already had, and also after a restart."""
+    monkeypatch.setattr(cleaning, "MEMORY_BYTES", 10_000)
+    with opened(directory) as outbox:
+        store(outbox, 1, 2)
+        inspection.request_drop(directory, [1], FORMAT, parked_only=False)
+        retry_now(outbox)
+        assert lost(outbox) == 1
+    with refusing(errno.EIO, "take"):
+        outbox = outbox_in(directory)
+        store(outbox, *range(3, 30), size=1000)
+        gone = lost(outbox)
+    retry_now(outbox)
+    assert gone > 10
+    assert len(minutes(outbox)) == 28 - gone
+    assert lost(outbox) == 1 + gone
+    crash(outbox)
+    with opened(directory) as outbox:
+        assert lost(outbox) == 1 + gone
 
 
 def test_what_waits_is_told_in_its_order(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -172,7 +196,7 @@ def test_what_waits_is_told_in_its_order(directory: Path, monkeypatch: pytest.Mo
 
 def test_a_disk_that_hangs(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Storing never waits for it, what it takes is bounded, and what had to go is counted."""
-    monkeypatch.setattr(incoming, "MOST_BYTES", 10_000)
+    monkeypatch.setattr(incoming, "MEMORY_BYTES", 10_000)
     with opened(directory) as outbox:
         with monkeypatch.context() as patch:
             disk = HangingFlush(patch)
@@ -191,6 +215,8 @@ def test_a_disk_that_hangs(directory: Path, monkeypatch: pytest.MonkeyPatch) -> 
         assert len(minutes(outbox)) + lost(outbox) == 100
         assert 15 < len(minutes(outbox)) < 25
         assert slowest_s < 0.05
+    with opened(directory) as outbox:
+        assert len(minutes(outbox)) + lost(outbox) == 100
 
 
 def test_what_only_memory_had_is_missed_aloud(
@@ -345,6 +371,28 @@ def test_a_step_of_the_clock_before_the_disk_came(directory: Path) -> None:
     outbox.close()
     with opened(directory, boot=Boot(NEXT_BOOT.boot_id, NEXT_BOOT.distance_s + 600.0)) as outbox:
         assert minutes(outbox) == [1, 12, 30]
+
+
+def test_a_segment_that_the_disk_does_not_let_go_of(directory: Path) -> None:
+    """It goes before the next one all the same: the ends of its entries lie in that."""
+    with opened(directory, max_bytes=16 * 16_384) as outbox:
+        store(outbox, *range(1, 7), size=2000)
+        with refusing(errno.EIO, "remove"):
+            for minute in range(7, 14):
+                store(outbox, minute, size=2000)
+                outbox.settle(take(outbox, numbers(outbox)[0]), None)
+            settled(outbox)
+            assert outbox.view().fault
+        retry_now(outbox)
+        for minute in range(14, 60):
+            store(outbox, minute, size=2000)
+            outbox.settle(take(outbox, numbers(outbox)[0]), None)
+        owed = minutes(outbox)
+        assert outbox.view().fault is None
+        crash(outbox)
+    assert not (directory / "log" / "0000000000000001.log").exists()
+    with opened(directory, max_bytes=16 * 16_384) as outbox:
+        assert minutes(outbox) == owed
 
 
 def test_two_services(directory: Path) -> None:

@@ -32,7 +32,7 @@ def put(number: int, body: bytes = b"{}") -> bytes:
 @pytest.fixture
 def own(directory: Path) -> Iterator[Segments]:
     """Three segments, with entry 1 in the first, and so on."""
-    found = Segments(LogFiles(directory), None, FaultLog(directory), lambda: HEAD)
+    found = Segments(LogFiles(directory), FaultLog(directory), lambda: HEAD)
     found.open()
     for number in (1, 2, 3):
         found.roll(SIZE)
@@ -173,7 +173,7 @@ def test_a_segment_gets_a_number_that_none_had(own: Segments) -> None:
 
 def test_the_first_segment_of_all_is_1(directory: Path) -> None:
     """Before it there is no room for a line."""
-    own = Segments(LogFiles(directory), None, FaultLog(directory), lambda: HEAD)
+    own = Segments(LogFiles(directory), FaultLog(directory), lambda: HEAD)
     own.open()
     assert own.left == 0
     own.roll(SIZE)
@@ -186,11 +186,11 @@ def test_the_oldest_is_removed(own: Segments) -> None:
     """One that cannot be read is kept aside."""
     own.remove_oldest()
     assert own.files.segments() == own.sizes == {2: SIZE, 3: SIZE}
-    assert own.files.count_damaged() == 0
+    assert len(own.files.damaged_sizes()) == 0
     own.given_up.add(2)
     own.remove_oldest()
     assert own.files.segments() == own.sizes == {3: SIZE}
-    assert own.files.count_damaged() == 1
+    assert len(own.files.damaged_sizes()) == 1
     assert own.given_up == set()
 
 
@@ -212,17 +212,16 @@ def test_a_segment_is_known_by_its_slot(own: Segments) -> None:
 
 
 def test_it_is_in_place_until_somebody_moves_it(own: Segments, directory: Path) -> None:
-    """The segment that is being filled tells it, and the lock, if that is asked for."""
-    assert own.is_in_place(is_lock_too=True)
+    """The lock tells it, and the segment that is being filled."""
+    assert own.is_in_place()
     assert own.is_known()
     (directory / "lock").rename(directory / "key")
-    assert own.is_in_place(is_lock_too=False)
-    assert not own.is_in_place(is_lock_too=True)
+    assert not own.is_in_place()
     assert not own.is_known()
     (directory / "key").rename(directory / "lock")
+    assert own.is_in_place()
     Path(own.files.path(3)).rename(directory / "3")
-    assert not own.is_in_place(is_lock_too=False)
-    assert not own.is_in_place(is_lock_too=True)
+    assert not own.is_in_place()
     assert not own.is_known()
 
 
@@ -265,7 +264,7 @@ def test_three_tries_that_are_apart_are_the_end(own: Segments, clock: Clock) -> 
     tries = list[bool]()
     for wait_s in (0.0, 1.0, TRY_EVERY_S - 1.5, 0.5, 1.0, TRY_EVERY_S - 1.0):
         clock.now_s += wait_s
-        tries.append(own.is_lasting(1))
+        tries.append(own.is_lost(1, BAD))
     assert tries == [False] * 5 + [True]
     assert READ_TRIES == 3
 
@@ -274,10 +273,10 @@ def test_a_read_in_between_starts_again(own: Segments, clock: Clock) -> None:
     """Then the disk is better."""
     own.flush()
     for _ in range(READ_TRIES - 1):
-        assert not own.is_lasting(1)
+        assert not own.is_lost(1, BAD)
         clock.now_s += TRY_EVERY_S
     own.entries(1)
-    assert not own.is_lasting(1)
+    assert not own.is_lost(1, BAD)
 
 
 @pytest.mark.parametrize("code", [errno.ENOMEM, errno.EIO])
@@ -316,7 +315,7 @@ def test_at_the_start_each_has_its_tries(own: Segments, clock: Clock) -> None:
             own.open()
         assert list(own.files.segments()) == [1, 2, 3]
         assert list(own.open().sizes) == [2, 3]
-    assert own.files.count_damaged() == 1
+    assert len(own.files.damaged_sizes()) == 1
 
 
 def test_at_the_start_none_is_lost_if_none_can_be_read(own: Segments, clock: Clock) -> None:

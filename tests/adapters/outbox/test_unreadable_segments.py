@@ -24,6 +24,7 @@ from tests.adapters.outbox.support import (
     crash,
     give_back,
     minutes,
+    numbers,
     opened,
     settled,
     store,
@@ -137,6 +138,21 @@ def test_a_segment_that_cannot_be_read_now_is_tidied_up_later(sound: Path) -> No
         settled(outbox)
         assert not segment_of(sound).exists()
         assert minutes(outbox) == [1, 2, 4, 93]
+
+
+def test_a_segment_that_somebody_removes(sound: Path) -> None:
+    """It is gone, as after a start: nobody waits for its entries, and the others go on."""
+    with opened(sound, max_bytes=SMALL) as outbox:
+        roll(outbox)
+        segment_of(sound).unlink()
+        assert outbox.take(PORTAL, 1) is None
+        outbox.writer._next_look_s = 0.0
+        settled(outbox)
+        assert numbers(outbox) == [6, 7]
+        assert minutes(outbox) == [91, 92]
+        assert outbox.view().fault is None
+        crash(outbox)
+    assert numbers_in(sound) == [6, 7]
 
 
 def test_what_was_settled_in_a_segment_that_is_lost_stays_settled(

@@ -1,19 +1,9 @@
-"""Defines the types that the outbox exchanges with others, beside entries."""
+"""Says what is in an outbox at one moment."""
 
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
-from mqtt_http_bridge.adapters.outbox.index import Portal, bytes_in, number_of
+from mqtt_http_bridge.adapters.outbox.index import Index, Portal, bytes_in, number_of
 from mqtt_http_bridge.core.views import Loss
-
-
-class EntryFormat(Protocol):
-    """Tells the outbox what it needs to know about the bytes of an entry. No method raises."""
-
-    def timestamp(self, body: bytes) -> str:
-        """Reads the time of an entry, even from its beginning alone, as ISO 8601; empty if none."""
-
-    def shifted(self, body: bytes, step_s: float) -> bytes:
-        """Returns the same entry, with its times moved forward by this many seconds."""
 
 
 class ParkedContents(NamedTuple):
@@ -56,8 +46,12 @@ class OutboxContents(NamedTuple):
     losses: tuple[Loss, ...]
 
 
-def portal_contents(key: bytes, portal: Portal) -> PortalContents:
-    """Returns what is owed of one GX."""
+def portals_in(index: Index) -> tuple[PortalContents, ...]:
+    """Returns what is owed of each GX; nothing may change meanwhile."""
+    return tuple(_contents(key, portal) for key, portal in index.portals.items())
+
+
+def _contents(key: bytes, portal: Portal) -> PortalContents:
     return PortalContents(
         portal_id=key.decode(),
         owed=len(portal.owed),
