@@ -738,7 +738,7 @@ def test_a_proxy_that_cannot_be_one(
 
 @pytest.mark.parametrize("url", ["http://*.example", "http://☃.example", "http://[v1.a]"])
 def test_an_address_that_cannot_be_one(url: str) -> None:
-    """What only requests refuses is an answer, too; no proxy is chosen for it."""
+    """One that only requests refuses is an answer, too; no proxy is chosen for it."""
     assert backend_at(url).proxy is None
     failure = failure_of(url)
     assert failure.reason.endswith("the address of the backend or of a proxy cannot be one")

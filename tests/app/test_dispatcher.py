@@ -253,17 +253,21 @@ def test_an_entry_that_nobody_announced_is_found_within_a_minute(started: Starte
 def test_who_chooses_wakes_who_waits_only_for_something_sooner(
     started: Starter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Not if nobody waits."""
+    """Not for something at the same time, and not if nobody waits."""
     sending, wakes = started(), list[None]()
     monkeypatch.setattr(sending.dispatcher, "wake", lambda: wakes.append(None))
     sending.send(measurement("A"))
     sending.outbox.until_s = sending.now_s + 100.0
     sending.dispatcher.wait()
-    assert sending.dispatcher.choose() is None
-    assert wakes == []
+    for n in range(4):
+        sending.store(measurement(f"S{n}"), portal_id=f"gx{n}")
+    assert sending.dispatcher.choose() is not None
+    assert len(wakes) == 0
+    sending.dispatcher._waits_until_s = sending.dispatcher._plan.next_due_s()
+    assert sending.dispatcher.choose() is not None
+    assert sending.dispatcher._plan.next_due_s() == sending.dispatcher._waits_until_s
+    assert len(wakes) == 0
     sending.dispatcher._waits_until_s = float("inf")
-    sending.store(measurement("A", at_s=30.0))
-    sending.store(measurement("B"), portal_id=OTHER)
     assert sending.dispatcher.choose() is not None
     assert len(wakes) == 1
 
