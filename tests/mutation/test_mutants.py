@@ -18,6 +18,7 @@ from tests.mutation import __main__ as tool
 from tests.mutation.__main__ import EXPLAINED
 from tests.mutation.covering import SLOW, file_of, modules, other_tests, own_tests
 from tests.mutation.mutants import mutants
+from tests.mutation.runs import TOOK_TOO_LONG
 from tests.support.places import CHECKOUT
 
 ONE_LINE = {
@@ -157,6 +158,8 @@ def test_those_that_noticed_a_fault_meet_the_next_one_first(tmp_path: Path) -> N
 
         def run(self, arguments: list[str], _limit_s: float) -> int:
             runs.append((self.text, arguments))
+            if self.text == "slow" and len(arguments) == 1:
+                return TOOK_TOO_LONG
             test = noticed.get(self.text)
             self.log.write_text(f"FAILED {test} - AssertionError: no" if test else "", "utf-8")
             return 1 if test else 0
@@ -169,7 +172,8 @@ def test_those_that_noticed_a_fault_meet_the_next_one_first(tmp_path: Path) -> N
     assert tests.fate(module, "worse", "sound") == "noticed"
     assert tests.fate(module, "good", "sound") == "survived"
     first = ["tests/a.py::test_b"]
-    assert [arguments for text, arguments in runs if len(arguments) == 1] == [first, first]
+    assert tests.fate(module, "slow", "sound") == "survived"  # The others have more time.
+    assert [arguments for text, arguments in runs if len(arguments) == 1] == [first] * 3
     assert [runs[0], runs[1]] == [("worse", first), ("good", first)]
     slow = " or ".join(SLOW)
     assert not [arguments for _, arguments in runs if arguments[-1] == slow]

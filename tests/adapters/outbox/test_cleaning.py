@@ -1,5 +1,6 @@
 """Tests how a log is kept small, without the thread that does it."""
 
+import errno
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,6 +13,7 @@ from mqtt_http_bridge.adapters.outbox.cleaning import LINE_BYTES, Cleaning
 from mqtt_http_bridge.adapters.outbox.files import LogFiles
 from mqtt_http_bridge.adapters.outbox.index import IN_MEMORY, slot_of
 from mqtt_http_bridge.adapters.outbox.log import Log
+from mqtt_http_bridge.adapters.outbox.losses import DAMAGED
 from mqtt_http_bridge.adapters.outbox.records import Entry
 from mqtt_http_bridge.adapters.outbox.room import PARKED_SHARE, Room
 from tests.adapters.outbox.refusing import unreadable
@@ -165,6 +167,35 @@ def test_nothing_is_removed_before_it_is_on_the_disk_elsewhere(
     assert kept.numbers == [1]
 
 
+def test_a_segment_that_cannot_be_read_now_stays(
+    kept: Kept, caplog: pytest.LogCaptureFixture
+) -> None:
+    """That is told, and counts as a try."""
+    kept.put(1)
+    kept.log.segments.roll(SEGMENT)
+    kept.log.segments.roll(SEGMENT)
+    kept.log.flush()
+    with unreadable(1):
+        assert not kept.own._clean_oldest()
+    assert "the outbox cannot read segment 1" in caplog.text
+    assert list(kept.sizes) == [1, 2, 3]
+    assert kept.numbers == [1]
+
+
+def test_an_entry_whose_text_is_gone_is_counted_as_lost(kept: Kept) -> None:
+    """The disk gives something else for it; the rest of the segment is written again."""
+    kept.put(1, 2)
+    kept.log.segments.roll(SEGMENT)
+    kept.log.segments.roll(SEGMENT)
+    kept.log.flush()
+    path = Path(kept.log.segments.files.path(1))
+    path.write_bytes(path.read_bytes().replace(b" put 1 ", b" but 1 "))
+    assert kept.own._clean_oldest()
+    assert kept.numbers == [2]
+    (loss,) = kept.log.losses
+    assert (loss.count, loss.reasons) == (1, (DAMAGED,))
+
+
 @pytest.mark.parametrize(("missing", "left"), [(0, [3]), (1, [3, 4])])
 def test_what_is_written_again_makes_no_segment_grow(
     kept: Kept, missing: int, left: list[int]
@@ -295,21 +326,19 @@ def test_cleaning_up_ends_when_there_is_room(
     assert (len(kept.steps) == 1) is is_enough
 
 
+@pytest.mark.parametrize(("less", "left"), [(0, [1, 2, 3]), (1, [2, 3])])
 def test_there_has_to_be_room_for_the_largest_segment_once_more(
-    kept: Kept, monkeypatch: pytest.MonkeyPatch
+    kept: Kept, monkeypatch: pytest.MonkeyPatch, less: int, left: list[int]
 ) -> None:
-    """What it owes may have to be written again."""
+    """All that it owes may have to be written again."""
+    largest = SEGMENT + 4096
     kept.log.write(line_of(1, ENTRY))
-    kept.log.segments.roll(SEGMENT + 4096)
-    kept.log.write(line_of(2, SEGMENT + 2048))
+    kept.log.segments.roll(largest)
+    kept.log.write(line_of(2, largest - 2048))
     kept.log.flush()
-    enough = 2 * SEGMENT + 4096 + SEGMENT + 4096 + SEGMENT
-    limited(kept, monkeypatch, enough)
+    limited(kept, monkeypatch, SEGMENT + largest + SEGMENT + largest - less)
     kept.own.make_room(SIZE)
-    assert list(kept.sizes) == [1, 2, 3]
-    limited(kept, monkeypatch, enough + SEGMENT - 1)
-    kept.own.make_room(SEGMENT)
-    assert next(iter(kept.sizes)) == 2
+    assert list(kept.sizes) == left
 
 
 def test_on_a_full_disk_a_segment_is_as_long_as_the_largest(kept: Kept) -> None:
@@ -347,3 +376,19 @@ def test_while_nothing_is_parked_the_room_is_not_looked_up(
     monkeypatch.setattr(kept.log.segments.files, "room", None)
     kept.own.tidy()
     assert kept.numbers == [1]
+
+
+@pytest.mark.parametrize(("over", "gone"), [(0, 0), (1, 1), (320, 1), (321, 2)])
+def test_as_many_entries_in_memory_go_as_it_takes(
+    kept: Kept, monkeypatch: pytest.MonkeyPatch, over: int, gone: int
+) -> None:
+    """The oldest of them; those on the disk stay."""
+    kept.log.write(line_of(1, 320))
+    kept.log.flush()
+    kept.log.fail(OSError(errno.EIO, "no"))
+    for number in range(2, 12):
+        kept.log.tell(line_of(number, 320))
+    monkeypatch.setattr(cleaning, "MEMORY_BYTES", 3200 - over)
+    kept.own.bound_memory()
+    assert kept.numbers == [1, *range(2 + gone, 12)]
+    assert kept.lost == gone

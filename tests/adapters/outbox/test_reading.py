@@ -61,7 +61,7 @@ def test_the_head_of_a_later_segment_takes_no_number_back(written: Writer) -> No
 
 @pytest.mark.parametrize("code", [errno.EMFILE, errno.ENOMEM, errno.EACCES])
 def test_an_error_that_may_pass_says_nothing_of_the_disk(written: Writer, code: int) -> None:
-    """Who only looks makes do with the rest."""
+    """Somebody who only looks makes do with the rest."""
     log_files = written(records.head("a", 1) + put(1), records.head("a", 2) + put(2))
     with unreadable(1, code):
         found = read_log(log_files)

@@ -78,7 +78,7 @@ def test_what_was_written_is_there_after_opening_again(own: Segments) -> None:
 
 
 def test_a_line_whose_end_is_missing_is_ended(own: Segments) -> None:
-    """What comes next is a line of its own."""
+    """The next one is a line of its own."""
     path = Path(own.files.path(3))
     data = path.read_bytes().rstrip(b"\n")
     own.close()
