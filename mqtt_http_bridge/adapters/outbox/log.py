@@ -81,10 +81,7 @@ class Log:
     """Keeps what is owed in one directory. "Writer only" means: only for the writer thread."""
 
     def __init__(
-        self,
-        files: LogFiles,
-        entry_format: EntryFormat,
-        boot: Boot | None = None,
+        self, files: LogFiles, entry_format: EntryFormat, boot: Boot | None = None
     ) -> None:
         """Does not touch the disk yet. Without a `boot`, the clock notes of the log stay."""
         self.faults = FaultLog(files.directory)
@@ -374,7 +371,7 @@ class Log:
         self.in_flight = {entry.number: entry for entry in self.in_flight.values()}
 
     def look(self, found: Found) -> None:
-        """Sets what was read, so that entries can be read."""
+        """Sets what was read, so that entries can be read; adds what was lost and noted before."""
         self.segments.know(found)
         self.index, self.losses = found.index, losses.bounded((*found.losses, *self.losses))
         before, self.clock, next_number = self.clock, found.clock, self.index.next_number

@@ -44,12 +44,7 @@ class Tail:
 class Segments:
     """The segments of a Log, which makes the `head` of each. Every method may raise OSError."""
 
-    def __init__(
-        self,
-        files: LogFiles,
-        faults: FaultLog,
-        head: Callable[[], bytes],
-    ) -> None:
+    def __init__(self, files: LogFiles, faults: FaultLog, head: Callable[[], bytes]) -> None:
         """Does not touch the disk yet."""
         self.mutex = threading.RLock()
         self.files = files
