@@ -46,7 +46,7 @@ class LogFiles:
         self.damaged = directory / "damaged"
         self.requests = directory / "requests"
         self._max_bytes = max_bytes
-        self._log = directory / "log"
+        self._log = str(directory / "log")
         self._lock = str(directory / "lock")
         self._locked: int | None = None
 
@@ -58,7 +58,7 @@ class LogFiles:
 
         `give_up` has to follow, also after an error.
         """
-        make_directory(self._log, 0o700)
+        make_directory(Path(self._log), 0o700)
         self._locked = os.open(self._lock, os.O_RDWR | os.O_CREAT, 0o600)
         for _ in range(_LOOKS):  # Somebody may be checking right now whether it is in use.
             if _is_locked(self._locked, fcntl.LOCK_EX):
@@ -123,7 +123,7 @@ class LogFiles:
             try:
                 _fill(descriptor, 0, size)
                 flush(descriptor)
-                flush_directory(str(self._log))
+                flush_directory(self._log)
             except OSError:
                 with suppress(OSError):
                     os.unlink(self.path(segment))
@@ -145,11 +145,11 @@ class LogFiles:
         """Removes a segment, and flushes that, so that it cannot reappear after later ones go."""
         with suppress(FileNotFoundError):
             os.unlink(self.path(segment))
-        flush_directory(str(self._log))
+        flush_directory(self._log)
 
     def path(self, segment: int) -> str:
         """Returns the path of a segment."""
-        return str(self._log / f"{segment:016d}{_SUFFIX}")
+        return f"{self._log}/{segment:016d}{_SUFFIX}"
 
     # --- damage, requests, room ----------------------------------------------------------------
 
