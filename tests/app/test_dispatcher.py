@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mqtt_http_bridge.app.dispatcher import LOOK_EVERY_S
+from mqtt_http_bridge.app.dispatcher import LOOK_EVERY_S, NO_SERIAL
 from mqtt_http_bridge.core.delivery.answers import Answer, NotSent, Reply
 from mqtt_http_bridge.core.delivery.verdict import Verdict
 from mqtt_http_bridge.core.solar_backend.body import to_body
@@ -140,6 +140,37 @@ def test_an_entry_that_is_gone_is_passed_over(started: Starter, keys: Keys) -> N
     assert sending.is_all_done
 
 
+def test_an_entry_that_cannot_be_read_now_is_not_tried_at_once_again(
+    started: Starter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The disk refuses it: nobody spins on that."""
+    sending, tries = started(), list[float]()
+
+    def refuse(portal_id: str, number: int) -> None:
+        tries.append(sending.now_s)
+        assert len(tries) < 10
+
+    with monkeypatch.context() as patch:
+        patch.setattr(sending.outbox, "take", refuse)
+        sending.send(measurement("A"), for_s=60.0)
+    assert len(tries) > 1
+    sending.run_for(60.0)
+    assert sending.is_all_done
+
+
+def test_an_entry_that_is_no_measurement_is_set_aside(
+    started: Starter, caplog: pytest.LogCaptureFixture
+) -> None:
+    """That is told; the others go on."""
+    sending = started()
+    sending.outbox.store(b'{"a":"measurement"}', portal_id=GX, is_clock_trusted=True)
+    sending.send(measurement("A"))
+    sending.run_for(10.0)
+    assert posts(sending) == [to_body(measurement("A"))]
+    assert (sending.waiting, sending.parked) == (0, [NO_SERIAL])
+    assert caplog.text.count("parked until fixed: one reading of unreadable") == 1
+
+
 def test_before_each_post_somebody_may_be_told(started: Starter) -> None:
     """The thread is then busy for as long as a POST may take."""
     sending = started(lambda body: summary(207, A="ok", B="cannot be stored now"))
@@ -221,7 +252,10 @@ def test_a_held_key_is_read_again_each_minute(started: Starter, keys: Keys) -> N
 def test_all_gx_devices_are_looked_at_once_a_minute(
     started: Starter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With a thousand of them it takes long; and at once if somebody asks for it."""
+    """With a thousand of them it takes long; and at once if somebody asks for it.
+
+    That wakes the thread that waits.
+    """
     sending = started(lambda body: NotSent("no"))
     sending.send(measurement("A"))
     looks, portal_ids = list[float](), sending.outbox.portal_ids
@@ -234,7 +268,10 @@ def test_all_gx_devices_are_looked_at_once_a_minute(
     sending.run_for(10 * LOOK_EVERY_S)
     assert 9 <= len(looks) <= 11
     del looks[:]
+    wakes = list[None]()
+    monkeypatch.setattr(sending.dispatcher, "wake", lambda: wakes.append(None))
     sending.dispatcher.look_at_all()
+    assert len(wakes) == 1
     sending.dispatcher.choose()
     sending.dispatcher.choose()
     assert len(looks) == 1
@@ -281,3 +318,30 @@ def test_as_many_connections_are_wanted_as_there_are_gx_devices(
     for n in range(gxs):
         sending.send(measurement(f"S{n}"), portal_id=f"gx{n}")
     assert sending.dispatcher.wanted_connections(most) == wanted
+
+
+def test_the_plan_knows_how_many_connections_there_are(started: Starter) -> None:
+    """Half of them may send what is not live."""
+    sending = started()
+    sending.dispatcher.use_connections(6)
+    assert sending.dispatcher._plan.connections == 6
+
+
+def test_it_is_not_at_rest_while_something_has_just_come(started: Starter) -> None:
+    """Even if nobody has chosen yet."""
+    sending = started()
+    sending.run_for(1.0)
+    assert sending.dispatcher.is_at_rest
+    sending.store(measurement("A"))
+    assert not sending.dispatcher.is_at_rest
+
+
+def test_a_request_to_retry_is_heard_once(started: Starter) -> None:
+    """Each one is one more try."""
+    sending = started(refusing("X"))
+    sending.send(measurement("X"), for_s=100.0)
+    for _ in range(2):
+        before = len(posts(sending))
+        sending.outbox.writer.retry_requests += 1
+        sending.run_for(20.0)
+        assert len(posts(sending)) == before + 1
