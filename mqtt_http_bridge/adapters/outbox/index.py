@@ -158,13 +158,14 @@ class Index:
 
     def apply(self, fields: Fields, slot: int, size: int) -> bool:
         """Applies a line of `size` bytes in the segment of `slot`; tells if it is an entry's."""
-        portal, number = self.portals.get(fields[2]), self._number_in(fields)
-        state = STATE_AFTER.get(fields[0])
+        number, state = number_in(fields), STATE_AFTER.get(fields[0])
         if state is None or number is None or (state is not State.GONE and len(fields) < 4):
-            if fields[0] == b"free" and portal is not None and len(fields) > 3:
-                self._free(portal, records.serial_in(fields))
+            self._take_free(fields)
             return False
+        portal = self.portals.get(fields[2])
         if number >= self.next_number:
+            if records.is_leap(number, self.next_number):
+                return False
             self.next_number = number + 1
         elif portal is not None:
             self._remove(portal, number)
@@ -186,12 +187,6 @@ class Index:
             self._parked_units += units
         return True
 
-    def _number_in(self, fields: Fields) -> int | None:
-        """Reads the number of a line; None if it cannot be, after those before it."""
-        number = number_in(fields)
-        is_leap = number is not None and records.is_leap(number, self.next_number)
-        return None if is_leap else number
-
     def _remove(self, portal: Portal, number: int) -> None:
         packed = portal.owed.pop(number)
         if packed is None:
@@ -201,6 +196,11 @@ class Index:
         self._units[slot] -= packed & _MOST_UNITS
         if not self._units[slot]:
             del self._units[slot]
+
+    def _take_free(self, fields: Fields) -> None:
+        portal = self.portals.get(fields[2])
+        if fields[0] == b"free" and portal is not None and len(fields) > 3:
+            self._free(portal, records.serial_in(fields))
 
     def _free(self, portal: Portal, serial: str) -> None:
         for number in list(portal.parked.get(serial, ())):
