@@ -19,6 +19,13 @@ GX_NAME: Final = "venus.local"
 
 def write_error(directory: Path) -> str:
     """Returns why the outbox could not be kept in `directory`; empty if it could."""
+    try:
+        return _write_error(directory)
+    except OSError as error:
+        return f"it cannot be looked at: {error.strerror}"
+
+
+def _write_error(directory: Path) -> str:
     if directory.is_dir():
         return "" if os.access(directory, os.W_OK | os.X_OK) else "not writable for this user"
     if directory.exists():
