@@ -48,6 +48,17 @@ def is_locked(path: Path) -> bool:
         return False
 
 
+def is_hidden(path: Path) -> bool:
+    """Tells whether this user may not look at the file at `path`."""
+    try:
+        os.close(os.open(path, os.O_RDONLY | os.O_NONBLOCK))
+    except PermissionError:
+        return True
+    except OSError:
+        return False
+    return False
+
+
 def host_names() -> list[str]:
     """Returns the names of this machine, its own and those of mDNS. Asks nobody."""
     own = socket.gethostname().lower()
