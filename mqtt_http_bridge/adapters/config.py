@@ -197,8 +197,12 @@ def _resolve_files(values: schema.Values, directory: Path) -> tuple[Secret, ...]
         if name not in values:
             continue
         path = Path(values[name])
-        if not path.is_file():
-            raise ConfigError(f"{name}: expected the name of a file, found none at {path}")
+        try:
+            is_file, why = path.is_file(), ""
+        except OSError as error:
+            is_file, why = False, f" ({error.strerror})"
+        if not is_file:
+            raise ConfigError(f"{name}: expected the name of a file, found none at {path}{why}")
         if path.stat().st_size > MOST_CERTIFICATE_BYTES:
             raise ConfigError(
                 f"{name}: expected certificates, {MOST_CERTIFICATE_BYTES} bytes at most, found more"

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Final
 
+from mqtt_http_bridge.adapters.small_files import is_there
 from mqtt_http_bridge.core.errors import ConfigError
 
 HERE: Final = Path("config.yaml")
@@ -16,9 +17,9 @@ def find_config() -> Path | None:
 
     Raises ConfigError if there are several services, because it cannot know which one is meant.
     """
-    if HERE.exists():
+    if is_there(HERE):
         return HERE
-    if ON_A_GX.exists():
+    if is_there(ON_A_GX):
         return ON_A_GX
     found = sorted(ON_A_HOST.glob("*.yaml"))
     if len(found) > 1:

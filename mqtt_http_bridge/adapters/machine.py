@@ -19,6 +19,13 @@ GX_NAME: Final = "venus.local"
 
 def write_error(directory: Path) -> str:
     """Returns why the outbox could not be kept in `directory`; empty if it could."""
+    try:
+        return _write_error(directory)
+    except OSError as error:
+        return f"it cannot be looked at: {error.strerror}"
+
+
+def _write_error(directory: Path) -> str:
     if directory.is_dir():
         return "" if os.access(directory, os.W_OK | os.X_OK) else "not writable for this user"
     if directory.exists():
@@ -39,6 +46,17 @@ def is_locked(path: Path) -> bool:
         return True
     except OSError:
         return False
+
+
+def is_hidden(path: Path) -> bool:
+    """Tells whether this user may not look at the file at `path`."""
+    try:
+        os.close(os.open(path, os.O_RDONLY | os.O_NONBLOCK))
+    except PermissionError:
+        return True
+    except OSError:
+        return False
+    return False
 
 
 def host_names() -> list[str]:

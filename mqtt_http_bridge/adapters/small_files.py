@@ -20,6 +20,14 @@ def read_bytes(path: Path) -> bytes:
     return content
 
 
+def is_there(path: Path) -> bool:
+    """Tells whether anything is at `path`; false if that cannot be told, or the name cannot be."""
+    try:
+        return path.exists()
+    except OSError:
+        return False
+
+
 def read_text(path: Path) -> str:
     """Reads a whole text file. Raises OSError, TooLarge and UnicodeDecodeError.
 

@@ -152,15 +152,18 @@ def _load(path: Path, environment: Mapping[str, str]) -> tuple[Settings | None, 
 def _outbox(outbox: OutboxSettings, interval_s: float) -> Iterator[Finding]:
     directory = Path(outbox.directory)
     error = machine.write_error(directory)
+    fix = "fix its owner or its disk, set outbox.directory, or run check as the service's user"
     if error:
-        fix = "fix its owner or its disk, set outbox.directory, or run check as the service's user"
         yield wrong("outbox", f"{directory}: {error}", fix)
     else:
         yield ok("outbox", f"{directory} is writable")
     try:
         status = inspection.status(directory, outbox.max_bytes, DIALECT)
-    except LocalFault:
-        yield ok("room", "nothing waits: the outbox is made at the first start")
+    except LocalFault as fault:
+        if isinstance(fault.__cause__, FileNotFoundError):
+            yield ok("room", "nothing waits: the outbox is made at the first start")
+        else:
+            yield wrong("room", f"not known: {fault}", fix)
     else:
         yield _room(room_of(status, interval_s), count_waiting(status.portals))
         yield from findings.damage(status.directory, status.damaged, status.unreadable)

@@ -63,9 +63,11 @@ def drain(settings: Settings, backend: BackendSettings) -> bool:
 def _count(settings: Settings) -> int:
     """Counts the measurements of which anything waits or is parked."""
     directory = Path(settings.outbox.directory)
-    if not (directory / "log").is_dir():
-        return 0
-    return sum(1 for _ in inspection.entries(directory, DIALECT))
+    try:
+        is_empty = not (directory / "log").is_dir()
+    except OSError:  # Reading it says why.
+        is_empty = False
+    return 0 if is_empty else sum(1 for _ in inspection.entries(directory, DIALECT))
 
 
 def _wait_for_the_clock(

@@ -7,7 +7,7 @@ There are two questions, and only the second may lead to a restart: an unreachab
 """
 
 from mqtt_http_bridge.adapters.standard_streams import say
-from mqtt_http_bridge.app.service_state import service_state
+from mqtt_http_bridge.app.service_state import shown_state
 from mqtt_http_bridge.core.settings import OutboxSettings
 from mqtt_http_bridge.core.status.findings import end_words
 from mqtt_http_bridge.core.words import visible
@@ -18,7 +18,7 @@ def is_alive(outbox: OutboxSettings) -> bool:
 
     The service writes its state at every interval, and ends itself if a thread hangs.
     """
-    found = service_state(outbox)
+    found = shown_state(outbox)
     if not found.is_running:
         say(visible(end_words(found.state)))
     return found.is_running
@@ -26,7 +26,7 @@ def is_alive(outbox: OutboxSettings) -> bool:
 
 def is_well(outbox: OutboxSettings) -> bool:
     """Tells whether all is well; prints what is not, and how to fix it."""
-    found = service_state(outbox)
+    found = shown_state(outbox)
     if not found.is_running or found.state is None:
         say(visible(end_words(found.state)))
         return False

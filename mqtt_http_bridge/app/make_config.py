@@ -7,12 +7,13 @@ import configparser
 import json
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from importlib import resources
 from pathlib import Path
 from typing import Any, Final
 
 from mqtt_http_bridge.adapters.config import load
-from mqtt_http_bridge.adapters.small_files import TooLarge, read_text
+from mqtt_http_bridge.adapters.small_files import TooLarge, is_there, read_text
 from mqtt_http_bridge.app.config_test import check_url
 from mqtt_http_bridge.core.errors import ConfigError, LocalFault
 from mqtt_http_bridge.core.setup.answers import read_answer
@@ -32,7 +33,7 @@ def make_config(
     its outbox directory, if it is not to be the default. Raises ConfigError, and leaves nothing
     behind, if `run` could not start with the config.
     """
-    if path.exists():
+    if is_there(path):
         raise ConfigError(f"{path}: expected no file yet, found one: remove it, or edit it")
     if api_key_file:
         values = {**values, "backend.api_key": api_key_in(api_key_file)}
@@ -50,7 +51,8 @@ def make_config(
     except ConfigError as error:
         raise ConfigError(str(error).replace(str(draft), str(path))) from error
     finally:
-        draft.unlink(missing_ok=True)
+        with suppress(OSError):
+            draft.unlink()
     return bool(values)
 
 

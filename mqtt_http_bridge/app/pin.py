@@ -11,6 +11,7 @@ from typing import Final, Protocol
 
 from mqtt_http_bridge.adapters import network, tls
 from mqtt_http_bridge.adapters.connection_error import failure_of
+from mqtt_http_bridge.adapters.small_files import is_there
 from mqtt_http_bridge.app.first_look import port_fix
 from mqtt_http_bridge.core import proposal
 from mqtt_http_bridge.core.errors import ConfigError, LocalFault
@@ -115,7 +116,7 @@ class Showable(Protocol):
 
 def save_certificate(output: Path, shown: Showable) -> None:
     """Writes it; a file with the certificate of another key stays as it is. Raises LocalFault."""
-    if output.exists() and not is_pinned(shown, output):
+    if is_there(output) and not is_pinned(shown, output):
         raise LocalFault(
             f"{output}: expected no file, or this certificate ({shown.sha256}), found another:"
             " if the GX was reset or replaced, remove the file and run pin again"

@@ -11,6 +11,7 @@ from typing import Any, Final, TypeVar
 
 from mqtt_http_bridge.adapters import network, pairing
 from mqtt_http_bridge.adapters.private_files import write_private
+from mqtt_http_bridge.adapters.small_files import is_there
 from mqtt_http_bridge.adapters.terminal import ask
 from mqtt_http_bridge.app.check import check
 from mqtt_http_bridge.app.find_gx import find_gx
@@ -46,7 +47,7 @@ def setup(given: Given, config: Path, outbox: str | None) -> tuple[bool, bool]:
     Returns whether `check` found nothing wrong, and whether the service is to be started.
     Raises ConfigError, LocalFault and SetupFailed; then no config is left behind.
     """
-    if config.exists():
+    if is_there(config):
         raise ConfigError(
             f"{config}: expected no config yet, found one: run check to see how it stands, or name"
             " another one with -c"
@@ -146,7 +147,7 @@ class _World:
     def _shown(self, host: str, port: int, name: str) -> Shown:
         shown, path = network.certificate(host, port), self._beside(name)
         pin = Pin.NEW
-        if path.exists():
+        if is_there(path):
             pin = Pin.SAME if is_pinned(shown, path) else Pin.OTHER
         return Shown(shown.pem, shown.sha256, shown.subject, pin, str(path))
 

@@ -4,7 +4,7 @@ import json
 import sys
 
 from mqtt_http_bridge.adapters.clock import SystemClock
-from mqtt_http_bridge.app.service_state import service_state
+from mqtt_http_bridge.app.service_state import shown_state
 from mqtt_http_bridge.core.settings import OutboxSettings
 from mqtt_http_bridge.core.status.findings import end_words, run_words, utc_words
 from mqtt_http_bridge.core.status.state_file import GxState, Liveness, State
@@ -14,7 +14,7 @@ from mqtt_http_bridge.core.words import counted, span_words, visible
 
 def show_status(outbox: OutboxSettings, *, as_json: bool, as_lines: bool) -> bool:
     """Prints the state; returns whether the service is running."""
-    found = service_state(outbox)
+    found = shown_state(outbox)
     if as_json:
         state = to_members(found.state) if found.state is not None else None
         print(json.dumps({**found._asdict(), "state": state}, indent=1))

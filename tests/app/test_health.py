@@ -1,5 +1,6 @@
 """Tests `health`: what supervisors rely on, and what may restart a service."""
 
+import os
 import signal
 from pathlib import Path
 
@@ -81,6 +82,28 @@ def test_a_disk_that_refuses_from_the_start_restarts_nobody(
     wait_until(lambda: health(world, "--alive") == 0)
     process.kill()
     assert health(world, "--alive") == 1
+
+
+@pytest.mark.parametrize("verb", [["health"], ["health", "--alive"], ["status"]], ids=" ".join)
+def test_a_user_who_may_not_look_is_told(
+    verb: list[str],
+    world: World,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Nobody says that no service ever ran: that is not known."""
+    config = world.write_config()
+    world.spool.mkdir()
+
+    def refuse(path: Path, *_: object) -> int:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "open", refuse)
+        assert main([*verb, "-c", str(config)]) == 1
+    captured = capsys.readouterr()
+    assert "this user may not look at it: run this as the service's user" in captured.err
+    assert "never ran" not in captured.out + captured.err
 
 
 def test_no_manifest_has_a_backend_restart_the_service() -> None:
