@@ -122,6 +122,16 @@ def test_of_an_entry_that_is_taken_in_part_the_rest_is_sent(started: Starter) ->
     assert sending.is_all_done
 
 
+def test_an_entry_that_the_backend_fails_on_is_sent_in_parts(started: Starter) -> None:
+    """Those that it does not fail on are stored."""
+    sending = started(lambda body: Reply(500) if "B" in serials_in(body) else taken(body))
+    sending.send(measurement("C"), portal_id=OTHER)
+    made = measurement("A", "B")
+    sending.send(made, for_s=300.0)
+    assert to_body(made) in posts(sending)
+    assert to_body(only(made, ["A"])) in posts(sending)
+
+
 def test_an_entry_that_is_gone_is_passed_over(started: Starter, keys: Keys) -> None:
     """Somebody has dropped it just now; no key is to blame for that."""
     sending = started()
