@@ -210,11 +210,15 @@ def test_after_the_end_nothing_is_settled(started: Starter) -> None:
     assert sending.waiting == 1
 
 
-def test_before_the_end_things_are_settled(started: Starter) -> None:
-    """At once, without another word from anybody."""
+def test_before_the_end_things_are_settled(
+    started: Starter, caplog: pytest.LogCaptureFixture
+) -> None:
+    """At once, without another word from anybody; how delivery is going is told."""
+    caplog.set_level(logging.INFO)
     sending = started()
     sending.send(measurement("A"))
     assert sending.is_all_done
+    assert "the backend stores measurements" in caplog.messages
 
 
 # --- keys ----------------------------------------------------------------------------------------
