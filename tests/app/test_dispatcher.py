@@ -25,13 +25,14 @@ class Keys(OneKey):
     def __init__(self) -> None:
         super().__init__()
         self.reads: list[str] = []
+        self.is_changed = False
 
     def name_of(self, portal_id: str) -> str:
         return f"key of {portal_id}"
 
     def read_again(self, name: str) -> bool:
         self.reads.append(name)
-        return False
+        return self.is_changed
 
 
 @pytest.fixture
@@ -258,6 +259,18 @@ def test_a_held_key_is_read_again_each_minute(started: Starter, keys: Keys) -> N
     sending.run_for(10 * LOOK_EVERY_S)
     tries = len(posts(sending)) - 1
     assert 9 <= len(keys.reads) - before - tries <= 11
+
+
+def test_all_that_waits_for_a_key_goes_on_when_it_has_changed(started: Starter, keys: Keys) -> None:
+    """Within a minute."""
+    sending = started(lambda body: Reply(401))
+    sending.send(measurement("A"), for_s=10.0)
+    backend = sending.backend
+    assert isinstance(backend, Scripted)
+    backend.answer = taken
+    keys.is_changed = True
+    sending.run_for(LOOK_EVERY_S)
+    assert sending.is_all_done
 
 
 # --- looking and waiting -------------------------------------------------------------------------
