@@ -25,13 +25,14 @@ class Keys(OneKey):
     def __init__(self) -> None:
         super().__init__()
         self.reads: list[str] = []
+        self.is_changed = False
 
     def name_of(self, portal_id: str) -> str:
         return f"key of {portal_id}"
 
     def read_again(self, name: str) -> bool:
         self.reads.append(name)
-        return False
+        return self.is_changed
 
 
 @pytest.fixture
@@ -122,6 +123,16 @@ def test_of_an_entry_that_is_taken_in_part_the_rest_is_sent(started: Starter) ->
     assert sending.is_all_done
 
 
+def test_an_entry_that_the_backend_fails_on_is_sent_in_parts(started: Starter) -> None:
+    """Those that it does not fail on are stored."""
+    sending = started(lambda body: Reply(500) if "B" in serials_in(body) else taken(body))
+    sending.send(measurement("C"), portal_id=OTHER)
+    made = measurement("A", "B")
+    sending.send(made, for_s=300.0)
+    assert to_body(made) in posts(sending)
+    assert to_body(only(made, ["A"])) in posts(sending)
+
+
 def test_an_entry_that_is_gone_is_passed_over(started: Starter, keys: Keys) -> None:
     """Somebody has dropped it just now; no key is to blame for that."""
     sending = started()
@@ -200,11 +211,15 @@ def test_after_the_end_nothing_is_settled(started: Starter) -> None:
     assert sending.waiting == 1
 
 
-def test_before_the_end_things_are_settled(started: Starter) -> None:
-    """At once, without another word from anybody."""
+def test_before_the_end_things_are_settled(
+    started: Starter, caplog: pytest.LogCaptureFixture
+) -> None:
+    """At once, without another word from anybody; how delivery is going is told."""
+    caplog.set_level(logging.INFO)
     sending = started()
     sending.send(measurement("A"))
     assert sending.is_all_done
+    assert "the backend stores measurements" in caplog.messages
 
 
 # --- keys ----------------------------------------------------------------------------------------
@@ -244,6 +259,18 @@ def test_a_held_key_is_read_again_each_minute(started: Starter, keys: Keys) -> N
     sending.run_for(10 * LOOK_EVERY_S)
     tries = len(posts(sending)) - 1
     assert 9 <= len(keys.reads) - before - tries <= 11
+
+
+def test_all_that_waits_for_a_key_goes_on_when_it_has_changed(started: Starter, keys: Keys) -> None:
+    """Within a minute."""
+    sending = started(lambda body: Reply(401))
+    sending.send(measurement("A"), for_s=3 * 3600.0)
+    backend = sending.backend
+    assert isinstance(backend, Scripted)
+    backend.answer = taken
+    keys.is_changed = True
+    sending.run_for(LOOK_EVERY_S)
+    assert sending.is_all_done
 
 
 # --- looking and waiting -------------------------------------------------------------------------
