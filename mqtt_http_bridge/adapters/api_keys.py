@@ -8,14 +8,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
+from mqtt_http_bridge.adapters.small_files import first_line
 from mqtt_http_bridge.core import config_schema
 from mqtt_http_bridge.core.errors import ConfigError
 from mqtt_http_bridge.core.settings import BackendSettings, Secret
 
 log = logging.getLogger(__name__)
-
-LONGEST: Final = 4096
-"""The most bytes of a key file to read."""
 
 
 def _nobody_hides(secret: Secret) -> None:
@@ -71,14 +69,7 @@ class ApiKeys:
 
 def _read(path: str) -> Secret:
     """Reads a key file as the config does. Raises ConfigError."""
-    try:
-        with Path(path).open("rb") as file:
-            lines = file.read(LONGEST).decode("utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(
-            f"backend.api_keys: expected a file with an API key, found none to read at {path}"
-        ) from error
-    key = config_schema.read_value("backend.api_key", lines[0] if lines else "")
+    key = config_schema.read_value("backend.api_key", first_line("backend.api_keys", Path(path)))
     if not isinstance(key, Secret):
         raise TypeError
     return key

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from mqtt_http_bridge.adapters.small_files import MOST_BYTES, TooLarge, read_bytes, read_text
+from mqtt_http_bridge.adapters.small_files import MOST_BYTES, TooLarge, first_line, read_bytes
 from mqtt_http_bridge.adapters.yaml_loading import yaml
 from mqtt_http_bridge.core import config_schema as schema
 from mqtt_http_bridge.core.config_settings import settings_from
@@ -215,7 +215,7 @@ def _resolve_files(values: schema.Values, directory: Path) -> tuple[Secret, ...]
 
 
 def _key_in(path: str) -> Secret:
-    key = _first_line("backend.api_keys", Path(path))
+    key = first_line("backend.api_keys", Path(path))
     secret = _read_secret("backend.api_key", key, f"backend.api_keys: in {path}")
     if not isinstance(secret, Secret):
         raise TypeError
@@ -232,7 +232,7 @@ def _resolve_secret(
         values[name] = _read_secret(name, from_environment, f"{variable} in the environment")
     elif file_key in values:
         path = Path(values[file_key])
-        values[name] = _read_secret(name, _first_line(file_key, path), f"{file_key}: in {path}")
+        values[name] = _read_secret(name, first_line(file_key, path), f"{file_key}: in {path}")
 
 
 def _resolve_shard(values: schema.Values, from_environment: str | None) -> None:
@@ -260,13 +260,3 @@ def _read_secret(name: str, text: str, source: str) -> object:
         return schema.read_value(name, text)
     except ConfigError as error:
         raise ConfigError(f"{source}: {error}") from error
-
-
-def _first_line(file_key: str, path: Path) -> str:
-    try:
-        lines = read_text(path).splitlines()
-    except (OSError, ValueError) as error:
-        raise ConfigError(
-            f"{file_key}: expected the name of a file, found none to read as text at {path}"
-        ) from error
-    return lines[0] if lines else ""

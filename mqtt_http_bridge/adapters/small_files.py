@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import Final
 
+from mqtt_http_bridge.core.errors import ConfigError
+
 MOST_BYTES: Final = 65_536
 """A config with every key has 5,000, a password has a line."""
 
@@ -34,3 +36,14 @@ def read_text(path: Path) -> str:
     Windows puts a mark, the BOM, before UTF-8 text; it is no part of a key or a password.
     """
     return read_bytes(path).decode("utf-8-sig")
+
+
+def first_line(key: str, path: Path) -> str:
+    """Reads the first line of the file that the config names under `key`. Raises ConfigError."""
+    try:
+        lines = read_text(path).splitlines()
+    except (OSError, ValueError) as error:
+        raise ConfigError(
+            f"{key}: expected the name of a file, found none to read as text at {path}"
+        ) from error
+    return lines[0] if lines else ""
