@@ -74,10 +74,16 @@ def sending(backend: Registry, tmp_path: Path) -> Iterator[Sending]:
 
 
 @pytest.fixture
-def log(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
+def log(caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureFixture]:
+    """The log without the line that a first success brings."""
     caplog.set_level(logging.INFO, logger="mqtt_http_bridge.app.delivery_log")
-    caplog.handler.addFilter(lambda record: record.getMessage() != FIRST_LINE)
-    return caplog
+    with caplog.filtering(_NoFirstLine()):
+        yield caplog
+
+
+class _NoFirstLine(logging.Filter):
+    def filter(self, record: logging.LogRecord) -> bool:
+        return record.getMessage() != FIRST_LINE
 
 
 def test_the_first_success_is_told_once(sending: Sending, caplog: pytest.LogCaptureFixture) -> None:
