@@ -1,5 +1,9 @@
-"""Has pytest say what an assertion found in `tests.support`, too, as it does in the tests."""
+"""Has pytest say what an assertion found in `tests.support`, too, as it does in the tests.
 
-import pytest
+The benchmark's processes are in this package as well, and do without pytest.
+"""
 
-pytest.register_assert_rewrite("tests.support")
+import sys
+
+if pytest := sys.modules.get("pytest"):
+    pytest.register_assert_rewrite("tests.support")

@@ -53,6 +53,12 @@ def test_the_command_measures_and_reports(tmp_path: Path) -> None:
     assert "| outbox: append and settle, CPU ms |" in markdown(report)
 
 
+def test_the_floor_loads_nothing_of_the_tests() -> None:
+    """Or it would be no floor: pytest takes longer to load than paho."""
+    program = "import sys, tests.bench.floor_paho; print('pytest' in sys.modules)"
+    assert subprocess.check_output([sys.executable, "-c", program], text=True) == "False\n"
+
+
 @pytest.mark.parametrize("rate_per_s", [None, 20.0])
 def test_a_load_of_ones_own_is_played_to_the_other_checkout_too(
     rate_per_s: float | None, monkeypatch: pytest.MonkeyPatch
