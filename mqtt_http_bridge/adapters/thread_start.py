@@ -38,8 +38,9 @@ def start(
     """
     is_main = threading.current_thread() is threading.main_thread()
     try:
-        # There is one timer only. The watchdog watches the other threads that start some.
-        with _limit(limit_s or LIMIT_S) if is_main else nullcontext(), _stack_of(stack_bytes):
+        # There is one timer only. The watchdog watches the other threads that start some. The timer
+        # is a thread for the system, and gets a stack of this size, too.
+        with _stack_of(stack_bytes), _limit(limit_s or LIMIT_S) if is_main else nullcontext():
             thread.start()
     except RuntimeError as error:
         raise LocalFault(
@@ -62,7 +63,7 @@ def _limit(limit_s: float) -> Iterator[None]:
 
 @contextmanager
 def _stack_of(stack_bytes: int) -> Iterator[None]:
-    """Gives the thread that is started meanwhile a stack of this size; one at a time."""
+    """Gives the threads that are started meanwhile a stack of this size; one caller at a time."""
     with _starting:
         before = threading.stack_size(stack_bytes)
         try:

@@ -38,6 +38,24 @@ thread.join()
 print(threading.stack_size())
 """
 
+ROOM = """
+import re, threading
+from mqtt_http_bridge.adapters import thread_start
+
+def data_kib():
+    return int(re.search("VmData:\\\\s*([0-9]+)", open("/proc/self/status").read())[1])
+
+start = threading.Thread.start
+
+def start_and_measure(thread):
+    print(data_kib() - before_kib)
+    start(thread)
+
+threading.Thread.start = start_and_measure
+before_kib = data_kib()
+thread_start.start(threading.Thread(target=int), stack_bytes=262_144)
+"""
+
 
 def run(code: str, tmp_path: Path) -> "subprocess.CompletedProcess[str]":
     command = [sys.executable, "-c", code]
@@ -103,3 +121,10 @@ def test_its_stack_is_large_enough(tmp_path: Path) -> None:
     """A backend may answer with what is nested without end: that is refused, and kills nobody."""
     found = run(DEEP, tmp_path)
     assert (found.returncode, found.stdout) == (0, "refused\nrefused\n0\n"), found
+
+
+def test_the_timer_has_a_small_stack_too(tmp_path: Path) -> None:
+    """It is a thread for the system, whose limit of memory counts a whole stack."""
+    found = run(ROOM, tmp_path)
+    assert found.returncode == 0, found
+    assert int(found.stdout) < 1_024, "KiB"
