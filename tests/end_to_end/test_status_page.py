@@ -14,6 +14,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from mqtt_http_bridge.adapters.status_page import FILES
+from mqtt_http_bridge.adapters.status_page.server import LONGEST_CONNECTION_S
 from mqtt_http_bridge.core.status.metrics import METRICS, PREFIX
 from tests.support.charger_values import multi_tracker, single_tracker
 from tests.support.faulty_backend import Forced
@@ -258,7 +259,8 @@ def test_hostile_clients(page: Page) -> None:
         client.close()
     page.wait(lambda: can_ask(page), timeout_s=20.0)
     taken = [a.monotonic_s for a in page.world.backend.received[before : before + 4]]
-    assert max(b - a for a, b in pairwise(taken)) < 2.0
+    # One second apart, and on a busy machine more; the page gives each of them five.
+    assert max(b - a for a, b in pairwise(taken)) < LONGEST_CONNECTION_S - 1.0
     assert not page.service.said("Traceback")
 
 
