@@ -681,7 +681,7 @@ def test_no_service(world: World, gx: StandInGx) -> None:
     assert finding.fix.endswith("else mqtt-http-bridge run")
     assert finding.text.endswith("it never ran here")
     process = world.run()
-    world.backend.wait_for(2, 20.0)
+    world.backend.wait_for(2, 60.0)
     process.stop()
     assert "not running since 20" in wrong(found(world), "service").text
 
@@ -689,7 +689,7 @@ def test_no_service(world: World, gx: StandInGx) -> None:
 def test_who_runs(world: World, gx: StandInGx, monkeypatch: pytest.MonkeyPatch) -> None:
     """Version, start, process and config; a command of another version says so."""
     process = world.run({"device.update_interval": 30})
-    world.backend.wait_for(1, 20.0)
+    world.backend.wait_for(1, 60.0)
     (finding,) = found(world, {"device.update_interval": 30})["service"]
     assert finding.mark is Mark.OK
     assert finding.text.startswith(f"mqtt-http-bridge {__version__} runs since 20")
@@ -703,7 +703,7 @@ def test_who_runs(world: World, gx: StandInGx, monkeypatch: pytest.MonkeyPatch) 
 def test_a_service_that_stands_still(world: World, gx: StandInGx) -> None:
     """It holds its outbox, and has not said how it goes for too long."""
     process = world.run()
-    world.backend.wait_for(1, 20.0)
+    world.backend.wait_for(1, 60.0)
     process.send(signal.SIGSTOP)
     file = StateFile(world.spool)
     (text,) = file.read()
