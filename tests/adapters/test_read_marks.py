@@ -180,6 +180,7 @@ def test_a_deadline_has_its_mark_though_nothing_comes(line: Line) -> None:
     line.broker.read_by(due_s)
     mark = line.next()
     assert isinstance(mark, AllRead)
-    assert due_s - gathering_module.READ_BEFORE_S <= mark.until_s <= due_s + 0.4
+    # Later on a busy machine; if nobody reads for the deadline, no mark comes at all.
+    assert due_s - gathering_module.READ_BEFORE_S <= mark.until_s <= due_s + TIMEOUT_S
     line.broker.read_by(due_s + 3600.0)
     assert line.comes_nothing(0.3)

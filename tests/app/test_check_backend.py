@@ -561,7 +561,7 @@ def test_a_check_that_hangs_ends_all_the_same() -> None:
         is_over.wait()
         yield ok("GX port", "too late")
 
-    told = list(check.within(0.3, walked()))
+    told = list(check.within(1.5, walked()))
     is_over.set()
     assert [finding.step for finding in told] == ["GX name", "time"]
     assert told[1].mark is Mark.WRONG

@@ -209,7 +209,7 @@ def test_retry(outbox: Outbox, directory: Path) -> None:
 def test_requests_are_seen_within_five_seconds(outbox: Outbox, directory: Path) -> None:
     """With nothing else to do."""
     inspection.request_retry(directory)
-    until(lambda: outbox.retry_requests == 1, 7.0)
+    until(lambda: outbox.retry_requests == 1)
 
 
 def test_nobody_looks_for_requests_while_nothing_waits(
@@ -225,7 +225,7 @@ def test_nobody_looks_for_requests_while_nothing_waits(
     assert outbox.progress.turns == turns
     assert outbox.retry_requests == 0
     store(outbox, 5)
-    until(lambda: outbox.progress.turns > turns + 2, 7.0)
+    until(lambda: outbox.progress.turns > turns + 2)
     assert outbox.retry_requests == 1
 
 
