@@ -211,10 +211,10 @@ class Log:
         return self.segments.number_of(self._slot(number, portal_id))
 
     def all_in(self, segment: int) -> list[Entry]:
-        """Reads the entries whose current text is in a segment. Raises OSError."""
-        with self.mutex:
-            entries = self.segments.entries(segment).values()
-            return [entry for entry in entries if self._is_in(segment, entry)]
+        """Reads the entries that belong to a segment. Raises OSError."""
+        with self.mutex:  # What waits may not be in it: the disk refused, and may have dropped it.
+            entries = self.segments.entries(segment) | {e.number: e for e in self.held()}
+            return [entry for entry in entries.values() if self._is_in(segment, entry)]
 
     def _is_in(self, segment: int, entry: Entry) -> bool:
         return self._slot(entry.number, entry.portal_id) == slot_of(segment)
@@ -225,6 +225,14 @@ class Log:
             if self._is_in(segment, entry):
                 now = self._now(self._in_memory(entry.number) or entry)
                 self.write(records.replaced(now) if now.is_final else records.put(now))
+
+    def put_back(self, segment: int, entries: Iterable[Entry]) -> None:
+        """Counts entries in this segment again: what was written again may not be on the disk."""
+        with self.mutex:
+            for number in (entry.number for entry in entries):
+                line = self.unflushed.get(number) or self.waiting.get(number)
+                if line is not None:
+                    self.index.apply(fields_of(line), slot_of(segment), len(line))
 
     def cannot_read(self, segment: int, error: OSError) -> None:
         """Logs that a segment cannot be read; gives up its entries once that has lasted.
@@ -239,10 +247,11 @@ class Log:
             self.lose_all_in(segment, losses.unreadable(segment))
 
     def lose_all_in(self, segment: int, reason: str) -> None:
-        """Gives up all entries that are left in a segment."""
+        """Gives up the entries that are left in a segment, and not in memory."""
         with self.mutex:
-            slot = slot_of(segment)
-            self.lose([e for e in self.index.entries() if self._slot(*e) == slot], reason)
+            slot, entries = slot_of(segment), self.index.entries()
+            lost = [e for e in entries if self._slot(*e) == slot and e[0] not in self.waiting]
+            self.lose(lost, reason)
 
     def lose(self, entries: Iterable[Where], reason: str) -> None:
         """Gives entries up, and counts them."""

@@ -196,6 +196,32 @@ def test_an_entry_whose_text_is_gone_is_counted_as_lost(kept: Kept) -> None:
     assert (loss.count, loss.reasons) == (1, (DAMAGED,))
 
 
+def refuse(kept: Kept) -> None:
+    """Makes the disk refuse a flush and, as Linux does, drop what was to be flushed."""
+    path = Path(kept.log.segments.files.path(1))
+    before = path.read_bytes()
+    kept.log.put(Entry(0, PORTAL, body_of(1), is_final=True))
+    kept.log.fail(OSError(errno.EIO, "it refuses"))
+    path.write_bytes(before)
+
+
+def test_what_memory_has_is_not_lost_with_its_segment(kept: Kept) -> None:
+    """The segment goes, and what waits is written where there is room."""
+    refuse(kept)
+    kept.log.reopen()
+    kept.log.segments.roll(SEGMENT)
+    assert kept.own._clean_oldest()
+    assert (kept.numbers, kept.lost, list(kept.sizes)) == ([1], 0, [2])
+    assert kept.log.waiting == {}
+
+
+def test_what_memory_has_is_not_given_up_with_its_segment(kept: Kept) -> None:
+    """The segment cannot be read any more."""
+    refuse(kept)
+    kept.log.lose_all_in(1, DAMAGED)
+    assert (kept.numbers, kept.lost) == ([1], 0)
+
+
 @pytest.mark.parametrize(("missing", "left"), [(0, [3]), (1, [3, 4])])
 def test_what_is_written_again_makes_no_segment_grow(
     kept: Kept, missing: int, left: list[int]

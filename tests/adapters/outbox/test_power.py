@@ -7,7 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from mqtt_http_bridge.adapters.outbox import Outbox
+from mqtt_http_bridge.adapters.outbox import Entry, Outbox
+from mqtt_http_bridge.adapters.outbox.cleaning import Cleaning
+from mqtt_http_bridge.adapters.outbox.files import LogFiles
+from mqtt_http_bridge.adapters.outbox.log import Log
 from tests.adapters.outbox.power import Call, Disk, Record, recording
 from tests.adapters.outbox.support import (
     BOOT,
@@ -175,3 +178,35 @@ def test_segments_are_surely_gone_one_after_the_other(tmp_path: Path) -> None:
         elif call.name == "flush" and call.path.endswith("/log"):
             is_pending = False
     assert removed >= 3
+
+
+def test_power_loss_after_the_flush_of_a_clean_up_was_refused(tmp_path: Path) -> None:
+    """What was written again is not on the disk: where it was before stays until it is."""
+    old_root = tmp_path / "before"
+    log = Log(LogFiles(old_root, SMALL), FORMAT, BOOT)
+    cleaning = Cleaning(log)
+    with recording() as record:
+        log.reopen()
+        cleaning.bring_in()
+        for minute in (1, 2):
+            log.put(Entry(0, PORTAL, body_of(minute, *SERIALS), is_final=True))
+        for _ in range(15):  # More than there is room for, so that one has to go for the next one.
+            log.segments.roll(SMALL // 16)
+        log.flush()
+        record.refused_flush = 1
+        with pytest.raises(OSError, match="Input/output error") as refused:
+            cleaning.tidy()
+        log.fail(refused.value)
+        log.reopen()
+        cleaning.bring_in()
+        cleaning.tidy()
+    log.segments.close()
+    disk, gone = Disk(), 0
+    for step, event in enumerate(record.history):
+        assert isinstance(event, Call)
+        disk.do(event)
+        if event.name == "unlink":
+            gone += 1
+            disk.leave(old_root, tmp_path / f"{step}", None)
+            assert found_in(tmp_path / f"{step}")[1] == [1, 2]
+    assert gone == 16
