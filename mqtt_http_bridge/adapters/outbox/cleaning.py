@@ -122,7 +122,7 @@ class Cleaning:
                 self._log.write_again(oldest, entry)
                 if place % _SLICE == 0:
                     breathe()
-            self._log.flush()
+        self._log.flush()  # Or a power cut takes an entry whose newer line is not on the disk yet.
         if self._log.index.live_bytes(slot):
             self._log.lose_all_in(oldest, DAMAGED)
         self._segments.remove_oldest()
