@@ -157,10 +157,14 @@ class Log:
         )
 
     def flush(self) -> None:
-        """Flushes what was written before. Writer only; raises OSError."""
+        """Flushes what was written before, or goes on in memory. Writer only; raises OSError."""
         with self.mutex:
             covered = list(self.unflushed.items())
-        self.segments.flush()
+        try:
+            self.segments.flush()
+        except OSError as error:
+            self.fail(error)
+            raise
         with self.mutex:
             for key, line in covered:
                 if self.unflushed.get(key) is line:
