@@ -48,7 +48,7 @@ def _main(words: Sequence[str]) -> int:
     try:
         status = _status_of(words, arguments)
     except KeyboardInterrupt:
-        standard_streams.say("ended by Ctrl+C")
+        standard_streams.say("interrupted")
         return FAILED
     except SystemExit:
         pause(arguments.pause_s)

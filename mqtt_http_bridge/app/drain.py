@@ -1,7 +1,9 @@
 """The verb `outbox drain`: sends what is owed and ends, without measuring."""
 
+import signal
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -24,13 +26,17 @@ from mqtt_http_bridge.core.views import ParkedView
 from mqtt_http_bridge.core.words import counted
 
 LONGEST_FLUSH_S: Final = 60.0
+STOP_SENDERS_S: Final = 3.0
+"""Seconds that the POSTs under way get at an early end: what is answered by then is not sent again.
+"""
 
 
 def drain(settings: Settings, backend: BackendSettings) -> bool:
     """Sends until nothing is left, or the rest has to wait; returns whether nothing is left.
 
-    Raises OutboxBusy while the service has the outbox, and LocalFault if the backend cannot be
-    reached. Only the main thread may call it.
+    Raises OutboxBusy while the service has the outbox, LocalFault if the backend cannot be reached,
+    and KeyboardInterrupt at SIGTERM, the end of the terminal and Ctrl+C. Only the main thread may
+    call it.
     """
     before = _count(settings)
     if not before:
@@ -48,16 +54,31 @@ def drain(settings: Settings, backend: BackendSettings) -> bool:
         max_rate_per_s=settings.outbox.max_rate_per_s,
         connections=backend.connections,
     )
-    try:
-        _wait_for_the_clock(clock, Backend(backend, DIALECT), Storing(outbox, DIALECT), outbox)
-        senders.start()
-        is_empty = senders.finish(LONGEST_FLUSH_S)
-        parked = parked_views(outbox.view().portals)
-    finally:
-        senders.stop(0.0)
-        outbox.close()
+    with _ended_by_signals():
+        try:
+            _wait_for_the_clock(clock, Backend(backend, DIALECT), Storing(outbox, DIALECT), outbox)
+            senders.start()
+            is_empty = senders.finish(LONGEST_FLUSH_S)
+            parked = parked_views(outbox.view().portals)
+        finally:
+            senders.stop(STOP_SENDERS_S)
+            outbox.close()
     _tell(before, _count(settings), parked)
     return is_empty
+
+
+@contextmanager
+def _ended_by_signals() -> Iterator[None]:
+    """Treats SIGTERM and the end of the terminal as Ctrl+C; what is ignored stays ignored."""
+    ending = (signal.SIGTERM, signal.SIGHUP)
+    before = {n: signal.getsignal(n) for n in ending if signal.getsignal(n) != signal.SIG_IGN}
+    for number in before:
+        signal.signal(number, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _count(settings: Settings) -> int:

@@ -72,6 +72,28 @@ def let_pass(backend: Backend, seconds: float) -> None:
     backend._client._used_s -= seconds
 
 
+# --- what comes before an answer -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("status", [b"100", b"102", b"103", b"199"])
+@pytest.mark.parametrize("more", [b"Link: </style.css>\r\n", b"Content-Length: 0\r\n"])
+def test_an_answer_that_is_not_final_is_not_the_answer(status: bytes, more: bytes) -> None:
+    """Proxies send some (`Early Hints`): the final one belongs to this request, not to the next."""
+    interim = b"HTTP/1.1 " + status + b" Wait\r\n" + more + b"\r\n"
+    finals = iter((b"201 Created", b"422 No"))
+
+    def serve(connection: socket.socket) -> None:
+        while request_from(connection):
+            connection.sendall(interim)
+            connection.sendall(interim)
+            connection.sendall(b"HTTP/1.1 " + next(finals) + b"\r\nContent-Length: 2\r\n\r\n{}")
+
+    with served_by(serve) as wire, backend_at(wire.url) as backend:
+        assert backend.post(BODY) == Reply(201, b"{}")
+        assert backend.post(BODY) == Reply(422, b"{}")
+        assert wire.connections == 1
+
+
 # --- how long a connection is kept ---------------------------------------------------------------
 
 

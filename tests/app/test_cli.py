@@ -319,7 +319,7 @@ def test_ctrl_c_ends_a_verb_with_a_word(
 
     monkeypatch.setattr(cli, "VERBS", {**cli.VERBS, "replay": interrupted})
     assert main(["replay", "recording.jsonl"]) == FAILED
-    assert capsys.readouterr().err == "ended by Ctrl+C\n"
+    assert capsys.readouterr().err == "interrupted\n"
 
 
 # --- replay ----------------------------------------------------------------------------------

@@ -157,10 +157,14 @@ class Log:
         )
 
     def flush(self) -> None:
-        """Flushes what was written before. Writer only; raises OSError."""
+        """Flushes what was written before, or goes on in memory. Writer only; raises OSError."""
         with self.mutex:
             covered = list(self.unflushed.items())
-        self.segments.flush()
+        try:
+            self.segments.flush()
+        except OSError as error:
+            self.fail(error)
+            raise
         with self.mutex:
             for key, line in covered:
                 if self.unflushed.get(key) is line:
@@ -210,29 +214,29 @@ class Log:
         """Returns the number of the segment that an entry is in, if any has it."""
         return self.segments.number_of(self._slot(number, portal_id))
 
-    def all_in(self, segment: int) -> list[Entry]:
-        """Reads the entries that belong to a segment. Raises OSError."""
-        with self.mutex:  # What waits may not be in it: the disk refused, and may have dropped it.
-            entries = self.segments.entries(segment) | {e.number: e for e in self.held()}
-            return [entry for entry in entries.values() if self._is_in(segment, entry)]
+    def needed_in(self, segment: int) -> list[Entry]:
+        """Reads the entries that would be lost with a segment. Raises OSError."""
+        with self.mutex:
+            texts = self.segments.entries(segment)
+            held = {e.number: e for e in self.held() if self._is_in(segment, e)}
+            return [e for e in (texts | held).values() if self._is_needed(segment, e)]
+
+    def _is_needed(self, segment: int, entry: Entry) -> bool:
+        """Tells whether the only text of an entry that the disk has may be in this segment."""
+        return self._is_in(segment, entry) or (
+            entry.number in self.waiting
+            and self.index.find(entry.number, entry.portal_id) is not None
+        )
 
     def _is_in(self, segment: int, entry: Entry) -> bool:
         return self._slot(entry.number, entry.portal_id) == slot_of(segment)
 
     def write_again(self, segment: int, entry: Entry) -> None:
-        """Writes an entry again, as it is now, if it is still in this segment. Raises OSError."""
+        """Writes an entry again, as it is now, if the segment is still needed. Raises OSError."""
         with self.mutex:
-            if self._is_in(segment, entry):
+            if self._is_needed(segment, entry):
                 now = self._now(self._in_memory(entry.number) or entry)
                 self.write(records.replaced(now) if now.is_final else records.put(now))
-
-    def put_back(self, segment: int, entries: Iterable[Entry]) -> None:
-        """Counts entries in this segment again: what was written again may not be on the disk."""
-        with self.mutex:
-            for number in (entry.number for entry in entries):
-                line = self.unflushed.get(number) or self.waiting.get(number)
-                if line is not None:
-                    self.index.apply(fields_of(line), slot_of(segment), len(line))
 
     def cannot_read(self, segment: int, error: OSError) -> None:
         """Logs that a segment cannot be read; gives up its entries once that has lasted.

@@ -158,6 +158,27 @@ def test_power_loss_between_any_two_calls(tmp_path: Path, seed: int | None) -> N
     assert BOOT != NEXT_BOOT
 
 
+@pytest.mark.parametrize("parked", ["", "B"], ids=["owed", "parked"])
+def test_the_last_entry_of_a_segment_survives_being_cut(tmp_path: Path, parked: str) -> None:
+    """A device of it is stored, and with that its segment goes, before anything else is flushed."""
+    old_root = tmp_path / "before"
+    with recording() as record, opened(old_root, max_bytes=SMALL) as outbox:
+        put(outbox, record, 1)
+        for minute in range(2, 16):
+            put(outbox, record, minute)
+            deliver(outbox, record, outbox.newest(PORTAL) or 0, *SERIALS)
+        deliver(outbox, record, numbers(outbox)[0], "A", parked=parked)
+        settled(outbox)
+        cut = len(record.history)
+    history, disk = record.history[:cut], Disk()
+    for event in history:
+        if isinstance(event, Call) and str(old_root) in event.path:
+            disk.do(event)
+    disk.leave(old_root, tmp_path / "after", None)
+    check(history, tmp_path / "after")
+    assert [event.name for event in history if isinstance(event, Call)].count("unlink") > 0
+
+
 def test_segments_are_surely_gone_one_after_the_other(tmp_path: Path) -> None:
     """A later one never goes before the name of the one before is off the disk.
 
