@@ -95,6 +95,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
         "app.dispatcher",
         "app.main_loop",
         "app.outbox_observer",
+        "app.visit",
         "app.watchdog",
     ),
     ("app.prefixes", "app.relay_observer"),
