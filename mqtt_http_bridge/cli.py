@@ -41,7 +41,7 @@ REFUSALS: Final = {
     errno.EACCES: _RIGHT,
     errno.EPERM: _RIGHT,
 }
-"""What a verb expects of this machine, by the error that refuses it, and what to do."""
+"""By the error of a machine that refuses: the thing expected of it, and the remedy."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:

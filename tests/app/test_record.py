@@ -131,7 +131,7 @@ def test_what_was_read_at_the_very_end_may_be_all(scribe: ScribeMaker, path: Pat
 def test_a_flood_does_not_hold_up_the_end(
     scribe: ScribeMaker, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What waits is written for a second: the rest of twenty megabytes would take long."""
+    """It ends after a second: the rest of twenty megabytes would take long."""
     own, inbox, times = scribe(), Inbox(), itertools.count(0.0, REST_S / 4)
     monkeypatch.setattr(record_module, "time", SimpleNamespace(monotonic=lambda: next(times)))
     for at_s in range(10):
