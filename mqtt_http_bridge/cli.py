@@ -21,7 +21,6 @@ from mqtt_http_bridge.core.errors import BridgeError, ConfigError
 from mqtt_http_bridge.core.log_line import clean_line
 from mqtt_http_bridge.core.redaction import of_settings
 from mqtt_http_bridge.core.settings import BackendSettings, OutboxSettings, Settings
-from mqtt_http_bridge.core.words import visible
 from mqtt_http_bridge.pause import pause
 
 log = logging.getLogger(__name__)
@@ -99,7 +98,7 @@ def _refusal(error: OSError) -> str:
     if error.errno not in REFUSALS:
         return ""
     expected, remedy = REFUSALS[error.errno]
-    where = "" if error.filename is None else f"{visible(str(error.filename))}: "
+    where = "" if error.filename is None else f"{error.filename}: "
     return f"{where}expected {expected}, found: {error.strerror}: {remedy}"
 
 
@@ -225,7 +224,7 @@ def _config_make(arguments: Arguments) -> int:
     if not make_config(arguments.output, values, arguments.api_key_file, outbox):
         standard_streams.say(f"{arguments.output}: now set backend.url and backend.api_key in it")
     for name in left:
-        print(f"{arguments.old_config}: {name} is not taken over", file=sys.stderr)
+        standard_streams.say(f"{arguments.old_config}: {name} is not taken over")
     return DONE
 
 
