@@ -53,7 +53,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
         "adapters.thread_start",
         "adapters.yaml_loading",
     ),
-    ("adapters.tls",),
+    ("adapters.key_file", "adapters.tls"),
     ("adapters.connection_error",),
     # One outside thing each.
     (

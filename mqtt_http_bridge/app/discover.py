@@ -43,7 +43,7 @@ def discover(
         pinned_certificate=str(certificate.absolute()) if certificate else None,
         services=SERVICES,
     )
-    if failure := network.name_failure(mqtt) or network.port_failure(mqtt):
+    if failure := network.port_failure(mqtt):
         _fail(findings.gx_port(mqtt.place, failure, port_fix(mqtt, failure)))
     mqtt, heard = _heard_below_a_prefix(mqtt)
     if not heard.is_connected:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from mqtt_http_bridge.adapters import network, pairing, terminal
 from mqtt_http_bridge.adapters.private_files import write_private
-from mqtt_http_bridge.adapters.small_files import TooLarge, read_text
+from mqtt_http_bridge.adapters.small_files import NoText, read_text
 from mqtt_http_bridge.adapters.standard_streams import say
 from mqtt_http_bridge.app.first_look import port_fix
 from mqtt_http_bridge.app.pin import MQTT_PORT, must_hold_certificate
@@ -95,7 +95,7 @@ def device_id_in(path: Path) -> str | None:
     """Returns the device id of the token in a file, so that the next token replaces it."""
     try:
         lines = read_text(path).splitlines()
-    except (OSError, TooLarge, UnicodeDecodeError):
+    except NoText:
         return None
     device_id = lines[1].rpartition("/")[2] if len(lines) > 1 else ""
     return device_id if lines[1:2] == [token_name(ROLE, device_id)] and device_id else None

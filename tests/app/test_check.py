@@ -191,8 +191,15 @@ def test_a_name_and_an_address(
     world: World, monkeypatch: pytest.MonkeyPatch, host: str, text: str
 ) -> None:
     """Only a name is looked up, that of the backend as well."""
-    monkeypatch.setattr(network, "addresses", lambda _: ["127.0.0.1"])
+    asked = list[str]()
+
+    def addresses(name: str) -> list[str]:
+        asked.append(name)
+        return ["127.0.0.1"]
+
+    monkeypatch.setattr(network, "addresses", addresses)
     steps = found(world, {"mqtt.host": host})
+    assert asked.count("localhost") == (host == "localhost"), "the second time it may fail"
     assert steps["GX name"] == [ok("GX name", text)]
     address = "127.0.0.1 is an address: there is no name to look up"
     assert steps["backend name"] == [ok("backend name", address)]

@@ -29,6 +29,9 @@ NO_CERTIFICATE = (
     "broken.jsonl: expected the certificate of the GX's broker in PEM, found none: name the file"
     " that it is in, or run: mqtt-http-bridge pin 127.0.0.1"
 )
+NO_TEXT = (
+    "expected the name of a file, found none to read as text at missing (No such file or directory)"
+)
 VERBS = ("run", "record", "replay", "demo")
 
 
@@ -259,7 +262,7 @@ def test_every_verb_of_the_grammar_is_carried_out_by_its_own_name() -> None:
             (
                 [*verb, "--password-file", "missing"],
                 WRONG_USAGE,
-                "missing: expected a text file with the password, found none",
+                f"--password-file: {NO_TEXT}",
             )
             for verb in (["setup"], ["discover", "127.0.0.1"], ["pair", "127.0.0.1"])
         ),
@@ -267,7 +270,7 @@ def test_every_verb_of_the_grammar_is_carried_out_by_its_own_name() -> None:
             (
                 [*verb, "--api-key-file", "missing"],
                 WRONG_USAGE,
-                "missing: expected a text file with the API key, found none",
+                f"--api-key-file: {NO_TEXT}",
             )
             for verb in (["setup"], ["config", "make", "-o", "c.yaml"])
         ),
