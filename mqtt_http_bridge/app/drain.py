@@ -27,7 +27,7 @@ LONGEST_FLUSH_S: Final = 60.0
 
 
 def drain(settings: Settings, backend: BackendSettings) -> bool:
-    """Sends until nothing is left, or the rest has to wait; returns whether nothing is left.
+    """Sends until nothing is left, or the rest has to wait; returns whether all of it was stored.
 
     Raises OutboxBusy while the service has the outbox, and LocalFault if the backend cannot be
     reached. Only the main thread may call it.
@@ -51,13 +51,13 @@ def drain(settings: Settings, backend: BackendSettings) -> bool:
     try:
         _wait_for_the_clock(clock, Backend(backend, DIALECT), Storing(outbox, DIALECT), outbox)
         senders.start()
-        is_empty = senders.finish(LONGEST_FLUSH_S)
-        parked = parked_views(outbox.view().portals)
+        is_stored = senders.finish(LONGEST_FLUSH_S)
+        parked, given_up = parked_views(outbox.view().portals), senders.given_up
     finally:
         senders.stop(0.0)
         outbox.close()
-    _tell(before, _count(settings), parked)
-    return is_empty
+    _tell(before, _count(settings), given_up, parked)
+    return is_stored
 
 
 def _count(settings: Settings) -> int:
@@ -89,7 +89,9 @@ def _wait_for_the_clock(
     backend.close()
 
 
-def _tell(before: int, left: int, parked: Sequence[ParkedView]) -> None:
-    say(f"{counted(before, 'measurement')} waited: {before - left} stored, {left} left")
+def _tell(before: int, left: int, given_up: int, parked: Sequence[ParkedView]) -> None:
+    lost = f", {given_up} given up" if given_up else ""
+    stored = before - left - given_up
+    say(f"{counted(before, 'measurement')} waited: {stored} stored, {left} left{lost}")
     for each in parked:
         say(f"parked: {each.reports} of {each.serial}: {each.reason}: {each.remedy}")

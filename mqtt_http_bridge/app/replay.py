@@ -133,7 +133,7 @@ def print_replay(settings: Settings, path: Path, part: Part) -> None:
 
 
 def post_replay(settings: Settings, backend: BackendSettings, path: Path, part: Part) -> bool:
-    """Sends the measurements of a recording through the outbox; true if it is empty at the end.
+    """Sends the measurements of a recording through the outbox; true if all of them are stored.
 
     Raises a BridgeError.
     """

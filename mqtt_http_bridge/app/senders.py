@@ -90,11 +90,21 @@ class Senders:
         self._resting = threading.Condition()
         self._threads: list[threading.Thread] = []
         self._starting = threading.Lock()
+        self._lost_before = self._lost
 
     @property
     def expect(self) -> Callable[[str], None]:
         """Call this with the portal id of what is about to be stored; it never waits."""
         return self._dispatcher.expect
+
+    @property
+    def given_up(self) -> int:
+        """Returns how many measurements the outbox has given up since this was made."""
+        return self._lost - self._lost_before
+
+    @property
+    def _lost(self) -> int:
+        return sum(loss.count for loss in self._outbox.view().losses)
 
     def start(self, clock_check: ClockCheck | None = None) -> None:
         """Starts the first thread; if the clock is checked, nothing is sent before that."""
@@ -125,8 +135,8 @@ class Senders:
     def finish(self, timeout_s: float = 60.0) -> bool:
         """Waits until everything stored is sent, or has to wait for a retry.
 
-        Returns whether nothing is left. For the thread that stores. The outbox has `timeout_s` to
-        handle what was stored.
+        Returns whether nothing is left, and nothing was given up. For the thread that stores. The
+        outbox has `timeout_s` to handle what was stored.
         """
         self._outbox.flush(timeout_s)
         self._dispatcher.look_at_all()
@@ -134,7 +144,8 @@ class Senders:
             while not self._resting.wait_for(lambda: self._dispatcher.is_at_rest, timeout=1.0):
                 if not self._threads[0].is_alive():
                     break
-        return not any(portal.owed or portal.parked for portal in self._outbox.view().portals)
+        is_left = any(portal.owed or portal.parked for portal in self._outbox.view().portals)
+        return not is_left and not self.given_up
 
     def stop(self, timeout_s: float) -> None:
         """Ends the threads after the current POSTs, waiting at most `timeout_s` for all of them.

@@ -693,6 +693,16 @@ def test_no_service(world: World, gx: StandInGx) -> None:
     assert "not running since 20" in wrong(found(world), "service").text
 
 
+def test_a_service_that_this_user_may_not_see(
+    world: World, gx: StandInGx, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody says that it never ran, and should be started: that is not known."""
+    monkeypatch.setattr(machine, "is_hidden", lambda _: True)
+    (finding,) = found(world)["service"]
+    assert finding.mark is Mark.UNKNOWN
+    assert finding.text.endswith("this user may not look at it: run this as the service's user")
+
+
 def test_who_runs(world: World, gx: StandInGx, monkeypatch: pytest.MonkeyPatch) -> None:
     """Version, start, process and config; a command of another version says so."""
     process = world.run({"device.update_interval": 30})
