@@ -110,6 +110,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
         "app.status_thread",
         "app.try_login",
     ),
+    ("app.delivering",),
     (
         "app.check_posts",
         "app.config_test",

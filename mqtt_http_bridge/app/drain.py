@@ -5,17 +5,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from mqtt_http_bridge.adapters.api_keys import ApiKeys
-from mqtt_http_bridge.adapters.backend import Backend, Backends, check_authorities
-from mqtt_http_bridge.adapters.clock import SystemClock, boot_id
+from mqtt_http_bridge.adapters.backend import Backend
+from mqtt_http_bridge.adapters.clock import SystemClock
 from mqtt_http_bridge.adapters.kernel_clock import is_synchronised
-from mqtt_http_bridge.adapters.outbox import Boot, Outbox, inspection
+from mqtt_http_bridge.adapters.outbox import Outbox, inspection
 from mqtt_http_bridge.adapters.standard_streams import say
 from mqtt_http_bridge.app.clock_check import ClockCheck
+from mqtt_http_bridge.app.delivering import delivering
 from mqtt_http_bridge.app.dialect import DIALECT
-from mqtt_http_bridge.app.log import hide
 from mqtt_http_bridge.app.outbox_observer import parked_views
-from mqtt_http_bridge.app.senders import Senders
 from mqtt_http_bridge.app.storing import Storing
 from mqtt_http_bridge.core.delivery.answers import Answer
 from mqtt_http_bridge.core.errors import LocalFault
@@ -36,26 +34,12 @@ def drain(settings: Settings, backend: BackendSettings) -> bool:
     if not before:
         say("nothing waits")
         return True
-    keys = ApiKeys(backend, hide)
-    check_authorities(backend)
     clock = SystemClock()
-    outbox = Outbox(settings.outbox, DIALECT, Boot(boot_id(), clock.distance_s))
-    senders = Senders(
-        outbox,
-        Backends(backend, DIALECT),
-        DIALECT,
-        keys,
-        max_rate_per_s=settings.outbox.max_rate_per_s,
-        connections=backend.connections,
-    )
-    try:
+    with delivering(settings, backend, clock) as (outbox, senders):
         _wait_for_the_clock(clock, Backend(backend, DIALECT), Storing(outbox, DIALECT), outbox)
         senders.start()
         is_stored = senders.finish(LONGEST_FLUSH_S)
         parked, given_up = parked_views(outbox.view().portals), senders.given_up
-    finally:
-        senders.stop(0.0)
-        outbox.close()
     _tell(before, _count(settings), given_up, parked)
     return is_stored
 
