@@ -7,17 +7,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from mqtt_http_bridge.adapters.api_keys import ApiKeys
-from mqtt_http_bridge.adapters.backend import Backend, Backends, check_authorities
-from mqtt_http_bridge.adapters.clock import SystemClock, boot_id
+from mqtt_http_bridge.adapters.backend import Backend
+from mqtt_http_bridge.adapters.clock import SystemClock
 from mqtt_http_bridge.adapters.kernel_clock import is_synchronised
-from mqtt_http_bridge.adapters.outbox import Boot, Outbox, inspection
+from mqtt_http_bridge.adapters.outbox import Outbox, inspection
 from mqtt_http_bridge.adapters.standard_streams import say
 from mqtt_http_bridge.app.clock_check import ClockCheck
+from mqtt_http_bridge.app.delivering import delivering
 from mqtt_http_bridge.app.dialect import DIALECT
-from mqtt_http_bridge.app.log import hide
 from mqtt_http_bridge.app.outbox_observer import parked_views
-from mqtt_http_bridge.app.senders import Senders
 from mqtt_http_bridge.app.storing import Storing
 from mqtt_http_bridge.core.delivery.answers import Answer
 from mqtt_http_bridge.core.errors import LocalFault
@@ -26,13 +24,10 @@ from mqtt_http_bridge.core.views import ParkedView
 from mqtt_http_bridge.core.words import counted
 
 LONGEST_FLUSH_S: Final = 60.0
-STOP_SENDERS_S: Final = 3.0
-"""Seconds that the POSTs under way get at an early end: what is answered by then is not sent again.
-"""
 
 
 def drain(settings: Settings, backend: BackendSettings) -> bool:
-    """Sends until nothing is left, or the rest has to wait; returns whether nothing is left.
+    """Sends until nothing is left, or the rest has to wait; returns whether all of it was stored.
 
     Raises OutboxBusy while the service has the outbox, LocalFault if the backend cannot be reached,
     and KeyboardInterrupt at SIGTERM, the end of the terminal and Ctrl+C. Only the main thread may
@@ -42,29 +37,14 @@ def drain(settings: Settings, backend: BackendSettings) -> bool:
     if not before:
         say("nothing waits")
         return True
-    keys = ApiKeys(backend, hide)
-    check_authorities(backend)
     clock = SystemClock()
-    outbox = Outbox(settings.outbox, DIALECT, Boot(boot_id(), clock.distance_s))
-    senders = Senders(
-        outbox,
-        Backends(backend, DIALECT),
-        DIALECT,
-        keys,
-        max_rate_per_s=settings.outbox.max_rate_per_s,
-        connections=backend.connections,
-    )
-    with _ended_by_signals():
-        try:
-            _wait_for_the_clock(clock, Backend(backend, DIALECT), Storing(outbox, DIALECT), outbox)
-            senders.start()
-            is_empty = senders.finish(LONGEST_FLUSH_S)
-            parked = parked_views(outbox.view().portals)
-        finally:
-            senders.stop(STOP_SENDERS_S)
-            outbox.close()
-    _tell(before, _count(settings), parked)
-    return is_empty
+    with _ended_by_signals(), delivering(settings, backend, clock) as (outbox, senders):
+        _wait_for_the_clock(clock, Backend(backend, DIALECT), Storing(outbox, DIALECT), outbox)
+        senders.start()
+        is_stored = senders.finish(LONGEST_FLUSH_S)
+        parked, given_up = parked_views(outbox.view().portals), senders.given_up
+    _tell(before, _count(settings), given_up, parked)
+    return is_stored
 
 
 @contextmanager
@@ -110,7 +90,9 @@ def _wait_for_the_clock(
     backend.close()
 
 
-def _tell(before: int, left: int, parked: Sequence[ParkedView]) -> None:
-    say(f"{counted(before, 'measurement')} waited: {before - left} stored, {left} left")
+def _tell(before: int, left: int, given_up: int, parked: Sequence[ParkedView]) -> None:
+    lost = f", {given_up} given up" if given_up else ""
+    stored = before - left - given_up
+    say(f"{counted(before, 'measurement')} waited: {stored} stored, {left} left{lost}")
     for each in parked:
         say(f"parked: {each.reports} of {each.serial}: {each.reason}: {each.remedy}")

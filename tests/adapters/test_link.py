@@ -466,6 +466,29 @@ def test_authorities_that_have_gone_are_an_answer(server: TlsBackend, tmp_path: 
     assert server.received == []
 
 
+def test_a_context_that_is_forgotten_meanwhile_is_one(certificate: Certificate) -> None:
+    """Without it, a connection would trust others than `ca_file`, and keep to no deadline."""
+
+    class Forgotten(link.Link):
+        """Forgets after each look, as if another sender had failed just then."""
+
+        made: tls.ResumingContext | None = None
+
+        @property
+        def _context(self) -> tls.ResumingContext | None:
+            made, self.made = self.made, None
+            return made
+
+        @_context.setter
+        def _context(self, made: tls.ResumingContext | None) -> None:
+            self.made = made
+
+    shared = Forgotten(BackendSettings("https://a", KEY, ca_file=str(certificate.file)))
+    first = shared.made = shared.context
+    assert isinstance(first, tls.ResumingContext)
+    assert shared.context is first
+
+
 def test_two_ports_are_two_servers(certificate: Certificate) -> None:
     """A session is for a name and a port, also within one context."""
     with TlsBackend(certificate) as one, TlsBackend(certificate) as other:

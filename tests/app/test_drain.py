@@ -52,6 +52,12 @@ def test_what_waits_is_sent(
     assert drain(config, capsys)[1].endswith("nothing waits\n")
 
 
+def test_what_is_given_up_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    """It was not stored."""
+    drain_module._tell(20, 3, 2, [])
+    assert capsys.readouterr().err == "20 measurements waited: 15 stored, 3 left, 2 given up\n"
+
+
 def test_what_has_to_wait_is_told(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """With what fixes it, and another exit status."""
     with opened(config.parent / "outbox") as outbox:

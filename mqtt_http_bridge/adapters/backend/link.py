@@ -39,11 +39,12 @@ class Link:
     @property
     def context(self) -> ResumingContext:
         """Returns the context for new connections."""
-        if self._context is None:
-            self._context = ResumingContext(
+        context = self._context  # Another thread may forget it at any moment.
+        if context is None:
+            context = self._context = ResumingContext(
                 lambda: self._settings.ca_file or system_authorities(), awake_or_not_s
             )
-        return self._context
+        return context
 
     def forget(self) -> None:
         """Starts again after a failure: with a full handshake, and authorities that are read again.
