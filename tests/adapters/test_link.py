@@ -223,8 +223,8 @@ class Forgetful:
 def test_a_router_that_forgets_costs_one_late_post(
     is_shared: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Not one each interval, and not the whole of `backend.timeout`: here a 60th of real time."""
-    monkeypatch.setattr(keep_time, "UNPROVEN_S", 10.0 / 60.0)
+    """Not one each interval, and not the whole of `backend.timeout`: here a tenth of real time."""
+    monkeypatch.setattr(keep_time, "UNPROVEN_S", 1.0)
     router, lost = Forgetful(), list[int]()
     with served_by(router) as wire:
         make = backends_at(wire.url, timeout_s=PATIENCE_S)
@@ -296,7 +296,7 @@ with served_by(answer_always()) as wire, backend_at(wire.url, timeout_s=20.0) as
     subprocess.run(drop, check=True)
     began_s = time.monotonic()
     answer = backend.post(BODY)
-    print(round(time.monotonic() - began_s), answer.reason)
+    print(time.monotonic() - began_s, answer.reason)
 """
 
 
@@ -312,8 +312,11 @@ def test_packets_that_nobody_confirms_end_a_connection() -> None:
     done = subprocess.run(command, check=False, capture_output=True, text=True, env=environment)
     if "Operation not permitted" in done.stderr or "unshare" in done.stderr:
         pytest.skip(f"no network namespace: {done.stderr}")
-    assert done.stdout.startswith("1 http://127.0.0.1:"), done.stderr
-    assert done.stdout.endswith(": the connection is dead: nothing was confirmed\n")
+    assert done.returncode == 0, done.stderr
+    took_s, reason = done.stdout.split(" ", 1)
+    assert 0.5 < float(took_s) < 10.0  # Without that limit it would be the 20 s for an answer.
+    assert reason.startswith("http://127.0.0.1:")
+    assert reason.endswith(": the connection is dead: nothing was confirmed\n")
 
 
 # --- TLS sessions --------------------------------------------------------------------------------

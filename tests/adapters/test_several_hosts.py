@@ -14,7 +14,8 @@ from mqtt_http_bridge.core.settings import MqttSettings, Secret
 from tests.adapters.test_broker import LOGIN, Ear, listening, unclosed_by_paho
 from tests.support.mosquitto import Mosquitto, make_certificate
 
-SOON_S = 5.0
+SOON_S = 20.0
+"""A wait before the next attempt takes 60 s here."""
 
 
 def both(*brokers: Mosquitto) -> MqttSettings:

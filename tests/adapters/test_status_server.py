@@ -230,14 +230,13 @@ def test_without_descriptors_it_waits(small: StatusServer, monkeypatch: pytest.M
         with monkeypatch.context() as patch:
             patch.setattr(socket.socket, "accept", refuse)
             with socket.create_connection(address_of(small), TIMEOUT_S) as second:
-                wait_until(lambda: bool(tries))
-                assert small._accept_s > tries[0] + 0.5
+                wait_until(lambda: bool(tries) and small._accept_s > tries[0] + 0.5)
                 client.sendall(b"GET /at-once HTTP/1.0\r\n\r\n")
                 assert client.recv(12) == b"HTTP/1.0 200"
                 patch.undo()
                 second.sendall(b"GET /at-once HTTP/1.0\r\n\r\n")
                 assert second.recv(12) == b"HTTP/1.0 200"
-        assert len(tries) == 1
+        assert len(tries) < 10  # One each second; if it spun, thousands.
 
 
 # --- by which name -------------------------------------------------------------------------------
@@ -359,8 +358,9 @@ def test_an_address_that_is_not_there(caplog: pytest.LogCaptureFixture) -> None:
     assert "Cannot assign requested address" in caplog.text
 
 
-def test_the_end_closes_all(small: StatusServer) -> None:
+def test_the_end_closes_all(small: StatusServer, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also what is open, and within a moment."""
+    monkeypatch.setattr(server, "STOP_S", TIMEOUT_S)
     with socket.create_connection(address_of(small), TIMEOUT_S) as client:
         wait_until(lambda: bool(small._connections))
         address = address_of(small)

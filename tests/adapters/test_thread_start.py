@@ -1,10 +1,11 @@
 """Tests that a thread that does not start ends the process, and that nothing else does."""
 
+import faulthandler
 import signal
 import subprocess
 import sys
 import threading
-import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ HUNG = """
 import threading
 from mqtt_http_bridge.adapters import thread_start
 
-thread_start.LIMIT_S = thread_start.TELL_S = 0.3
+thread_start.LIMIT_S, thread_start.TELL_S = 0.3, {tell_s}
 threading.Thread._bootstrap = lambda self: None  # As if it had died before it could say a word.
 thread_start.start(threading.Thread(target=print, name="mute", daemon=True))
 """
@@ -66,7 +67,7 @@ def run(code: str, tmp_path: Path) -> "subprocess.CompletedProcess[str]":
 
 def test_a_thread_that_does_not_start_ends_the_process(tmp_path: Path) -> None:
     """With where each thread is, on stderr."""
-    found = run(HUNG, tmp_path)
+    found = run(HUNG.format(tell_s=20.0), tmp_path)
     assert found.returncode == 1
     assert "Timeout (0:00:00.3" in found.stderr
     assert "thread_start.py" in found.stderr
@@ -74,7 +75,7 @@ def test_a_thread_that_does_not_start_ends_the_process(tmp_path: Path) -> None:
 
 def test_it_ends_even_if_nobody_reads_why() -> None:
     """A full pipe keeps the traceback, not the kernel."""
-    command = [sys.executable, "-c", HUNG]
+    command = [sys.executable, "-c", HUNG.format(tell_s=0.3)]
     with full_pipe() as into, subprocess.Popen(command, stdout=into, stderr=into) as process:
         assert process.wait(TIMEOUT_S) == -signal.SIGALRM
 
@@ -84,7 +85,10 @@ def test_a_thread_that_starts_leaves_no_limit_behind(
     monkeypatch: pytest.MonkeyPatch, *, is_main: bool
 ) -> None:
     """Nor takes away one that was there; in another thread there is none at all."""
-    monkeypatch.setattr(thread_start, "LIMIT_S", 0.2)
+    limits = list[str]()
+    for name in ("dump_traceback_later", "cancel_dump_traceback_later"):
+        note = partial(limits.append, name)
+        monkeypatch.setattr(faulthandler, name, lambda *_, note=note, **__: note())
     before = signal.getitimer(signal.ITIMER_REAL)
     has_run = threading.Event()
 
@@ -98,7 +102,8 @@ def test_a_thread_that_starts_leaves_no_limit_behind(
         starter.start()
         starter.join()
     assert has_run.wait(TIMEOUT_S)
-    time.sleep(0.5)
+    expected = ["dump_traceback_later", "cancel_dump_traceback_later"]
+    assert limits == (expected if is_main else [])
     after = signal.getitimer(signal.ITIMER_REAL)
     assert after[1] == before[1]
     assert before[0] - TIMEOUT_S < after[0] <= before[0]

@@ -540,7 +540,7 @@ def test_a_file_without_certificates_ends_nothing(world: World, gx: StandInGx) -
 def test_what_was_damaged_in_the_outbox_is_told(world: World, gx: StandInGx) -> None:
     """With where to look; it works all the same."""
     process = world.run()
-    world.backend.wait_for(1, 20.0)
+    world.backend.wait_for(1, 60.0)
     process.stop()
     (world.spool / "damaged").mkdir(exist_ok=True)
     (world.spool / "damaged" / "1").write_bytes(b"x")

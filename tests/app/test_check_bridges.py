@@ -29,10 +29,10 @@ REQUESTS = f"{PREFIX}/R/{PORTAL_ID}/keepalive"
 
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Shortens the waits for what does not come."""
-    monkeypatch.setattr(listen, "ANSWER_S", 2.0)
-    monkeypatch.setattr(listen, "OLD_GX_S", 1.0)
-    monkeypatch.setattr(prefixes, "SEARCH_S", 1.0)
+    """Shortens the waits for what does not come: what comes takes a quarter of a second."""
+    monkeypatch.setattr(listen, "ANSWER_S", 5.0)
+    monkeypatch.setattr(listen, "OLD_GX_S", 2.5)
+    monkeypatch.setattr(prefixes, "SEARCH_S", 2.5)
 
 
 @pytest.fixture

@@ -198,7 +198,7 @@ def test_another_prefix_is_searched_for_only_if_nothing_was_heard(
         return {"home": PORTAL}
 
     monkeypatch.setattr(listen, "find_prefixes", find)
-    monkeypatch.setattr(listen, "ANSWER_S", 0.3)
+    monkeypatch.setattr(listen, "ANSWER_S", 1.5)
     mqtt = MqttSettings(port=mosquitto.port)
     with StandInGx(mosquitto, heartbeat_s=0.1):
         assert listen.listen(mqtt, DeviceSettings()).prefixes == {}

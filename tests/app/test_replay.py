@@ -191,8 +191,8 @@ def test_speed_counts_from_the_start_of_the_part(tmp_path: Path) -> None:
     shift_s = 3_600.0
     path = recorded(tmp_path / "recording.jsonl", connection(shift_s, shift_s + 30.0))
     started_s = time.monotonic()
-    assert lines(settings(PORTAL), path, Part(from_s=shift_s, speed=1000.0))
-    assert time.monotonic() - started_s < 1.0
+    assert lines(settings(PORTAL), path, Part(from_s=shift_s, speed=100.0))
+    assert time.monotonic() - started_s < shift_s / 100.0
 
 
 def test_a_replay_ends_when_it_is_asked_to(tmp_path: Path) -> None:

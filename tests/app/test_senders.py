@@ -68,7 +68,7 @@ def test_what_is_stored_is_sent_at_once(outbox: Outbox) -> None:
     senders.start()
     for n in range(1000):
         storing.store(Store(measurement("A", at_s=30.0 * n), GX))
-        assert sent.acquire(timeout=2.0)
+        assert sent.acquire(timeout=LONGEST_WAIT_S / 2)
     senders.stop(TIMEOUT_S)
 
 
@@ -254,7 +254,7 @@ def test_stopping_does_not_wait_for_a_post_that_hangs(outbox: Outbox) -> None:
     assert is_begun.wait(TIMEOUT_S)
     started_s = time.monotonic()
     senders.stop(0.2)
-    assert time.monotonic() - started_s < 2.0
+    assert time.monotonic() - started_s < TIMEOUT_S / 2
     is_over.set()
     wait_for(lambda: threads() == [])
     assert waiting(outbox) == 1
@@ -314,7 +314,8 @@ def test_a_thread_with_nothing_to_send_rests(
     backend, watched = Scripted(lambda body: NotSent("no")), list[Progress]()
     senders = senders_of(outbox, backend, watch=watched.append)
     senders.start()
-    time.sleep(0.1)
+    # The first turn finds everything new; in the second there is nothing to wait for.
+    wait_for(lambda: watched[0].turns > 1 and senders._dispatcher._waits_until_s == NEVER)
     turns = watched[0].turns
     time.sleep(0.2)
     assert watched[0].turns == turns
@@ -414,7 +415,7 @@ def test_what_waits_for_a_key_is_sent_as_soon_as_it_is_read(
     outbox: Outbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Not only after the wait that follows."""
-    monkeypatch.setattr(dispatcher, "LONGEST_WAIT_S", 2.0)
+    monkeypatch.setattr(dispatcher, "LONGEST_WAIT_S", 5.0)
     file = tmp_path / "key"
     file.write_text("the old one")
     keys = ApiKeys(BackendSettings("http://a", Secret("the old one"), api_key_file=str(file)))
@@ -432,7 +433,7 @@ def test_what_waits_for_a_key_is_sent_as_soon_as_it_is_read(
     chooser._seen = outbox._changes
     began_s = time.monotonic()
     chooser.wait()
-    assert time.monotonic() - began_s < 1.0
+    assert time.monotonic() - began_s < 4.0
     assert chooser.choose() == job
 
 

@@ -67,7 +67,7 @@ class Place:
             check=False,
             text=True,
             env={"PATH": "/usr/bin:/bin", "PYTHONPATH": ":".join(sys.path), **environment},
-            timeout=120,
+            timeout=400,
         )
 
     @property

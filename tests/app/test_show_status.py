@@ -133,7 +133,7 @@ def told(world: World, capsys: pytest.CaptureFixture[str]) -> Callable[..., str]
 def test_from_start_to_end(world: World, told: Callable[..., str]) -> None:
     """The very process that runs is told, and that its measurements are stored; then its end."""
     process = world.run({"device.update_interval": 30})
-    world.backend.wait_for(1, 20.0)
+    world.backend.wait_for(1, 60.0)
     wait_until(lambda: "stored=20" in told("--lines"))
     values = dict(line.split("=", 1) for line in told("--lines").splitlines())
     assert values["process"].partition(".")[0] == str(process._process.pid)
@@ -170,7 +170,7 @@ def test_a_refused_device(world: World, told: Callable[..., str]) -> None:
     """The last verdict on it, with the backend's words, and the problem that follows."""
     world.backend._known_serials = ()
     process = world.run()
-    world.backend.wait_for(1, 20.0)
+    world.backend.wait_for(1, 60.0)
     wait_until(lambda: '"refused"' in told("--json"))
     document = json.loads(told("--json"))
     (device,) = document["state"]["devices"]

@@ -170,7 +170,8 @@ def test_while_the_disk_hangs_no_beat_is_missed(world: World) -> None:
     wait_until(lambda: told_s(world) > before_s + HANG_S / 2)
     world.wait_until(lambda: len(world.taken) > count + HANG_S)
     times = sorted({datetime.fromisoformat(text) for text, _ in world.backend.stored})
-    assert max((later - earlier).total_seconds() for earlier, later in pairwise(times)) < 1.9
+    # One second apart, and on a busy machine more. If the disk counted, it would be all of HANG_S.
+    assert max((later - earlier).total_seconds() for earlier, later in pairwise(times)) < HANG_S - 1
     assert process.stop() == 0
 
 

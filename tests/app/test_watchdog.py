@@ -15,7 +15,7 @@ import pytest
 
 from mqtt_http_bridge.adapters import systemd
 from mqtt_http_bridge.app.watchdog import STATUS, ending_within, stacks, watching
-from mqtt_http_bridge.core.watchdog import Progress
+from mqtt_http_bridge.core.watchdog import MOST_WITHOUT_TURN, Progress
 from tests.support.extent import IS_LONG
 from tests.support.freezing import freezer
 from tests.support.patience import wait_until
@@ -42,11 +42,17 @@ def test_only_the_thread_that_stands_still_is_named() -> None:
 
 def test_within_its_time_nobody_is_ended() -> None:
     """And the looks end with what they are for."""
-    progress = Progress("a", time.monotonic)
-    found: list[Sequence[str]] = []
+    looks, found = list[float](), list[Sequence[str]]()
+
+    class Ended(Progress):
+        def is_busy(self, now_s: float) -> bool:
+            looks.append(now_s)
+            return super().is_busy(now_s)
+
+    progress = Ended("a", time.monotonic)
+    progress.end()
     with watching((progress,), look_every_s=0.01, end=found.append):
-        progress.end()
-        time.sleep(0.2)
+        wait_until(lambda: len(looks) > 2 * MOST_WITHOUT_TURN)
     assert all(thread.name != "watchdog" for thread in threading.enumerate())
     assert found == []
 

@@ -174,7 +174,7 @@ def test_an_attack(attack: Callable[[], Packets], world: World, broker: HostileB
     """
     is_fleet = attack is many_chargers_of_many_gxs
     process = world.run({"mqtt.port": broker.port, "device.update_interval": 10 if is_fleet else 1})
-    world.backend.wait_for(2, 30.0)
+    world.backend.wait_for(2, 60.0)
     before_mib = process.memory_mib("VmRSS")
     keepalives, lines = broker.keepalives, len(process.lines)
     broker.attack(attack())
@@ -194,7 +194,7 @@ def test_an_attack(attack: Callable[[], Packets], world: World, broker: HostileB
 def test_a_burst_is_taken_in(world: World, broker: HostileBroker) -> None:
     """Three hundred thousand messages at once, right after the start, are no flood."""
     process = world.run({"mqtt.port": broker.port})
-    world.backend.wait_for(2, 30.0)
+    world.backend.wait_for(2, 60.0)
     numbers = [(path, 1.25 * n) for n in range(100) for path in ("Pv/V", "Yield/Power", "State")]
     broker.attack([b"".join(of_charger(path, said) for path, said in numbers)] * 1000)
     world.backend.wait_for(len(world.backend.received) + 3, 60.0)

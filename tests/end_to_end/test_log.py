@@ -15,7 +15,7 @@ def test_the_start_is_told(tmp_path: Path) -> None:
     with World(tmp_path) as world:
         world.add_gx().add("solarcharger", 277, single_tracker())
         process = world.run()
-        world.backend.wait_for(2, 20.0)
+        world.backend.wait_for(2, 60.0)
         process.stop()
         lines = process.lines
     assert str(tmp_path / "config.yaml") in lines[0]
@@ -37,7 +37,7 @@ def test_debug_tells_each_post_and_keepalive_and_no_secret(tmp_path: Path) -> No
         gx.add("solarcharger", 277, single_tracker())
         settings = {"logging.level": "DEBUG", "mqtt.password": secret}
         process = world.run(settings)
-        world.backend.wait_for(2, 20.0)
+        world.backend.wait_for(2, 60.0)
         process.wait_for("POST of")
         process.wait_for(f"keepalive to R/{PORTAL_ID}/keepalive")
         process.stop()

@@ -66,7 +66,7 @@ def scene(tmp_path: Path, browser: Browser) -> Iterator[Scene]:
         fault += "from mqtt_http_bridge.core import config_values; config_values.read_port = int"
         service = world.run({"status.listen": "127.0.0.1:0"}, fault=fault)
         url = service.wait_for("status page at").rpartition(" ")[2]
-        world.backend.wait_for(1, 20.0)
+        world.backend.wait_for(1, 60.0)
         browser.leave()
         browser.size(1000, 800)
         browser.scheme("light")

@@ -4,6 +4,7 @@ What holds in every test, `World` checks at its end: nothing but keepalives is p
 POST keeps the contract.
 """
 
+import os
 import signal
 import time
 from datetime import UTC, datetime, timedelta
@@ -18,7 +19,7 @@ from tests.support.faulty_backend import DROP_AFTER_STORING, Forced
 from tests.support.fixtures import BARN, ROOF
 from tests.support.gx import PORTAL_ID, StandInGx
 from tests.support.mosquitto import Login, make_certificate
-from tests.support.running import TIMEOUT_S, Document, Running, World
+from tests.support.running import TIMEOUT_S, Document, Running, World, held_up_s
 
 ROOF_SERIAL, BARN_SERIAL = "HQ2211AAAA1", "1234567 HQ2233RS45X"
 OTHER_PORTAL_ID = "c0619ab35133"
@@ -82,17 +83,18 @@ def test_three_seconds_from_the_start_to_the_first_measurement(world: World, gx:
 
     What it waits for a processor that is busy with others does not count.
     """
-    before = datetime.now(UTC)
+    before, before_s = datetime.now(UTC), held_up_s(os.getpid())
     process = world.run({"device.update_interval": 30})
     (arrival,) = world.backend.wait_for(1, timeout_s=TIMEOUT_S)
-    after, held_up_s = datetime.now(UTC), process.held_up_s
+    after, waited_s = datetime.now(UTC), process.held_up_s
+    waited_s += held_up_s(os.getpid()) - before_s  # The GX and the backend are in here.
 
     measurement = arrival.document
     taken = datetime.fromisoformat(measurement.pop("timestamp"))
     heard = {
         device["device_instance"]: device.pop("last_update") for device in measurement["devices"]
     }
-    assert arrival.monotonic_s - process.started_s - held_up_s < 3.0
+    assert arrival.monotonic_s - process.started_s - waited_s < 3.0
     assert arrival.status == 201
     # Its clock is good to 50 ms.
     assert before - timedelta(seconds=0.1) <= taken <= after + timedelta(seconds=0.1)

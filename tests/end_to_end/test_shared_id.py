@@ -24,7 +24,7 @@ def backend_options() -> dict[str, Any]:
 def test_another_client_with_our_id_is_named_everywhere(world: World) -> None:
     """Also by `check`, which comes by an id of its own and is let in."""
     process = world.run({"mqtt.client_id": "ear"}, fault=QUICK)
-    world.backend.wait_for(1, 20.0)
+    world.backend.wait_for(1, 60.0)
     with rival(world.broker):
         assert REMEDY in process.wait_for(NAMED)
 

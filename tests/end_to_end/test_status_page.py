@@ -14,6 +14,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from mqtt_http_bridge.adapters.status_page import FILES
+from mqtt_http_bridge.adapters.status_page.server import LONGEST_CONNECTION_S
 from mqtt_http_bridge.core.status.metrics import METRICS, PREFIX
 from tests.support.charger_values import multi_tracker, single_tracker
 from tests.support.faulty_backend import Forced
@@ -88,7 +89,7 @@ def open_page(world: World, fault: str = "pass") -> Page:
 def page(world: World, gx: StandInGx) -> Page:
     """A page of which the first measurement is already delivered."""
     page = open_page(world)
-    world.backend.wait_for(1, 20.0)
+    world.backend.wait_for(1, 60.0)
     return page
 
 
@@ -197,7 +198,7 @@ def test_the_series_of_a_charger_that_leaves_disappear(page: Page, gx: StandInGx
 def test_ready(world: World, gx: StandInGx) -> None:
     """Ready is who hears the GX and delivers; alive is who answers."""
     page = open_page(world)
-    world.backend.wait_for(1, 20.0)
+    world.backend.wait_for(1, 60.0)
     page.wait(lambda: page.ask("/readyz")[0] == 200)
     world.backend.always(Forced(500))
     page.wait(lambda: page.ask("/readyz")[0] == 503)
@@ -253,12 +254,13 @@ def test_hostile_clients(page: Page) -> None:
             client.sendall(rude[number % len(rude)])
         except OSError:
             continue
-    page.world.backend.wait_for(before + 4, 20.0)
+    page.world.backend.wait_for(before + 4, 60.0)
     for client in clients:
         client.close()
     page.wait(lambda: can_ask(page), timeout_s=20.0)
     taken = [a.monotonic_s for a in page.world.backend.received[before : before + 4]]
-    assert max(b - a for a, b in pairwise(taken)) < 2.0
+    # One second apart, and on a busy machine more; the page gives each of them five.
+    assert max(b - a for a, b in pairwise(taken)) < LONGEST_CONNECTION_S - 1.0
     assert not page.service.said("Traceback")
 
 
@@ -270,7 +272,7 @@ def test_a_port_that_is_taken_holds_nothing_up(world: World, gx: StandInGx) -> N
         shorter = "s.IDLE_S = 0.1"
         service = world.run({"status.listen": f"127.0.0.1:{port}"}, fault=f"{quick}; {shorter}")
         service.wait_for("status.listen: expected to listen at")
-        world.backend.wait_for(2, 20.0)
+        world.backend.wait_for(2, 60.0)
     service.wait_for("status page at")
     page = Page(world, service, ("127.0.0.1", port))
     page.wait(lambda: page.ask("/readyz")[0] == 200)
@@ -312,7 +314,7 @@ def test_with_the_page_off_none_of_it_is_imported(tmp_path: Path) -> None:
 def test_with_the_page_off_nothing_listens(world: World, gx: StandInGx) -> None:
     """By default the service opens no port."""
     process = world.run()
-    world.backend.wait_for(1, 20.0)
+    world.backend.wait_for(1, 60.0)
     assert process.said("status page") == []
     inodes = listening_inodes()
     fds = Path(f"/proc/{process._process.pid}/fd")

@@ -27,7 +27,7 @@ WHEEL = f"mqtt_http_bridge-{VERSION}-py3-none-any.whl"
 SDIST = f"mqtt_http_bridge-{VERSION}.tar.gz"
 ARCHIVE, SBOM, SUMS = "mqtt-http-bridge.tar.gz", "mqtt-http-bridge.cdx.json", "SHA256SUMS"
 PACKAGE = Path(mqtt_http_bridge.__file__).parent
-TIMEOUT_S = 170.0
+TIMEOUT_S = 400.0
 
 
 @pytest.fixture(scope="module")

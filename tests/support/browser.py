@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Self
 
 PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
-TIMEOUT_S = 20.0
+TIMEOUT_S = 60.0
 POLL_MS = 50
 
 FLAGS = (

@@ -28,7 +28,7 @@ AWAKE_S = 60.0
 HEARTBEAT_S = 3.0
 
 RECONNECT_INTERVAL_S = 0.02
-TIMEOUT_S = 10.0
+TIMEOUT_S = 60.0
 
 
 def close_client(client: mqtt.Client) -> None:

@@ -24,7 +24,7 @@ class Installed:
     """The config of the service, as that machine names it."""
     port: int
     """The port of its status page."""
-    timeout_s: float = 60.0
+    timeout_s: float = 200.0
     """The limit for each thing that is tried."""
 
     def run(self, *words: str) -> subprocess.CompletedProcess[str]:

@@ -120,7 +120,7 @@ def install(
         stderr=subprocess.STDOUT,
         check=False,
         text=True,
-        timeout=120,
+        timeout=400,
     )
 
 
@@ -135,7 +135,7 @@ def must_run(command: Sequence[str], cwd: Path | None = None, **variables: str) 
         stderr=subprocess.STDOUT,
         check=False,
         text=True,
-        timeout=120,
+        timeout=400,
     )
     assert said.returncode == 0, said.stdout
 
@@ -239,7 +239,7 @@ class Surroundings:
 
     def wait_for_another_post(self) -> None:
         """Returns once a measurement has come that was not there at the call."""
-        self.backend.wait_for_arrivals(self.count() + 1, 30.0)
+        self.backend.wait_for_arrivals(self.count() + 1, 60.0)
 
 
 @pytest.fixture(scope="session")

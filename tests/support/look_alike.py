@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Self
 
-TIMEOUT_S = 30.0
+TIMEOUT_S = 60.0
 CHECK_INTERVAL_S = 0.02
 
 DAEMONTOOLS = (
@@ -317,7 +317,7 @@ class LookAlike:
         """Runs a line of shell to its end, without a terminal and, where permitted, a network."""
         options.setdefault("check", False)
         options.setdefault("stdin", subprocess.DEVNULL)
-        options.setdefault("timeout", 120)
+        options.setdefault("timeout", 400)
         return subprocess.run(  # noqa: PLW1510 - in the options
             [*without_network(), *self.command("/bin/sh", "-c", script)],
             stdout=subprocess.PIPE,

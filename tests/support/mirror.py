@@ -15,7 +15,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 from tests.support.gx import close_client
 from tests.support.mosquitto import HOST, Mosquitto
 
-TIMEOUT_S = 10.0
+TIMEOUT_S = 60.0
 
 
 @contextmanager

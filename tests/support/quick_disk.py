@@ -2,6 +2,7 @@
 
 import pytest
 
+from mqtt_http_bridge.adapters import directories
 from mqtt_http_bridge.adapters.outbox import files
 
 
@@ -9,4 +10,5 @@ from mqtt_http_bridge.adapters.outbox import files
 def quick_disk(monkeypatch: pytest.MonkeyPatch) -> None:
     """Flushing is the disk's time, not ours; power cuts are tested elsewhere."""
     monkeypatch.setattr(files, "flush", lambda descriptor: None)
-    monkeypatch.setattr(files, "flush_directory", lambda directory: None)
+    for module in (files, directories):
+        monkeypatch.setattr(module, "flush_directory", lambda directory: None)

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cache
+from itertools import accumulate
 from typing import Final
 
 from mqtt_http_bridge.core.events import Moment
@@ -20,6 +21,7 @@ NOON_S: Final = 14.5 * 3600
 EVENING_S: Final = 22.9 * 3600
 PORTAL: Final = "c0619ab2f7e1"
 STEP_S: Final = 240
+DAY_S: Final = 86_400
 BOOTED_S: Final = 200_000.0
 
 
@@ -52,6 +54,13 @@ def sun_w(seconds: float, peak_w: float, shift: float = 0.0) -> float:
     return float(round(peak_w * math.sin(math.pi * share) ** 1.4 * max(1.0 - clouds, 0.12), 1))
 
 
+@cache
+def grown_by_step_kwh(peak_w: float, shift: float) -> Sequence[float]:
+    """Reckons what a roof has yielded since midnight, after each step of the day."""
+    steps = (sun_w(t, peak_w, shift) * STEP_S / 3.6e6 for t in range(0, DAY_S, STEP_S))
+    return list(accumulate(steps, initial=0.0))
+
+
 @dataclass(frozen=True)
 class Roof:
     """One charger, as it stands on a sunny day."""
@@ -68,10 +77,8 @@ class Roof:
     def report(self, seconds: float) -> DeviceReport:
         """Makes the report of it at a time of the day."""
         power_w = sun_w(seconds, self.peak_w, self.shift)
-        grown_kwh = sum(
-            sun_w(t, self.peak_w, self.shift) * STEP_S / 3.6e6
-            for t in range(0, int(max(0.0, seconds)), STEP_S)
-        )
+        steps = -(-int(max(0.0, seconds)) // STEP_S)
+        grown_kwh = grown_by_step_kwh(self.peak_w, self.shift)[steps]
         share = power_w / len(self.trackers)
         volts, more = (62.5, 11.3) if power_w else (0.3, 0.2)
         return DeviceReport(
@@ -151,13 +158,18 @@ def history_of(
     """Measures from one time of the day to another; nothing where there is a hole."""
     history = History(STEP_S)
     powers = {roof.serial: roof.total_kwh for roof in roofs}
+    blank = SOUTH.report(0)
     for seconds in range(int(from_s), int(until_s) + 1, STEP_S):
         devices = []
         for roof in roofs:
-            power_w = sun_w(seconds % 86_400, roof.peak_w, roof.shift)
+            power_w = sun_w(seconds % DAY_S, roof.peak_w, roof.shift)
             powers[roof.serial] += power_w * STEP_S / 3.6e6 if seconds > 0 else 0.0
             if not holes(roof, seconds):
-                report = SOUTH.report(0)._replace(serial=roof.serial, yield_power_w=power_w)
-                devices.append(report._replace(yield_total_kwh=round(powers[roof.serial], 2)))
+                report = blank._replace(
+                    serial=roof.serial,
+                    yield_power_w=power_w,
+                    yield_total_kwh=round(powers[roof.serial], 2),
+                )
+                devices.append(report)
         history.add(Measurement(at(seconds).utc, PORTAL, tuple(devices)))
     return history

@@ -37,7 +37,7 @@ def test_cut_at_random(tmp_path: Path) -> None:
     try:
         with ext4(tmp_path) as place, _living(place / "outbox") as life:
             for number in range(CUTS):
-                life.go_on(rng.uniform(0.02, 0.4))
+                life.go_on(rng.uniform(0.02, 0.4), least_settled=6)
                 copy = tmp_path / f"cut-{number}"
                 _copy_device(tmp_path / "image", place, copy)
                 with mounted(copy, tmp_path / "after") as after:
@@ -67,13 +67,13 @@ class Life:
     """Settled since something was last stored: the next flush takes that with it."""
     _text: bytes = b""
 
-    def go_on(self, seconds: float) -> None:
-        """Lets it live for so long, and notes what it said."""
+    def go_on(self, seconds: float, least_settled: int = 0) -> None:
+        """Lets it live for so long, and until it has settled so much; notes what it said."""
         assert self.child.stdout is not None
-        ends_s = time.monotonic() + seconds
+        ends_s, enough = time.monotonic() + seconds, len(self.settled) + least_settled
         os.kill(self.child.pid, signal.SIGCONT)
-        while (left_s := ends_s - time.monotonic()) > 0:
-            if select.select([self.child.stdout], [], [], left_s)[0]:
+        while (left_s := ends_s - time.monotonic()) > 0 or len(self.settled) < enough:
+            if select.select([self.child.stdout], [], [], max(left_s, 0.01))[0]:
                 self._hear()
         os.kill(self.child.pid, signal.SIGSTOP)
         os.waitid(os.P_PID, self.child.pid, os.WSTOPPED)
@@ -108,7 +108,7 @@ class Life:
 @contextmanager
 def _living(directory: Path) -> Iterator[Life]:
     """A process that stores, sends and parks; stopped."""
-    program = f"from tests.adapters.outbox.test_kill import live; live({str(directory)!r}, 1)"
+    program = f"from tests.adapters.outbox.living import live; live({str(directory)!r}, 1)"
     with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE) as child:
         try:
             assert child.stdout is not None
