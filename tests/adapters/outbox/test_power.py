@@ -202,7 +202,7 @@ def test_segments_are_surely_gone_one_after_the_other(tmp_path: Path) -> None:
 
 
 def test_power_loss_after_the_flush_of_a_clean_up_was_refused(tmp_path: Path) -> None:
-    """What was written again is not on the disk: where it was before stays until it is."""
+    """Nothing written again is on the disk: where it was before stays until it is."""
     old_root = tmp_path / "before"
     log = Log(LogFiles(old_root, SMALL), FORMAT, BOOT)
     cleaning = Cleaning(log)
