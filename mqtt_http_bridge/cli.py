@@ -32,6 +32,15 @@ WRONG_USAGE: Final = 2
 SYSTEM_LOG: Final = "/dev/log"
 NO_OUTPUT: Final = (errno.ENOSPC, errno.EIO, errno.EBADF, errno.EDQUOT, errno.EFBIG)
 """Errors that mean that stdout accepts nothing, besides a reader that has gone."""
+_ROOM: Final = "room for one more open file"
+_RIGHT: Final = "to be allowed to use it", "run this as a user who is"
+REFUSALS: Final = {
+    errno.EMFILE: (_ROOM, "raise the limit: ulimit -n, or LimitNOFILE= in the unit of systemd"),
+    errno.ENFILE: (_ROOM, "see what uses up the open files of this machine"),
+    errno.EACCES: _RIGHT,
+    errno.EPERM: _RIGHT,
+}
+"""By the error of a machine that refuses: the thing expected of it, and the remedy."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -48,7 +57,7 @@ def _main(words: Sequence[str]) -> int:
     try:
         status = _status_of(words, arguments)
     except KeyboardInterrupt:
-        standard_streams.say("ended by Ctrl+C")
+        standard_streams.say("interrupted")
         return FAILED
     except SystemExit:
         pause(arguments.pause_s)
@@ -75,11 +84,22 @@ def _status_of(words: Sequence[str], arguments: Arguments) -> int:
         standard_streams.say(f"mqtt-http-bridge: {clean_line(str(error), arguments.redaction)}")
         return WRONG_USAGE if isinstance(error, ConfigError) else FAILED
     except OSError as error:
-        if error.filename is not None or error.errno not in NO_OUTPUT:
+        if not (refusal := _refusal(error)):
             raise
-        standard_streams.say(f"mqtt-http-bridge: cannot write its output: {error.strerror}")
+        standard_streams.say(f"mqtt-http-bridge: {refusal}")
         return FAILED
     return status
+
+
+def _refusal(error: OSError) -> str:
+    """Says what this machine refuses, and what to do about it; empty for an unforeseen error."""
+    if error.filename is None and error.errno in NO_OUTPUT:
+        return f"cannot write its output: {error.strerror}"
+    if error.errno not in REFUSALS:
+        return ""
+    expected, remedy = REFUSALS[error.errno]
+    where = "" if error.filename is None else f"{error.filename}: "
+    return f"{where}expected {expected}, found: {error.strerror}: {remedy}"
 
 
 # --- verbs -----------------------------------------------------------------------------------
@@ -121,9 +141,9 @@ def _told() -> Iterator[None]:
     """Logs an unforeseen error, with secrets removed."""
     try:
         yield
-    except BridgeError:
-        raise
-    except Exception:
+    except Exception as error:
+        if isinstance(error, BridgeError) or (isinstance(error, OSError) and _refusal(error)):
+            raise
         log.critical("ended by a bug in this program, please report it", exc_info=True)
         raise SystemExit(FAILED) from None
 
@@ -204,7 +224,7 @@ def _config_make(arguments: Arguments) -> int:
     if not make_config(arguments.output, values, arguments.api_key_file, outbox):
         standard_streams.say(f"{arguments.output}: now set backend.url and backend.api_key in it")
     for name in left:
-        print(f"{arguments.old_config}: {name} is not taken over", file=sys.stderr)
+        standard_streams.say(f"{arguments.old_config}: {name} is not taken over")
     return DONE
 
 

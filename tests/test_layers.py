@@ -53,7 +53,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
         "adapters.thread_start",
         "adapters.yaml_loading",
     ),
-    ("adapters.tls",),
+    ("adapters.key_file", "adapters.tls"),
     ("adapters.connection_error",),
     # One outside thing each.
     (
@@ -95,6 +95,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
         "app.dispatcher",
         "app.main_loop",
         "app.outbox_observer",
+        "app.visit",
         "app.watchdog",
     ),
     ("app.prefixes", "app.relay_observer"),
@@ -109,6 +110,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
         "app.status_thread",
         "app.try_login",
     ),
+    ("app.delivering",),
     (
         "app.check_posts",
         "app.config_test",

@@ -5,11 +5,9 @@ A key file is read again when the backend refuses its key, so a changed key need
 
 import logging
 from collections.abc import Callable
-from pathlib import Path
 from typing import Final
 
-from mqtt_http_bridge.adapters.small_files import first_line
-from mqtt_http_bridge.core import config_schema
+from mqtt_http_bridge.adapters.key_file import key_in
 from mqtt_http_bridge.core.errors import ConfigError
 from mqtt_http_bridge.core.settings import BackendSettings, Secret
 
@@ -37,7 +35,7 @@ class ApiKeys:
         self._files = settings.api_key_files
         self._keys: dict[str, Secret] = {self.default: settings.api_key}
         for path in {*self._files.values()} - {self.default}:
-            self._keys[path] = _read(path)
+            self._keys[path] = key_in(path)
 
     def name_of(self, portal_id: str) -> str:
         """Returns the name of the key for the measurements of a GX."""
@@ -56,7 +54,7 @@ class ApiKeys:
         if not name:
             return False
         try:
-            found = _read(name)
+            found = key_in(name)
         except ConfigError as error:
             log.debug("%s", error)
             return False
@@ -65,11 +63,3 @@ class ApiKeys:
         self._hide(found)
         self._keys[name] = found
         return True
-
-
-def _read(path: str) -> Secret:
-    """Reads a key file as the config does. Raises ConfigError."""
-    key = config_schema.read_value("backend.api_key", first_line("backend.api_keys", Path(path)))
-    if not isinstance(key, Secret):
-        raise TypeError
-    return key

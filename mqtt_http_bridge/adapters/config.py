@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from mqtt_http_bridge.adapters.key_file import key_in
 from mqtt_http_bridge.adapters.small_files import MOST_BYTES, TooLarge, first_line, read_bytes
 from mqtt_http_bridge.adapters.yaml_loading import yaml
 from mqtt_http_bridge.core import config_schema as schema
@@ -82,13 +83,14 @@ def others_with_outbox(path: Path, outbox: str) -> list[str]:
 
     Whatever is there and is no config of ours, or a broken one, is none of them.
     """
-    wanted = (path.absolute().parent / outbox).resolve()
+    wanted = os.path.realpath(path.absolute().parent / outbox)
     others = (other for suffix in ("yaml", "yml") for other in path.parent.glob(f"*.{suffix}"))
-    found = sorted(other for other in others if other.resolve() != path.resolve())
+    own = os.path.realpath(path)
+    found = sorted(other for other in others if os.path.realpath(other) != own)
     return [str(other) for other in found[:MOST_NEIGHBOURS] if _outbox_of(other) == wanted]
 
 
-def _outbox_of(path: Path) -> Path | None:
+def _outbox_of(path: Path) -> str | None:
     try:
         values = schema.read_document(_parse(path))
     except ConfigError:
@@ -96,7 +98,7 @@ def _outbox_of(path: Path) -> Path | None:
     if "backend.url" not in values:
         return None
     directory: str = values.get("outbox.directory", DEFAULT_OUTBOX)
-    return (path.absolute().parent / directory).resolve()
+    return os.path.realpath(path.absolute().parent / directory)
 
 
 def _parse(path: Path) -> object:
@@ -203,6 +205,11 @@ def _resolve_files(values: schema.Values, directory: Path) -> tuple[Secret, ...]
             is_file, why = False, f" ({error.strerror})"
         if not is_file:
             raise ConfigError(f"{name}: expected the name of a file, found none at {path}{why}")
+        if not os.access(path, os.R_OK):
+            raise ConfigError(
+                f"{name}: expected a file that this user may read, found {path}, which it may not:"
+                " give it to the user that the service runs as"
+            )
         if path.stat().st_size > MOST_CERTIFICATE_BYTES:
             raise ConfigError(
                 f"{name}: expected certificates, {MOST_CERTIFICATE_BYTES} bytes at most, found more"
@@ -211,15 +218,7 @@ def _resolve_files(values: schema.Values, directory: Path) -> tuple[Secret, ...]
     key_files = {gx: str(directory / n) for gx, n in values.get("backend.api_keys", {}).items()}
     if key_files:
         values["backend.api_keys"] = key_files
-    return tuple(_key_in(path) for path in dict.fromkeys(key_files.values()))
-
-
-def _key_in(path: str) -> Secret:
-    key = first_line("backend.api_keys", Path(path))
-    secret = _read_secret("backend.api_key", key, f"backend.api_keys: in {path}")
-    if not isinstance(secret, Secret):
-        raise TypeError
-    return secret
+    return tuple(key_in(path) for path in dict.fromkeys(key_files.values()))
 
 
 def _resolve_secret(

@@ -33,13 +33,12 @@ def addresses(host: str) -> list[str]:
     return list(dict.fromkeys(str(each[4][0]) for each in found))
 
 
-def name_failure(mqtt: MqttSettings) -> BrokerFailure | None:
-    """Says why the host name does not resolve; None if it does."""
+def resolved(mqtt: MqttSettings) -> list[str] | BrokerFailure:
+    """Looks up the addresses of the broker's host, or says why its name does not resolve."""
     try:
-        addresses(mqtt.host)
+        return addresses(mqtt.host)
     except (OSError, UnicodeError) as error:
         return failure_at(mqtt, Cause.NAME_NOT_RESOLVED, words(error))
-    return None
 
 
 def port_failure(mqtt: MqttSettings) -> BrokerFailure | None:

@@ -13,6 +13,10 @@ class TooLarge(ValueError):
     """Raised if a file has more than MOST_BYTES."""
 
 
+class NoText(ValueError):
+    """Raised if a file holds no text that can be read; its text says why."""
+
+
 def read_bytes(path: Path) -> bytes:
     """Reads a whole file. Raises OSError, and TooLarge before it takes up memory."""
     with path.open("rb") as file:
@@ -31,19 +35,24 @@ def is_there(path: Path) -> bool:
 
 
 def read_text(path: Path) -> str:
-    """Reads a whole text file. Raises OSError, TooLarge and UnicodeDecodeError.
+    """Reads a whole text file. Raises NoText.
 
     Windows puts a mark, the BOM, before UTF-8 text; it is no part of a key or a password.
     """
-    return read_bytes(path).decode("utf-8-sig")
+    try:
+        return read_bytes(path).decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise NoText("it is not UTF-8") from error
+    except (OSError, TooLarge) as error:
+        raise NoText(getattr(error, "strerror", None) or str(error)) from error
 
 
 def first_line(key: str, path: Path) -> str:
-    """Reads the first line of the file that the config names under `key`. Raises ConfigError."""
+    """Reads the first line of the file that `key`, or an option, names. Raises ConfigError."""
     try:
         lines = read_text(path).splitlines()
-    except (OSError, ValueError) as error:
+    except NoText as error:
         raise ConfigError(
-            f"{key}: expected the name of a file, found none to read as text at {path}"
+            f"{key}: expected the name of a file, found none to read as text at {path} ({error})"
         ) from error
     return lines[0] if lines else ""

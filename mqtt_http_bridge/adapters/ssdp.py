@@ -57,8 +57,8 @@ def search(
 ) -> Found:
     """Asks on `interfaces`, or on all, and listens for `search_s`.
 
-    It ends within FETCH_S after that, whatever answers. It raises nothing: if nothing can be sent,
-    nothing is found.
+    It ends within FETCH_S after that, whatever answers. If nothing can be sent, nothing is found.
+    Raises OSError if this machine has no room for another socket.
     """
     ends_s = time.monotonic() + search_s
     with ExitStack() as stack:

@@ -7,6 +7,8 @@ from contextlib import suppress
 from io import TextIOWrapper
 from typing import Final
 
+from mqtt_http_bridge.core.words import visible
+
 SAY_S: Final = 1.0
 """Seconds that a line on stderr may wait for a reader."""
 
@@ -32,7 +34,10 @@ def make_usable() -> None:
 
 
 def say(line: str) -> None:
-    """Writes a line to stderr, if somebody reads it within SAY_S. Raises nothing."""
+    """Writes a line to stderr, if somebody reads it within SAY_S. Raises nothing.
+
+    Devices, servers and files have a say in some lines: nothing in them speaks to the terminal.
+    """
     stream = sys.stderr
     with suppress(OSError, ValueError):
         poll = select.poll()
@@ -40,7 +45,7 @@ def say(line: str) -> None:
             poll.register(stream.fileno(), select.POLLOUT)
             if not poll.poll(SAY_S * 1000.0):
                 return
-        print(line, file=stream, flush=True)
+        print(visible(line), file=stream, flush=True)
 
 
 def give_up_output() -> None:

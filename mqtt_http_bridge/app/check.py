@@ -23,7 +23,7 @@ from mqtt_http_bridge.app.check_posts import MEASURED_WITHIN_S
 from mqtt_http_bridge.app.dialect import DIALECT
 from mqtt_http_bridge.app.outbox_observer import count_waiting, room_of
 from mqtt_http_bridge.app.own_outbox import SHARED_FIX, shared_outbox
-from mqtt_http_bridge.app.service_state import service_state
+from mqtt_http_bridge.app.service_state import shown_state
 from mqtt_http_bridge.core.errors import ConfigError, LocalFault
 from mqtt_http_bridge.core.settings import OutboxSettings, Settings
 from mqtt_http_bridge.core.status import findings
@@ -167,7 +167,10 @@ def _outbox(outbox: OutboxSettings, interval_s: float) -> Iterator[Finding]:
     else:
         yield _room(room_of(status, interval_s), count_waiting(status.portals))
         yield from findings.damage(status.directory, status.damaged, status.unreadable)
-    yield findings.service(str(directory), service_state(outbox), __version__)
+    try:
+        yield findings.service(str(directory), shown_state(outbox), __version__)
+    except LocalFault as fault:
+        yield unknown("service", str(fault))
 
 
 def _room(hours: float, waiting: int) -> Finding:

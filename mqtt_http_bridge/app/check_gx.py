@@ -52,11 +52,12 @@ def _mild(finding: Finding) -> Finding:
 
 def _way(mqtt: MqttSettings) -> Iterator[Finding]:
     """Looks at the way to one address."""
-    if failure := network.name_failure(mqtt):
-        yield findings.gx_port(mqtt.place, failure)
+    found = network.resolved(mqtt)
+    if isinstance(found, BrokerFailure):
+        yield findings.gx_port(mqtt.place, found)
         yield unknown("GX port", "the name comes first")
         return
-    yield findings.name("GX name", mqtt.host, network.addresses(mqtt.host))
+    yield findings.name("GX name", mqtt.host, found)
     failure = network.port_failure(mqtt)
     yield findings.gx_port(mqtt.place, failure, port_fix(mqtt, failure))
     if failure:

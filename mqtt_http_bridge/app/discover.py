@@ -1,9 +1,9 @@
 """The verb `discover`: from a GX to a config."""
 
-import sys
 from pathlib import Path
 
 from mqtt_http_bridge.adapters import machine, network
+from mqtt_http_bridge.adapters.standard_streams import say
 from mqtt_http_bridge.app.check_gx import keepalive
 from mqtt_http_bridge.app.find_gx import find_gx
 from mqtt_http_bridge.app.first_look import login_fix, port_fix
@@ -43,7 +43,7 @@ def discover(
         pinned_certificate=str(certificate.absolute()) if certificate else None,
         services=SERVICES,
     )
-    if failure := network.name_failure(mqtt) or network.port_failure(mqtt):
+    if failure := network.port_failure(mqtt):
         _fail(findings.gx_port(mqtt.place, failure, port_fix(mqtt, failure)))
     mqtt, heard = _heard_below_a_prefix(mqtt)
     if not heard.is_connected:
@@ -52,13 +52,13 @@ def discover(
         fix = "wait if the GX is starting up; else give the address of a GX"
         _fail(findings.portal_ids((), heard.seen)._replace(fix=fix))
     for portal_id, gx in heard.gxs.items():
-        _tell(f"GX {portal_id}: {_keepalive(mqtt, portal_id, gx)}")
+        say(f"GX {portal_id}: {_keepalive(mqtt, portal_id, gx)}")
         for finding in findings.chargers(gx.chargers, SERVICES):
-            _tell(f"  {finding.text}" + (f": {finding.fix}" if finding.fix else ""))
+            say(f"  {finding.text}" + (f": {finding.fix}" if finding.fix else ""))
     answered = [portal_id for portal_id in heard.seen if heard.gxs[portal_id].is_answered]
     first = (answered or heard.seen)[0]
     if len(answered) > 1:
-        _tell(f"Each GX is relayed; to relay some of them, set mqtt.portal_id: {answered}")
+        say(f"Each GX is relayed; to relay some of them, set mqtt.portal_id: {answered}")
     file = str(password_file.absolute()) if password_file else None
     print(proposal.whole_config(mqtt, first, heard.gxs[first].chargers, file), end="")
 
@@ -67,7 +67,7 @@ def _heard_below_a_prefix(mqtt: MqttSettings) -> tuple[MqttSettings, Heard]:
     """Listens; where a bridge has put a prefix before all topics, once more with that."""
     heard = listen(mqtt, DeviceSettings())
     for prefix, portal_id in heard.prefixes.items():
-        _tell(f"the broker names {portal_id} below {prefix}/")
+        say(f"the broker names {portal_id} below {prefix}/")
         mqtt = mqtt._replace(topic_prefix=prefix)
         return mqtt, listen(mqtt, DeviceSettings())
     return mqtt, heard
@@ -82,10 +82,10 @@ def _found() -> str:
     """Returns the address of the GX on this network: this machine, if it is one."""
     if machine.UNIQUE_ID.exists():
         return "127.0.0.1"
-    _tell("searching the network for GX devices ...")
+    say("searching the network for GX devices ...")
     found = find_gx()
     for text in (*found.remarks, *map(str, found.announcements)):
-        _tell(f"  {text}")
+        say(f"  {text}")
     places = [each.address for each in found.announcements] or [found.by_name]
     if len(places) > 1:
         raise LocalFault(f"expected one GX, found {len(places)}: name one: discover {places[0]}")
@@ -100,7 +100,3 @@ def _found() -> str:
 def _fail(finding: findings.Finding) -> None:
     if finding.mark is not Mark.OK:
         raise LocalFault(f"{finding.step}: {finding.text}: {finding.fix}")
-
-
-def _tell(text: str) -> None:
-    print(text, file=sys.stderr)

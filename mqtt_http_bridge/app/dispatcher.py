@@ -58,11 +58,11 @@ class Keys(Protocol):
         """Reads a key again; returns whether it has changed."""
 
 
-def _nobody_looks(answer: Answer, verdict: Verdict) -> None:
+def nobody_looks(answer: Answer, verdict: Verdict) -> None:
     """Does nothing, if nobody wants to know the result of each POST."""
 
 
-def _nobody_counts(job: Job, exchange: Exchange, timestamp: str) -> None:
+def nobody_counts(job: Job, exchange: Exchange, timestamp: str) -> None:
     """Does nothing, if nobody wants to know the result of each entry."""
 
 
@@ -78,8 +78,8 @@ class Dispatcher:
         max_rate_per_s: float,
         now_s: Callable[[], float],
         draw: Draw,
-        on_verdict: Callable[[Answer, Verdict], None] = _nobody_looks,
-        on_entry: Callable[[Job, Exchange, str], None] = _nobody_counts,
+        on_verdict: Callable[[Answer, Verdict], None],
+        on_entry: Callable[[Job, Exchange, str], None],
     ) -> None:
         """`on_verdict` is called with what came of each POST, by one thread at a time.
 

@@ -1,21 +1,21 @@
 """The verb `outbox drain`: sends what is owed and ends, without measuring."""
 
+import signal
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from mqtt_http_bridge.adapters.api_keys import ApiKeys
-from mqtt_http_bridge.adapters.backend import Backend, Backends, check_authorities
-from mqtt_http_bridge.adapters.clock import SystemClock, boot_id
+from mqtt_http_bridge.adapters.backend import Backend
+from mqtt_http_bridge.adapters.clock import SystemClock
 from mqtt_http_bridge.adapters.kernel_clock import is_synchronised
-from mqtt_http_bridge.adapters.outbox import Boot, Outbox, inspection
+from mqtt_http_bridge.adapters.outbox import Outbox, inspection
 from mqtt_http_bridge.adapters.standard_streams import say
 from mqtt_http_bridge.app.clock_check import ClockCheck
+from mqtt_http_bridge.app.delivering import delivering
 from mqtt_http_bridge.app.dialect import DIALECT
-from mqtt_http_bridge.app.log import hide
 from mqtt_http_bridge.app.outbox_observer import parked_views
-from mqtt_http_bridge.app.senders import Senders
 from mqtt_http_bridge.app.storing import Storing
 from mqtt_http_bridge.core.delivery.answers import Answer
 from mqtt_http_bridge.core.errors import LocalFault
@@ -27,37 +27,38 @@ LONGEST_FLUSH_S: Final = 60.0
 
 
 def drain(settings: Settings, backend: BackendSettings) -> bool:
-    """Sends until nothing is left, or the rest has to wait; returns whether nothing is left.
+    """Sends until nothing is left, or the rest has to wait; returns whether all of it was stored.
 
-    Raises OutboxBusy while the service has the outbox, and LocalFault if the backend cannot be
-    reached. Only the main thread may call it.
+    Raises OutboxBusy while the service has the outbox, LocalFault if the backend cannot be reached,
+    and KeyboardInterrupt at SIGTERM, the end of the terminal and Ctrl+C. Only the main thread may
+    call it.
     """
     before = _count(settings)
     if not before:
         say("nothing waits")
         return True
-    keys = ApiKeys(backend, hide)
-    check_authorities(backend)
     clock = SystemClock()
-    outbox = Outbox(settings.outbox, DIALECT, Boot(boot_id(), clock.distance_s))
-    senders = Senders(
-        outbox,
-        Backends(backend, DIALECT),
-        DIALECT,
-        keys,
-        max_rate_per_s=settings.outbox.max_rate_per_s,
-        connections=backend.connections,
-    )
-    try:
+    with _ended_by_signals(), delivering(settings, backend, clock) as (outbox, senders):
         _wait_for_the_clock(clock, Backend(backend, DIALECT), Storing(outbox, DIALECT), outbox)
         senders.start()
-        is_empty = senders.finish(LONGEST_FLUSH_S)
-        parked = parked_views(outbox.view().portals)
+        is_stored = senders.finish(LONGEST_FLUSH_S)
+        parked, given_up = parked_views(outbox.view().portals), senders.given_up
+    _tell(before, _count(settings), given_up, parked)
+    return is_stored
+
+
+@contextmanager
+def _ended_by_signals() -> Iterator[None]:
+    """Treats SIGTERM and the end of the terminal as Ctrl+C; what is ignored stays ignored."""
+    ending = (signal.SIGTERM, signal.SIGHUP)
+    before = {n: signal.getsignal(n) for n in ending if signal.getsignal(n) != signal.SIG_IGN}
+    for number in before:
+        signal.signal(number, signal.default_int_handler)
+    try:
+        yield
     finally:
-        senders.stop(0.0)
-        outbox.close()
-    _tell(before, _count(settings), parked)
-    return is_empty
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _count(settings: Settings) -> int:
@@ -89,7 +90,9 @@ def _wait_for_the_clock(
     backend.close()
 
 
-def _tell(before: int, left: int, parked: Sequence[ParkedView]) -> None:
-    say(f"{counted(before, 'measurement')} waited: {before - left} stored, {left} left")
+def _tell(before: int, left: int, given_up: int, parked: Sequence[ParkedView]) -> None:
+    lost = f", {given_up} given up" if given_up else ""
+    stored = before - left - given_up
+    say(f"{counted(before, 'measurement')} waited: {stored} stored, {left} left{lost}")
     for each in parked:
         say(f"parked: {each.reports} of {each.serial}: {each.reason}: {each.remedy}")

@@ -4,8 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from mqtt_http_bridge.adapters.small_files import TooLarge, read_text
-from mqtt_http_bridge.core.errors import ConfigError
+from mqtt_http_bridge.adapters.small_files import first_line
 from mqtt_http_bridge.core.settings import Secret
 
 PASSWORD_VARIABLE: Final = "MQTT_HTTP_BRIDGE_MQTT_PASSWORD"  # noqa: S105 - the name of it
@@ -20,8 +19,5 @@ def password_from(file: Path | None, environment: Mapping[str, str]) -> Secret |
         return Secret(from_environment)
     if file is None:
         return None
-    try:
-        lines = read_text(file).splitlines()
-    except (OSError, TooLarge, UnicodeDecodeError) as error:
-        raise ConfigError(f"{file}: expected a text file with the password, found none") from error
-    return Secret(lines[0]) if lines and lines[0] else None
+    password = first_line("--password-file", file)
+    return Secret(password) if password else None

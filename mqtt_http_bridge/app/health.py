@@ -10,7 +10,6 @@ from mqtt_http_bridge.adapters.standard_streams import say
 from mqtt_http_bridge.app.service_state import shown_state
 from mqtt_http_bridge.core.settings import OutboxSettings
 from mqtt_http_bridge.core.status.findings import end_words
-from mqtt_http_bridge.core.words import visible
 
 
 def is_alive(outbox: OutboxSettings) -> bool:
@@ -20,7 +19,7 @@ def is_alive(outbox: OutboxSettings) -> bool:
     """
     found = shown_state(outbox)
     if not found.is_running:
-        say(visible(end_words(found.state)))
+        say(end_words(found.state))
     return found.is_running
 
 
@@ -28,8 +27,8 @@ def is_well(outbox: OutboxSettings) -> bool:
     """Tells whether all is well; prints what is not, and how to fix it."""
     found = shown_state(outbox)
     if not found.is_running or found.state is None:
-        say(visible(end_words(found.state)))
+        say(end_words(found.state))
         return False
     for problem in () if found.state.is_well else found.state.problems:
-        say(visible(f"{problem.text}: {problem.fix}"))
+        say(f"{problem.text}: {problem.fix}")
     return found.state.is_well

@@ -1,7 +1,5 @@
 """Listens to a GX for some seconds, as the relay would, to show a person what is there."""
 
-import queue
-import random
 import secrets
 import time
 from collections.abc import Mapping
@@ -11,14 +9,15 @@ from typing import Final
 
 from mqtt_http_bridge.adapters.broker import Broker
 from mqtt_http_bridge.adapters.clock import SystemClock
+from mqtt_http_bridge.app.inbox import Inbox
 from mqtt_http_bridge.app.prefixes import find_prefixes
+from mqtt_http_bridge.app.visit import visiting
 from mqtt_http_bridge.core.broker_failure import BrokerFailure, Cause, failure_at
 from mqtt_http_bridge.core.errors import MalformedMessage
 from mqtt_http_bridge.core.events import (
     NEVER,
     Connected,
     Disconnected,
-    Event,
     Message,
     Moment,
     SubscriptionRefused,
@@ -48,7 +47,6 @@ OLD_GX_S: Final = 4.0
 ANSWER_S: Final = 8.0
 """Seconds that a GX may take to tell its portal id and all values; it needs a tenth of a second,
 and three for a heartbeat."""
-STOP_S: Final = 1.0
 
 
 @dataclass(slots=True)
@@ -101,27 +99,15 @@ def listen(
     `own_keys` has the names of API keys by portal id; all other GX devices share one. Raises
     ConfigError if a file with certificates is none.
     """
-    clock, events = SystemClock(), queue.SimpleQueue[Event]()
-    broker = Broker(
-        mqtt,
-        # Not the installation's id: its service may be connected at the same time.
-        client_id=f"mqtt-http-bridge-check-{secrets.token_hex(4)}",
-        subscriptions=[(topics.DISCOVERY_TOPIC,)],
-        wants=topics.is_interesting,
-        now=clock.now,
-        emit=events.put,
-        draw=random.uniform,
-    )
-    broker.start()
-    try:
+    inbox = Inbox()
+    subscriptions = [(topics.DISCOVERY_TOPIC,)]
+    with visiting(mqtt, inbox, subscriptions=subscriptions, wants=topics.is_interesting) as broker:
         session = _Session(broker, mqtt, Serials(device, own_keys), device)
-        session.run(events)
-    finally:
-        broker.stop(STOP_S)
+        session.run(inbox)
     if session.heard.is_connected and not session.is_any_told:
         session.heard.prefixes = find_prefixes(mqtt)
     # What has not come by now will not come any more.
-    session.heard.ended = now = clock.now()
+    session.heard.ended = now = SystemClock().now()
     now = now.at(now.monotonic_s + SETTLING_S)
     for gx in session.heard.gxs.values():
         gx.on_bus.establish(-NEVER, now.monotonic_s)
@@ -154,14 +140,13 @@ class _Session:
         """Returns the settings that fit no charger that was heard."""
         return self._serials.unused_settings()
 
-    def run(self, events: queue.SimpleQueue[Event]) -> None:
+    def run(self, inbox: Inbox) -> None:
         hosts = len(self._mqtt.hosts)
         deadline_s, plain_s = time.monotonic() + LOGIN_S * hosts, NEVER
         while not self._is_done:
-            try:
-                due_s = min(deadline_s, plain_s)
-                event = events.get(timeout=max(0.0, due_s - time.monotonic()))
-            except queue.Empty:
+            left_s = min(deadline_s, plain_s) - time.monotonic()
+            event = inbox.get(left_s) if left_s > 0.0 else None
+            if event is None:
                 if plain_s < deadline_s:
                     plain_s = NEVER
                     self._ask_again()

@@ -37,7 +37,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-ENDING: Final = (signal.SIGTERM, signal.SIGINT)
+ENDING: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+"""SIGHUP is the end of the terminal, unless it is ignored: that is how `nohup` runs a program."""
 
 
 class ThreadFailed(BridgeError):
@@ -165,7 +166,7 @@ def write_log(line: Log) -> None:
 
 @contextmanager
 def watch_signals(inbox: Inbox) -> Iterator[None]:
-    """Puts Stop into the inbox at SIGTERM and Ctrl+C, while this is open.
+    """Puts Stop into the inbox at SIGTERM, Ctrl+C and SIGHUP, while this is open.
 
     A second signal ends the process at once. Only the main thread may enter.
     """
@@ -174,9 +175,11 @@ def watch_signals(inbox: Inbox) -> Iterator[None]:
         signal.signal(number, previous_handlers[signal.Signals(number)])
 
     previous_handlers = {number: signal.getsignal(number) for number in ENDING}
+    if previous_handlers[signal.SIGHUP] == signal.SIG_IGN:
+        del previous_handlers[signal.SIGHUP]
     with _put_at_signals(inbox):
         try:
-            for number in ENDING:
+            for number in previous_handlers:
                 signal.signal(number, note_first)
             yield
         finally:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from mqtt_http_bridge.adapters.config import load
-from mqtt_http_bridge.adapters.small_files import TooLarge, is_there, read_text
+from mqtt_http_bridge.adapters.small_files import NoText, first_line, is_there, read_text
 from mqtt_http_bridge.app.config_test import check_url
 from mqtt_http_bridge.core.errors import ConfigError, LocalFault
 from mqtt_http_bridge.core.setup.answers import read_answer
@@ -83,7 +83,7 @@ def old_values(path: Path) -> tuple[dict[str, Any], list[str]]:
     parser = configparser.ConfigParser(interpolation=None)
     try:
         parser.read_string(read_text(path))
-    except (OSError, TooLarge, UnicodeDecodeError, configparser.Error) as error:
+    except (NoText, configparser.Error) as error:
         what = str(error).splitlines()[0]
         raise ConfigError(f"{path}: expected the D-Bus bridge's config, found: {what}") from error
     found = {
@@ -116,10 +116,6 @@ def check_options(options: Mapping[str, str | None]) -> dict[str, str]:
 
 def api_key_in(path: Path) -> str:
     """Returns the API key in a file, without spaces around it. Raises ConfigError."""
-    try:
-        lines = read_text(path).splitlines()
-    except (OSError, TooLarge, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: expected a text file with the API key, found none") from error
-    key = lines[0].strip() if lines else ""
+    key = first_line("--api-key-file", path).strip()
     read_answer("backend.api_key", key, f"--api-key-file {path}")
     return key

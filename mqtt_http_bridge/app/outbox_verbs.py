@@ -1,12 +1,12 @@
 """The verbs `outbox status`, `list`, `show`, `retry` and `drop`: show and change what waits."""
 
 import json
-import sys
 from pathlib import Path
 from typing import NamedTuple
 
 from mqtt_http_bridge.adapters.outbox import Entry, inspection
 from mqtt_http_bridge.adapters.outbox.inspection import OutboxStatus
+from mqtt_http_bridge.adapters.standard_streams import say
 from mqtt_http_bridge.app.dialect import DIALECT
 from mqtt_http_bridge.app.outbox_observer import count_waiting, parked_views, room_of
 from mqtt_http_bridge.app.service_state import service_state
@@ -104,7 +104,7 @@ def _status_text(status: OutboxStatus, hours: float, in_memory: _InMemory) -> st
         kept = f"what can be kept is in {status.directory}/damaged: check the disk, then remove it"
         lines.append(f"damaged   {counted(status.damaged, 'place')}: {kept}")
     lines += [f"unread    {text}" for text in status.unreadable]
-    return "\n".join(lines)
+    return "\n".join(map(visible, lines))
 
 
 def print_list(settings: Settings, *, as_json: bool) -> None:
@@ -135,7 +135,7 @@ def _line(entry: Entry) -> str:
     serials = _serials(entry)
     contents = ", ".join(serials) if serials is not None else "cannot be read"
     stamp = DIALECT.timestamp(entry.body) or "no time"
-    return f"{entry.number:8}  {place}  {entry.portal_id}  {stamp}  {contents}"
+    return visible(f"{entry.number:8}  {place}  {entry.portal_id}  {stamp}  {contents}")
 
 
 def print_entry(settings: Settings, number: int) -> None:
@@ -149,9 +149,9 @@ def print_entry(settings: Settings, number: int) -> None:
 def retry(settings: Settings) -> None:
     """Makes the service retry everything now. Raises LocalFault."""
     if inspection.request_retry(Path(settings.outbox.directory)):
-        print("the service will try everything again within 5 s", file=sys.stderr)
+        say("the service will try everything again within 5 s")
     else:
-        print("no service uses this outbox: the next start tries everything", file=sys.stderr)
+        say("no service uses this outbox: the next start tries everything")
 
 
 def drop(settings: Settings, numbers: list[int] | None, *, parked_only: bool) -> None:
@@ -165,7 +165,7 @@ def drop(settings: Settings, numbers: list[int] | None, *, parked_only: bool) ->
             raise _no_such_entry(*sorted(missing))
     dropped = inspection.request_drop(directory, numbers, DIALECT, parked_only=parked_only)
     if dropped is None:
-        print("the service will drop them within 5 s", file=sys.stderr)
+        say("the service will drop them within 5 s")
     else:
         print(f"dropped {len(dropped)}")
     if missing:

@@ -1,12 +1,12 @@
 """The verb `pair`: gets a token from a GX, and tries it at its broker."""
 
 import secrets
-import sys
 from pathlib import Path
 
 from mqtt_http_bridge.adapters import network, pairing, terminal
 from mqtt_http_bridge.adapters.private_files import write_private
-from mqtt_http_bridge.adapters.small_files import TooLarge, read_text
+from mqtt_http_bridge.adapters.small_files import NoText, read_text
+from mqtt_http_bridge.adapters.standard_streams import say
 from mqtt_http_bridge.app.first_look import port_fix
 from mqtt_http_bridge.app.pin import MQTT_PORT, must_hold_certificate
 from mqtt_http_bridge.app.try_login import failure_after_waiting
@@ -42,7 +42,7 @@ def pair(
     failure = failure_after_waiting(with_token(mqtt, token))
     if failure is not None:
         raise LocalFault(_not_known(mqtt, failure, output))
-    _tell(f"paired: the broker takes the token; it is in {output}, which only you can read")
+    say(f"paired: the broker takes the token; it is in {output}, which only you can read")
     lines = ["mqtt:", f"  host: {proposal.quoted(host)}"]
     lines += [f"  port: {mqtt_port}"] if mqtt_port != MQTT_PORT else []
     lines += proposal.tls_lines(str(certificate))
@@ -95,7 +95,7 @@ def device_id_in(path: Path) -> str | None:
     """Returns the device id of the token in a file, so that the next token replaces it."""
     try:
         lines = read_text(path).splitlines()
-    except (OSError, TooLarge, UnicodeDecodeError):
+    except NoText:
         return None
     device_id = lines[1].rpartition("/")[2] if len(lines) > 1 else ""
     return device_id if lines[1:2] == [token_name(ROLE, device_id)] and device_id else None
@@ -108,7 +108,3 @@ def _asked_password() -> Secret | None:
     question = "Network password of the GX (not shown; empty: it is in pairing mode)"
     typed = terminal.ask(question, is_secret=True)
     return Secret(typed) if typed else None
-
-
-def _tell(text: str) -> None:
-    print(text, file=sys.stderr)

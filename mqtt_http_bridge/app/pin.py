@@ -4,20 +4,18 @@ The first time nothing vouches for what is fetched but the network it comes thro
 use. From then on a certificate with another key is refused, here as everywhere.
 """
 
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, Protocol
 
 from mqtt_http_bridge.adapters import network, tls
 from mqtt_http_bridge.adapters.connection_error import failure_of
 from mqtt_http_bridge.adapters.small_files import is_there
+from mqtt_http_bridge.adapters.standard_streams import say
 from mqtt_http_bridge.app.first_look import port_fix
 from mqtt_http_bridge.core import proposal
 from mqtt_http_bridge.core.errors import ConfigError, LocalFault
 from mqtt_http_bridge.core.fingerprint import FIRST_USE
 from mqtt_http_bridge.core.settings import MqttSettings
-from mqtt_http_bridge.core.words import visible
 
 MQTT_PORT: Final = 8883
 WEB_PORT: Final = 443
@@ -51,10 +49,10 @@ def pin(
                 f"{host}:{web_port}: expected a web server that speaks TLS, found none"
                 f" ({error.strerror or error})"
             ) from error
-        text = f"{host}:{web_port}: no web server that speaks TLS, which pair would need"
-        print(text, file=sys.stderr)
+        say(f"{host}:{web_port}: no web server that speaks TLS, which pair would need")
     if fingerprint is None or (web_fingerprint is None and is_web):
-        print("\n".join(FIRST_USE), file=sys.stderr)
+        for line in FIRST_USE:
+            say(line)
     lines = ["mqtt:", f"  host: {proposal.quoted(host)}"]
     lines += [f"  port: {port}"] if port != MQTT_PORT else []
     print("\n".join([*lines, *proposal.tls_lines(str(output))]))
@@ -72,16 +70,10 @@ def pin_one(host: str, port: int, output: Path, fingerprint: str | None = None) 
     shown = network.certificate(host, port)
     must_be(shown, fingerprint, f"{host}:{port}")
     save_certificate(output, shown)
-    for line in certificate_lines(shown, f"{host}:{port}"):
-        print(line, file=sys.stderr)
-    print(f"  saved in {output}", file=sys.stderr)
-
-
-def certificate_lines(shown: network.Certificate, where: str) -> Iterator[str]:
-    """Shows a certificate so that a person can compare it."""
-    yield f"{where} shows a certificate with"
-    yield f"  SHA-256  {shown.sha256}"
-    yield f"  subject  {visible(shown.subject)}"
+    say(f"{host}:{port} shows a certificate with")
+    say(f"  SHA-256  {shown.sha256}")
+    say(f"  subject  {shown.subject}")
+    say(f"  saved in {output}")
 
 
 def must_be(shown: network.Certificate, fingerprint: str | None, where: str) -> None:

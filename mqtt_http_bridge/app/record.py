@@ -7,6 +7,7 @@ import random
 import secrets
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -29,6 +30,8 @@ from mqtt_http_bridge.core.venus import topics
 from mqtt_http_bridge.core.words import counted
 
 STOP_BROKER_S: Final = 1.0
+REST_S: Final = 1.0
+"""Seconds for writing what waits at the end: a flood leaves far more than anybody wants."""
 COUNT_EVERY: Final = 50
 
 
@@ -68,7 +71,8 @@ def record(settings: Settings, path: Path, *, is_anonymous: bool, duration_s: fl
             f"{path}: expected messages from {settings.mqtt.place}, found none: not recorded:"
             " run check"
         )
-    say(f"{path}: {counted(scribe.messages, 'message')}")
+    left_out = ": they came faster than they could be written, and the last are left out"
+    say(f"{path}: {counted(scribe.messages, 'message')}{left_out if inbox else ''}")
 
 
 @contextmanager
@@ -106,8 +110,9 @@ class _Scribe:
         self._writer.write(event)
 
     def write_rest(self, inbox: Inbox) -> None:
-        """Writes what the broker read at the very end and is still in the inbox."""
-        while (item := inbox.get(0.0)) is not None:
+        """Writes what the broker read at the very end and is still in the inbox, in REST_S."""
+        ends_s = time.monotonic() + REST_S
+        while time.monotonic() < ends_s and (item := inbox.get(0.0)) is not None:
             if isinstance(item, Message) and item.moment.monotonic_s >= self._latest_s:
                 self.write(item)
 

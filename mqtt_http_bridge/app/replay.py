@@ -12,15 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from mqtt_http_bridge.adapters.api_keys import ApiKeys
-from mqtt_http_bridge.adapters.backend import Backends, check_authorities
-from mqtt_http_bridge.adapters.clock import SystemClock, boot_id
-from mqtt_http_bridge.adapters.outbox import Boot, Outbox
+from mqtt_http_bridge.adapters.clock import SystemClock
 from mqtt_http_bridge.adapters.recording import read_recording
+from mqtt_http_bridge.app.delivering import delivering
 from mqtt_http_bridge.app.dialect import DIALECT
-from mqtt_http_bridge.app.log import hide
 from mqtt_http_bridge.app.main_loop import write_log
-from mqtt_http_bridge.app.senders import Senders
 from mqtt_http_bridge.app.storing import Storing
 from mqtt_http_bridge.core.commands import Command, Store
 from mqtt_http_bridge.core.events import AllRead, Connected, Event, Message, Moment, Tick
@@ -133,28 +129,14 @@ def print_replay(settings: Settings, path: Path, part: Part) -> None:
 
 
 def post_replay(settings: Settings, backend: BackendSettings, path: Path, part: Part) -> bool:
-    """Sends the measurements of a recording through the outbox; true if it is empty at the end.
+    """Sends the measurements of a recording through the outbox; true if all of them are stored.
 
     Raises a BridgeError.
     """
-    keys = ApiKeys(backend, hide)
-    check_authorities(backend)
-    outbox = Outbox(settings.outbox, DIALECT, Boot(boot_id(), SystemClock().distance_s))
-    senders = Senders(
-        outbox,
-        Backends(backend, DIALECT),
-        DIALECT,
-        keys,
-        max_rate_per_s=settings.outbox.max_rate_per_s,
-        connections=backend.connections,
-    )
-    storing = Storing(outbox, DIALECT, expect=senders.expect, is_clock_trusted=True)
-    outbox.flush(LONGEST_FLUSH_S)
-    senders.start()
-    try:
+    with delivering(settings, backend, SystemClock()) as (outbox, senders):
+        storing = Storing(outbox, DIALECT, expect=senders.expect, is_clock_trusted=True)
+        outbox.flush(LONGEST_FLUSH_S)
+        senders.start()
         for command in stores(settings, path, part, threading.Event()):
             storing.store(command)
         return senders.finish()
-    finally:
-        senders.stop(0.0)
-        outbox.close()

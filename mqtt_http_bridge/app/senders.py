@@ -15,7 +15,13 @@ from typing import Final
 from mqtt_http_bridge.adapters import thread_start
 from mqtt_http_bridge.adapters.outbox import Outbox
 from mqtt_http_bridge.app.clock_check import ClockCheck
-from mqtt_http_bridge.app.dispatcher import Dispatcher, Keys, Poster
+from mqtt_http_bridge.app.dispatcher import (
+    Dispatcher,
+    Keys,
+    Poster,
+    nobody_counts,
+    nobody_looks,
+)
 from mqtt_http_bridge.core.backoff import Draw
 from mqtt_http_bridge.core.delivery.answers import Answer
 from mqtt_http_bridge.core.delivery.dialect import Dialect
@@ -30,16 +36,10 @@ log = logging.getLogger(__name__)
 
 AUTO_CONNECTIONS: Final = 8
 """The most connections if `backend.connections` is auto."""
+STOP_SENDERS_S: Final = 3.0
+"""Seconds that the POSTs under way get at the end: what is answered by then is not sent again."""
 START_S: Final = 60.0
 """The seconds that a thread may take to begin, on a busy machine."""
-
-
-def _nobody_looks(answer: Answer, verdict: Verdict) -> None:
-    """Does nothing, if nobody wants the result of each POST."""
-
-
-def _nobody_counts(job: Job, exchange: Exchange, timestamp: str) -> None:
-    """Does nothing, if nobody wants the result of each entry."""
 
 
 def _nobody_watches(progress: Progress) -> None:
@@ -58,8 +58,8 @@ class Senders:
         *,
         max_rate_per_s: float,
         connections: int | None = None,
-        on_verdict: Callable[[Answer, Verdict], None] = _nobody_looks,
-        on_entry: Callable[[Job, Exchange, str], None] = _nobody_counts,
+        on_verdict: Callable[[Answer, Verdict], None] = nobody_looks,
+        on_entry: Callable[[Job, Exchange, str], None] = nobody_counts,
         watch: Callable[[Progress], None] = _nobody_watches,
         longest_post_s: float = 120.0,
         now_s: Callable[[], float] = time.monotonic,
@@ -92,11 +92,21 @@ class Senders:
         self._resting = threading.Condition()
         self._threads: list[threading.Thread] = []
         self._starting = threading.Lock()
+        self._lost_before = self._lost
 
     @property
     def expect(self) -> Callable[[str], None]:
         """Call this with the portal id of what is about to be stored; it never waits."""
         return self._dispatcher.expect
+
+    @property
+    def given_up(self) -> int:
+        """Returns how many measurements the outbox has given up since this was made."""
+        return self._lost - self._lost_before
+
+    @property
+    def _lost(self) -> int:
+        return sum(loss.count for loss in self._outbox.view().losses)
 
     def start(self, clock_check: ClockCheck | None = None) -> None:
         """Starts the first thread; if the clock is checked, nothing is sent before that."""
@@ -127,8 +137,8 @@ class Senders:
     def finish(self, timeout_s: float = 60.0) -> bool:
         """Waits until everything stored is sent, or has to wait for a retry.
 
-        Returns whether nothing is left. For the thread that stores. The outbox has `timeout_s` to
-        handle what was stored.
+        Returns whether nothing is left, and nothing was given up. For the thread that stores. The
+        outbox has `timeout_s` to handle what was stored.
         """
         self._outbox.flush(timeout_s)
         self._dispatcher.look_at_all()
@@ -136,7 +146,8 @@ class Senders:
             while not self._resting.wait_for(lambda: self._dispatcher.is_at_rest, timeout=1.0):
                 if not self._threads[0].is_alive():
                     break
-        return not any(portal.owed or portal.parked for portal in self._outbox.view().portals)
+        is_left = any(portal.owed or portal.parked for portal in self._outbox.view().portals)
+        return not is_left and not self.given_up
 
     def stop(self, timeout_s: float) -> None:
         """Ends the threads after the current POSTs, waiting at most `timeout_s` for all of them.

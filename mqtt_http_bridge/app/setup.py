@@ -12,6 +12,7 @@ from typing import Any, Final, TypeVar
 from mqtt_http_bridge.adapters import network, pairing
 from mqtt_http_bridge.adapters.private_files import write_private
 from mqtt_http_bridge.adapters.small_files import is_there
+from mqtt_http_bridge.adapters.standard_streams import say
 from mqtt_http_bridge.adapters.terminal import ask
 from mqtt_http_bridge.app.check import check
 from mqtt_http_bridge.app.find_gx import find_gx
@@ -33,7 +34,6 @@ from mqtt_http_bridge.core.status import findings
 from mqtt_http_bridge.core.status.findings import all_hold
 from mqtt_http_bridge.core.venus.pairing import NoToken, Token
 from mqtt_http_bridge.core.venus.paths import SERVICES
-from mqtt_http_bridge.core.words import visible
 
 T = TypeVar("T")
 
@@ -56,7 +56,7 @@ def setup(given: Given, config: Path, outbox: str | None) -> tuple[bool, bool]:
         raise LocalFault(f"{config.absolute().parent}: expected a folder to write to, found none")
     own = own_outbox(config, outbox)
     if own != outbox:
-        _say(f"{taken_words(config)}: the measurements of this one wait in {own}.")
+        say(f"{taken_words(config)}: the measurements of this one wait in {own}.")
     given = replace(given, start_command=_start_command(config))
     return carried_out(dialogue(given), _World(given, config, own).do)
 
@@ -93,7 +93,7 @@ class _World:
     def do(self, step: steps.Step) -> object:
         """Carries out one step, and returns its result."""
         doing: Mapping[type, Callable[[Any], object]] = {
-            steps.Say: lambda step: _say(step.text),
+            steps.Say: lambda step: say(step.text),
             steps.Ask: self._ask,
             steps.Search: lambda _: find_gx(),
             steps.Look: lambda step: self._look(step.host),
@@ -211,20 +211,15 @@ class _World:
         make_config(self.config, config_values(plan, names), None, self.outbox)
         # A token that was asked for again replaced the one before, in the same file.
         files = dict.fromkeys((self.config, *self.written))
-        _say(f"Wrote {', '.join(map(str, files))}.")
+        say(f"Wrote {', '.join(map(str, files))}.")
 
     def _keep(self, path: Path, secret: str) -> None:
         write_private(path, secret)
         self.written.append(path)
 
     def _check(self) -> bool:
-        _say("Checking:")
+        say("Checking:")
         return all_hold(check(self.config, without_secrets(os.environ), as_json=False))
-
-
-def _say(text: str) -> None:
-    # What a certificate or a charger says of itself does not speak to the terminal.
-    print(visible(text), file=sys.stderr, flush=True)
 
 
 def _is_told(step: steps.Ask) -> bool:

@@ -28,7 +28,7 @@ from mqtt_http_bridge.app.log import hide
 from mqtt_http_bridge.app.main_loop import executor, run_loop, watch_signals, write_log
 from mqtt_http_bridge.app.outbox_observer import OutboxObserver, count_waiting
 from mqtt_http_bridge.app.relay_observer import RelayObserver
-from mqtt_http_bridge.app.senders import Senders
+from mqtt_http_bridge.app.senders import STOP_SENDERS_S, Senders
 from mqtt_http_bridge.app.state_reporter import StateReporter, this_process
 from mqtt_http_bridge.app.status_thread import StatusThread
 from mqtt_http_bridge.app.storing import Storing
@@ -51,7 +51,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-STOP_SENDERS_S: Final = 3.0
 STOP_OUTBOX_S: Final = 0.5
 LOOK_UP_S: Final = 60.0
 """More seconds that a name look-up may take, on a system with several name servers."""

@@ -90,6 +90,13 @@ def test_a_mark_of_windows_is_no_part_of_a_key(tmp_path: Path) -> None:
     assert keys.key("gx") == Secret("secret")
 
 
+def test_a_file_without_a_key_is_named(tmp_path: Path) -> None:
+    """A fleet has many of them."""
+    said = rf"backend\.api_keys: in {tmp_path}/gx1: backend\.api_key: expected the API key"
+    with pytest.raises(ConfigError, match=said):
+        keys_of(tmp_path, gx1=" blanks ")
+
+
 def test_a_missing_file_is_an_error_of_the_config(tmp_path: Path) -> None:
     """Said at the start, with the key and the path."""
     settings = BackendSettings("http://a", Secret("x"), api_key_files={"gx": str(tmp_path / "no")})

@@ -1,6 +1,7 @@
 """Tests the HTTP client against real sockets: whatever a server does becomes an answer in time."""
 
 import contextlib
+import errno
 import json
 import socket
 import ssl
@@ -15,7 +16,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from mqtt_http_bridge.adapters.backend import Backend, check_authorities, reasons
+from mqtt_http_bridge.adapters.backend import Backend, Backends, check_authorities, reasons
 from mqtt_http_bridge.adapters.backend.http import MAX_ANSWER_BYTES, MeasurementsClient
 from mqtt_http_bridge.adapters.backend.link import Link
 from mqtt_http_bridge.app.dialect import DIALECT
@@ -773,3 +774,32 @@ def test_no_proxy_is_asked_where_the_environment_says_so(
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     assert reply_of(faulty.url).status == 201
+
+
+# --- our own code --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "error",
+    [OSError(errno.EMFILE, "Too many open files", "http.py"), ImportError("No module named 'x'")],
+)
+def test_code_that_cannot_be_loaded_is_loaded_later(
+    monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    """A disk that refuses for a moment, or too many open files: the thread that sends lives on."""
+
+    def refuse(_self: Backends) -> MeasurementsClient:
+        raise error
+
+    backend = backend_at("http://127.0.0.1:9")
+    with monkeypatch.context() as patch:
+        patch.setattr(Backends, "client", refuse)
+        for answer in (backend.post(BODY), backend.ask_time()):
+            assert isinstance(answer, NotSent)
+            why = getattr(error, "strerror", None) or str(error)
+            assert answer.reason == f"cannot load the program's own HTTP client: {why}"
+            assert answer.remedy
+    answer = backend.post(BODY)
+    assert isinstance(answer, NotSent)
+    assert "Connection refused" in answer.reason
+    backend.close()

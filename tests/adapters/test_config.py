@@ -229,9 +229,21 @@ def test_a_file_that_is_not_there_is_named(path: Path, name: str) -> None:
     section = "backend" if name in ("api_key_file", "ca_file") else "mqtt"
     leaf = name.removeprefix("mqtt ")
     text = f"{section}:\n  {leaf}: missing.pem\n"
-    found = "none to read as text at" if leaf in ("api_key_file", "password_file") else "none at"
-    assert refusal(path, text) == (
-        f"{section}.{leaf}: expected the name of a file, found {found} {path.parent}/missing.pem"
+    found = f"none at {path.parent}/missing.pem"
+    if leaf in ("api_key_file", "password_file"):
+        found = f"none to read as text at {path.parent}/missing.pem (No such file or directory)"
+    assert refusal(path, text) == f"{section}.{leaf}: expected the name of a file, found {found}"
+
+
+def test_a_file_that_this_user_may_not_read_is_named(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is not said that there is no certificate in it."""
+    (path.parent / "gx.pem").touch()
+    monkeypatch.setattr("os.access", lambda *_: False)
+    assert refusal(path, "mqtt:\n  pinned_certificate: gx.pem\n") == (
+        "mqtt.pinned_certificate: expected a file that this user may read, found"
+        f" {path.parent}/gx.pem, which it may not: give it to the user that the service runs as"
     )
 
 
@@ -314,7 +326,10 @@ def test_a_secret_that_stands_twice_in_the_config_is_refused(path: Path) -> None
         ),
         (
             CANARY.encode() + b"\xff",
-            "backend.api_key_file: expected the name of a file, found none to read as text at {}",
+            (
+                "backend.api_key_file: expected the name of a file, found none to read as text at"
+                " {} (it is not UTF-8)"
+            ),
         ),
     ],
     ids=["empty", "a trailing blank", "no text"],

@@ -72,6 +72,28 @@ def let_pass(backend: Backend, seconds: float) -> None:
     backend._client._used_s -= seconds
 
 
+# --- what comes before an answer -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("status", [b"100", b"102", b"103", b"199"])
+@pytest.mark.parametrize("more", [b"Link: </style.css>\r\n", b"Content-Length: 0\r\n"])
+def test_an_answer_that_is_not_final_is_not_the_answer(status: bytes, more: bytes) -> None:
+    """Proxies send some (`Early Hints`): the final one belongs to this request, not to the next."""
+    interim = b"HTTP/1.1 " + status + b" Wait\r\n" + more + b"\r\n"
+    finals = iter((b"201 Created", b"422 No"))
+
+    def serve(connection: socket.socket) -> None:
+        while request_from(connection):
+            connection.sendall(interim)
+            connection.sendall(interim)
+            connection.sendall(b"HTTP/1.1 " + next(finals) + b"\r\nContent-Length: 2\r\n\r\n{}")
+
+    with served_by(serve) as wire, backend_at(wire.url) as backend:
+        assert backend.post(BODY) == Reply(201, b"{}")
+        assert backend.post(BODY) == Reply(422, b"{}")
+        assert wire.connections == 1
+
+
 # --- how long a connection is kept ---------------------------------------------------------------
 
 
@@ -445,6 +467,29 @@ def test_authorities_that_have_gone_are_an_answer(server: TlsBackend, tmp_path: 
     backend = backends_at(server.url, ca_file=tmp_path / "gone")()
     assert isinstance(backend.post(BODY), NoReply | NotSent)
     assert server.received == []
+
+
+def test_a_context_that_is_forgotten_meanwhile_is_one(certificate: Certificate) -> None:
+    """Without it, a connection would trust others than `ca_file`, and keep to no deadline."""
+
+    class Forgotten(link.Link):
+        """Forgets after each look, as if another sender had failed just then."""
+
+        made: tls.ResumingContext | None = None
+
+        @property
+        def _context(self) -> tls.ResumingContext | None:
+            made, self.made = self.made, None
+            return made
+
+        @_context.setter
+        def _context(self, made: tls.ResumingContext | None) -> None:
+            self.made = made
+
+    shared = Forgotten(BackendSettings("https://a", KEY, ca_file=str(certificate.file)))
+    first = shared.made = shared.context
+    assert isinstance(first, tls.ResumingContext)
+    assert shared.context is first
 
 
 def test_two_ports_are_two_servers(certificate: Certificate) -> None:

@@ -1,5 +1,6 @@
 """Tests two clients with one id, which the broker disconnects by turns: found and named."""
 
+import errno
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,10 +9,12 @@ import paho.mqtt.client as paho
 import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 
+from mqtt_http_bridge.adapters.broker import broker as broker_module
 from mqtt_http_bridge.adapters.broker import shared_id
 from mqtt_http_bridge.adapters.broker.reconnect_delay import Outcome
 from mqtt_http_bridge.adapters.broker.shared_id import AGAIN_AFTER, MOST_SHORT, SharedId, Trial
 from mqtt_http_bridge.core.broker_failure import BrokerFailure, Cause
+from mqtt_http_bridge.core.errors import ConfigError
 from mqtt_http_bridge.core.events import Connected, Disconnected
 from mqtt_http_bridge.core.settings import MqttSettings
 from tests.adapters.test_broker import TIMEOUT_S, Ear, listening, settings_for
@@ -100,6 +103,22 @@ def test_a_trial_that_meets_no_broker() -> None:
     with Peer(CONNACK + b"\x90\x00", hangs_up=True) as peer:
         ear = Ear(MqttSettings(port=peer.port), lambda topic: True, None)
         assert ear.broker._try_another_id() is not Trial.HELD
+    assert ear.broker._try_another_id() is Trial.NONE
+
+
+@pytest.mark.parametrize(
+    "error", [OSError(errno.EMFILE, "Too many open files"), ConfigError("mqtt.ca_file: gone")]
+)
+def test_a_trial_for_which_there_is_no_client(
+    monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    """Whatever this machine refuses meanwhile: the thread goes on under its own id."""
+    ear = Ear(MqttSettings(), lambda topic: True, None)
+
+    def refuse(*_: object, **__: object) -> paho.Client:
+        raise error
+
+    monkeypatch.setattr(broker_module, "make_client", refuse)
     assert ear.broker._try_another_id() is Trial.NONE
 
 

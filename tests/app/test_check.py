@@ -191,8 +191,15 @@ def test_a_name_and_an_address(
     world: World, monkeypatch: pytest.MonkeyPatch, host: str, text: str
 ) -> None:
     """Only a name is looked up, that of the backend as well."""
-    monkeypatch.setattr(network, "addresses", lambda _: ["127.0.0.1"])
+    asked = list[str]()
+
+    def addresses(name: str) -> list[str]:
+        asked.append(name)
+        return ["127.0.0.1"]
+
+    monkeypatch.setattr(network, "addresses", addresses)
     steps = found(world, {"mqtt.host": host})
+    assert asked.count("localhost") == (host == "localhost"), "the second time it may fail"
     assert steps["GX name"] == [ok("GX name", text)]
     address = "127.0.0.1 is an address: there is no name to look up"
     assert steps["backend name"] == [ok("backend name", address)]
@@ -684,6 +691,16 @@ def test_no_service(world: World, gx: StandInGx) -> None:
     world.backend.wait_for(2, 60.0)
     process.stop()
     assert "not running since 20" in wrong(found(world), "service").text
+
+
+def test_a_service_that_this_user_may_not_see(
+    world: World, gx: StandInGx, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody says that it never ran, and should be started: that is not known."""
+    monkeypatch.setattr(machine, "is_hidden", lambda _: True)
+    (finding,) = found(world)["service"]
+    assert finding.mark is Mark.UNKNOWN
+    assert finding.text.endswith("this user may not look at it: run this as the service's user")
 
 
 def test_who_runs(world: World, gx: StandInGx, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,8 +1,10 @@
 """Tests the command line: from arguments to the output and the exit status."""
 
 import argparse
+import errno
 import json
 import logging
+import os
 import socket
 import subprocess
 import sys
@@ -12,8 +14,10 @@ from pathlib import Path
 import pytest
 
 from mqtt_http_bridge import __version__, cli, cli_grammar
+from mqtt_http_bridge.app import run as run_module
 from mqtt_http_bridge.cli import DONE, FAILED, WRONG_USAGE, main
 from mqtt_http_bridge.demo.backend import StandInBackend
+from tests.support.patience import PATIENCE_S
 from tests.support.places import RECORDINGS
 
 TWO = str(RECORDINGS / "two.jsonl.gz")
@@ -24,6 +28,9 @@ NO_CONFIG = (
 NO_CERTIFICATE = (
     "broken.jsonl: expected the certificate of the GX's broker in PEM, found none: name the file"
     " that it is in, or run: mqtt-http-bridge pin 127.0.0.1"
+)
+NO_TEXT = (
+    "expected the name of a file, found none to read as text at missing (No such file or directory)"
 )
 VERBS = ("run", "record", "replay", "demo")
 
@@ -255,7 +262,7 @@ def test_every_verb_of_the_grammar_is_carried_out_by_its_own_name() -> None:
             (
                 [*verb, "--password-file", "missing"],
                 WRONG_USAGE,
-                "missing: expected a text file with the password, found none",
+                f"--password-file: {NO_TEXT}",
             )
             for verb in (["setup"], ["discover", "127.0.0.1"], ["pair", "127.0.0.1"])
         ),
@@ -263,7 +270,7 @@ def test_every_verb_of_the_grammar_is_carried_out_by_its_own_name() -> None:
             (
                 [*verb, "--api-key-file", "missing"],
                 WRONG_USAGE,
-                "missing: expected a text file with the API key, found none",
+                f"--api-key-file: {NO_TEXT}",
             )
             for verb in (["setup"], ["config", "make", "-o", "c.yaml"])
         ),
@@ -319,7 +326,7 @@ def test_ctrl_c_ends_a_verb_with_a_word(
 
     monkeypatch.setattr(cli, "VERBS", {**cli.VERBS, "replay": interrupted})
     assert main(["replay", "recording.jsonl"]) == FAILED
-    assert capsys.readouterr().err == "ended by Ctrl+C\n"
+    assert capsys.readouterr().err == "interrupted\n"
 
 
 # --- replay ----------------------------------------------------------------------------------
@@ -383,6 +390,80 @@ def test_a_reader_that_has_had_enough_ends_a_replay_quietly() -> None:
         replay.stdout.close()
         assert replay.stderr.read() == b""
     assert replay.returncode == FAILED
+
+
+# --- what this machine refuses ---------------------------------------------------------------
+
+
+def refusing(monkeypatch: pytest.MonkeyPatch, error: OSError) -> list[str]:
+    """Makes the verb `run` meet an error while it starts; returns its words."""
+
+    def refuse(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(run_module, "run", refuse)
+    config = {"backend": {"url": "http://127.0.0.1:9", "api_key": "abcdefgh"}}
+    Path("config.yaml").write_text(json.dumps(config), encoding="utf-8")
+    return ["run", "-c", "config.yaml"]
+
+
+@pytest.mark.parametrize(
+    ("code", "file", "said"),
+    [
+        (errno.EMFILE, None, "expected room for one more open file, found: Too many open files: "),
+        (errno.ENFILE, "/x/y.py", "/x/y.py: expected room for one more open file, found: Too many"),
+        (errno.EACCES, "/x", "/x: expected to be allowed to use it, found: Permission denied: run"),
+        (errno.EPERM, None, "expected to be allowed to use it, found: Operation not permitted: "),
+        (errno.EACCES, "\033[2J", r"\x1b[2J: expected to be allowed to use it, found: Permission"),
+    ],
+)
+def test_what_the_machine_refuses_is_told_in_words(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    code: int,
+    file: str | None,
+    said: str,
+) -> None:
+    """Nobody reads a traceback to find out that a limit is too low."""
+    error = OSError(code, os.strerror(code)) if file is None else OSError(code, "", file)
+    error.strerror = os.strerror(code)
+    assert main(refusing(monkeypatch, error)) == FAILED
+    captured = capsys.readouterr()
+    assert f"mqtt-http-bridge: {said}" in captured.err
+    assert "bug" not in captured.out + captured.err
+
+
+def test_an_unforeseen_error_is_a_bug(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its traceback is wanted."""
+    words = refusing(monkeypatch, OSError(errno.EXDEV, "Invalid cross-device link"))
+    with pytest.raises(SystemExit) as caught:
+        main(words)
+    assert caught.value.code == FAILED
+    assert "ended by a bug in this program" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("most", [6, 8, 10, 12])
+def test_few_open_files_end_the_start_in_words(most: int) -> None:
+    """Wherever the limit is met; with the status page, `run` needs the most."""
+    config = {
+        "backend": {"url": "http://127.0.0.1:9", "api_key": "abcdefgh"},
+        "mqtt": {"host": "127.0.0.1", "port": 9},
+        "status": {"listen": "127.0.0.1:9"},
+    }
+    Path("config.yaml").write_text(json.dumps(config), encoding="utf-8")
+    limited = ["sh", "-c", f'ulimit -n {most}; exec "$@"', "sh"]
+    ended = subprocess.run(
+        [*limited, sys.executable, "-m", "mqtt_http_bridge", "run", "-c", "config.yaml"],
+        capture_output=True,
+        check=False,
+        text=True,
+        timeout=PATIENCE_S,
+    )
+    assert "expected room for one more open file, found: Too many open files: " in ended.stderr
+    assert "Traceback" not in ended.stdout + ended.stderr
+    assert ended.returncode == FAILED
 
 
 # --- record ----------------------------------------------------------------------------------

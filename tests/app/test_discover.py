@@ -65,6 +65,17 @@ def test_discover_prints_a_config_that_works(
     assert "not listened to" not in err
 
 
+def test_what_a_charger_says_does_not_speak_to_the_terminal(
+    mosquitto: Mosquitto, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is shown."""
+    with StandInGx(mosquitto, heartbeat_s=0.2) as gx:
+        gx.add("solarcharger", 277, single_tracker(serial="HQ\033[2J"))
+        _, err = told(capsys, "discover", "127.0.0.1", "--port", str(mosquitto.port))
+    assert "\033" not in err
+    assert r"HQ\x1b[2J" in err
+
+
 def test_discover_names_chargers_without_a_serial(
     mosquitto: Mosquitto, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -1,14 +1,19 @@
 """Tests `outbox drain`: it sends what waits, and does nothing else."""
 
+import os
+import signal
 import socket
+import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from mqtt_http_bridge.app import drain as drain_module
+from mqtt_http_bridge.app.senders import Senders
 from mqtt_http_bridge.cli import main
 from mqtt_http_bridge.demo.backend import StandInBackend
+from mqtt_http_bridge.demo.server import Answer, Arrival
 from tests.support.outboxes import fill, measurement, opened, store, waiting
 
 KEY = "a-long-key"
@@ -45,6 +50,12 @@ def test_what_waits_is_sent(
     assert (status, len(backend.stored)) == (0, 20)
     assert said.endswith("20 measurements waited: 20 stored, 0 left\n")
     assert drain(config, capsys)[1].endswith("nothing waits\n")
+
+
+def test_what_is_given_up_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    """It was not stored."""
+    drain_module._tell(20, 3, 2, [])
+    assert capsys.readouterr().err == "20 measurements waited: 15 stored, 3 left, 2 given up\n"
 
 
 def test_what_has_to_wait_is_told(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -91,3 +102,36 @@ def test_it_does_not_take_the_outbox_from_the_service(
     assert status == 1
     assert "another mqtt-http-bridge" in said
     assert backend.stored == {}
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_what_is_answered_at_an_early_end_is_not_sent_again(
+    config: Path,
+    backend: StandInBackend,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    number: signal.Signals,
+) -> None:
+    """The POST under way gets its answer, and that is written down."""
+    with opened(config.parent / "outbox") as outbox:
+        fill(outbox, *range(20))
+    is_ending, answer, stop = threading.Event(), backend.answer, Senders.stop
+
+    def answer_at_the_end(arrival: Arrival) -> Answer:
+        os.kill(os.getpid(), number)
+        assert is_ending.wait(10.0)
+        return answer(arrival)
+
+    def noted(senders: Senders, timeout_s: float) -> None:
+        is_ending.set()
+        stop(senders, timeout_s)
+
+    monkeypatch.setattr(backend, "answer", answer_at_the_end)
+    monkeypatch.setattr(Senders, "stop", noted)
+    before = signal.getsignal(number)
+    status, said = drain(config, capsys)
+    assert (status, said.splitlines()[-1]) == (1, "interrupted")
+    assert signal.getsignal(number) == before
+    assert len(backend.stored) == 1
+    with opened(config.parent / "outbox") as outbox:
+        assert waiting(outbox) == 19

@@ -35,5 +35,5 @@ def test_a_file_that_is_no_text_is_named(tmp_path: Path) -> None:
     """Such as one in UTF-16."""
     file = tmp_path / "password.txt"
     file.write_text("secret", encoding="utf-16")
-    with pytest.raises(ConfigError, match=r"password\.txt: expected a text file"):
+    with pytest.raises(ConfigError, match=r"password\.txt \(it is not UTF-8\)"):
         password_from(file, {})

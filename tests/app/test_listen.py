@@ -1,7 +1,6 @@
 """Tests `listen` in virtual time: what it asks, when it asks again, and what ends the wait."""
 
 import json
-import queue
 from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
@@ -9,6 +8,7 @@ from typing import Any
 import pytest
 
 from mqtt_http_bridge.app import listen
+from mqtt_http_bridge.app.inbox import Inbox
 from mqtt_http_bridge.app.listen import ANSWER_S, LOGIN_S, OLD_GX_S, GxHeard, Heard
 from mqtt_http_bridge.core import omission
 from mqtt_http_bridge.core.broker_failure import BrokerFailure, Cause
@@ -35,13 +35,14 @@ REFUSED = BrokerFailure(Cause.LOGIN_REFUSED, host="gx", port=1883)
 LOST = BrokerFailure(Cause.LOST)
 
 
-class Stage(queue.SimpleQueue[Event]):
+class Stage(Inbox):
     """A connection on which a test says what comes when; waiting for it takes no time.
 
-    It is the queue of events and the broker at once, and notes when it is asked for what.
+    It is the inbox and the broker at once, and notes when it is asked for what.
     """
 
     def __init__(self) -> None:
+        super().__init__()
         self.now_s = 0.0
         self.plan: list[Event] = []
         """In the order of time."""
@@ -51,17 +52,16 @@ class Stage(queue.SimpleQueue[Event]):
         self.asked: list[tuple[float, Publish]] = []
         self.subscribed: list[str] = []
 
-    def get(self, block: bool = True, timeout: float | None = None) -> Event:
-        assert timeout is not None
-        if timeout < 0.0:
-            raise ValueError("'timeout' must be a non-negative number")
-        ends_s = self.now_s + timeout
+    def get(self, timeout_s: float | None = None) -> Event | None:
+        assert timeout_s is not None
+        assert timeout_s >= 0.0
+        ends_s = self.now_s + timeout_s
         if self.plan and self.plan[0].moment.monotonic_s <= ends_s:
             event = self.plan.pop(0)
             self.now_s = max(self.now_s, event.moment.monotonic_s)
             return event
         self.now_s = ends_s
-        raise queue.Empty
+        return None
 
     def subscribe(self, topics: tuple[str, ...]) -> None:
         self.subscribed += topics
@@ -96,10 +96,10 @@ def completed(echo: str) -> bytes:
     return json.dumps({"value": 1, "full-publish-completed-echo": echo}).encode()
 
 
-@pytest.fixture
-def stage(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stage]:
+@pytest.fixture(params=[Stage])
+def stage(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stage]:
     """The connection; its time is the time of what is tested."""
-    own = Stage()
+    own: Stage = request.param()
     monkeypatch.setattr(listen, "time", SimpleNamespace(monotonic=lambda: own.now_s))
     yield own
     assert own.plan == []
@@ -117,6 +117,17 @@ def session_of(stage: Stage, *plan: Event, mqtt: MqttSettings = AUTO) -> listen.
     session = listen._Session(broker, mqtt, Serials(device), device)
     session.run(stage)
     return session
+
+
+class Flood(Stage):
+    """A connection on which there is always one more message, whatever the time is."""
+
+    def get(self, timeout_s: float | None = None) -> Event | None:
+        if self.plan:
+            return super().get(timeout_s)
+        self.now_s += 0.5
+        assert self.now_s < 2 * LOGIN_S, "it goes on for ever"
+        return said(self.now_s, "power")
 
 
 def connected(at_s: float = 0.0) -> Connected:
@@ -305,6 +316,16 @@ def test_of_a_fleet_only_our_share_is_asked(stage: Stage) -> None:
     seen = said(0.5, "seen", OTHER_PORTAL), said(0.5, "seen")
     heard = run(stage, connected(), *seen, mqtt=AUTO._replace(shard=ours))
     assert (heard.seen, list(heard.gxs)) == ([OTHER_PORTAL, PORTAL], [PORTAL])
+
+
+@pytest.mark.parametrize("stage", [Flood], indirect=True)
+@pytest.mark.parametrize("is_let_in", [True, False])
+def test_a_flood_ends_in_time(stage: Stage, *, is_let_in: bool) -> None:
+    """Also one that comes before the login is answered."""
+    heard = run(stage, *([connected(2.0)] if is_let_in else []), mqtt=LISTED)
+    assert heard.is_connected is is_let_in
+    assert stage.now_s == (2.0 + ANSWER_S if is_let_in else LOGIN_S)
+    assert len(stage.asked_of(PORTAL)) == (2 if is_let_in else 0)
 
 
 # --- asking again --------------------------------------------------------------------------------

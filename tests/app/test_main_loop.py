@@ -23,6 +23,7 @@ from mqtt_http_bridge.app.inbox import (
     watch_threads,
 )
 from mqtt_http_bridge.app.main_loop import (
+    ENDING,
     ThreadFailed,
     run_loop,
     watch_signals,
@@ -328,9 +329,9 @@ def watched() -> Iterator[Inbox]:
         yield inbox
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=lambda n: n.name)
+@pytest.mark.parametrize("number", ENDING, ids=lambda n: n.name)
 def test_a_signal_puts_stop_into_the_inbox(watched: Inbox, number: signal.Signals) -> None:
-    """SIGTERM and Ctrl+C ask for an orderly end."""
+    """SIGTERM, Ctrl+C and the end of the terminal ask for an orderly end."""
     signal.raise_signal(number)
     assert isinstance(watched.get(PATIENCE_S), Stop)
 
@@ -348,7 +349,7 @@ def test_a_second_ctrl_c_interrupts() -> None:
         signal.signal(signal.SIGINT, before)
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=lambda n: n.name)
+@pytest.mark.parametrize("number", ENDING, ids=lambda n: n.name)
 def test_the_handlers_are_put_back(number: signal.Signals) -> None:
     """After the watch everything is as it was, signalled or not."""
     before = signal.getsignal(number), threading.excepthook
@@ -391,7 +392,7 @@ def test_a_signal_wakes_a_loop_that_waits(watched: Inbox) -> None:
     timer.join(PATIENCE_S)
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=lambda n: n.name)
+@pytest.mark.parametrize("number", ENDING, ids=lambda n: n.name)
 def test_a_signal_that_ends_no_wait_wakes_the_loop_all_the_same(
     watched: Inbox, number: signal.Signals
 ) -> None:
@@ -407,6 +408,19 @@ def test_a_signal_that_ends_no_wait_wakes_the_loop_all_the_same(
         signal.pthread_sigmask(signal.SIG_UNBLOCK, [number])
         is_over.set()
         other.join(PATIENCE_S)
+
+
+def test_nohup_is_respected() -> None:
+    """A program that is to outlive its terminal ignores the signal, and goes on."""
+    inbox = inbox_of()
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with watch_signals(inbox):
+            signal.raise_signal(signal.SIGHUP)
+        assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    assert not inbox
 
 
 def test_other_signals_do_not_stop() -> None:

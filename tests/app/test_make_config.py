@@ -72,7 +72,7 @@ def test_a_config_of_url_and_key(tmp_path: Path, key_file: Path) -> None:
             "k\n",
             "--url: expected the address without /api/victron/measurements, found it with that",
         ),
-        ("https://a.example", None, "expected a text file with the API key, found none"),
+        ("https://a.example", None, "--api-key-file: expected the name of a file, found none"),
     ],
 )
 def test_a_wrong_one_is_not_made(

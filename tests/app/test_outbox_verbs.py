@@ -313,6 +313,18 @@ def test_list_for_people(shell: Shell, outbox: Outbox) -> None:
     ]
 
 
+def test_nothing_stored_speaks_to_the_terminal(shell: Shell) -> None:
+    """Serials come from devices, and reasons from a server: both are shown, not obeyed."""
+    with opened(shell.directory, max_bytes=MAX_BYTES) as outbox:
+        store(outbox, measurement(1, "A", "B"))
+        store(outbox, measurement(2, "A\033[2J"))
+        park(outbox, 1, "not registered: \033]0;title\007")
+        for verb in ("list", "status"):
+            said = shell.outbox(verb).out
+            assert "\033" not in said
+            assert r"\x1b" in said
+
+
 def test_list_for_programs(shell: Shell, outbox: Outbox) -> None:
     """A JSON object in each line, so that a long list can be read as it comes."""
     listed = [json.loads(line) for line in shell.outbox("list", "--json").lines]

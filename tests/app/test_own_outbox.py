@@ -64,6 +64,7 @@ def test_other_files_are_no_configs(tmp_path: Path) -> None:
     (tmp_path / "half.yaml").write_text("mqtt: {host: gx}\n", encoding="utf-8")
     (tmp_path / "folder.yaml").mkdir()
     (tmp_path / "link.yaml").symlink_to(config)
+    (tmp_path / "loop.yaml").symlink_to("loop.yaml")
     assert others_with_outbox(config, "outbox") == []
     write("roof.yml")
     assert others_with_outbox(config, "outbox") == [str(tmp_path / "roof.yml")]

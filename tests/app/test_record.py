@@ -2,10 +2,12 @@
 
 import gzip
 import io
+import itertools
 import json
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -24,6 +26,7 @@ from tests.support.virtual import moment
 
 TOPIC = f"N/{PORTAL_ID}/solarcharger/277/Serial"
 Scribe = record_module._Scribe
+REST_S = record_module.REST_S
 ScribeMaker = Callable[..., Scribe]
 
 
@@ -125,6 +128,20 @@ def test_what_was_read_at_the_very_end_may_be_all(scribe: ScribeMaker, path: Pat
     assert payloads(path) == ["only"]
 
 
+def test_a_flood_does_not_hold_up_the_end(
+    scribe: ScribeMaker, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It ends after a second: the rest of twenty megabytes would take long."""
+    own, inbox, times = scribe(), Inbox(), itertools.count(0.0, REST_S / 4)
+    monkeypatch.setattr(record_module, "time", SimpleNamespace(monotonic=lambda: next(times)))
+    for at_s in range(10):
+        inbox.put(message(at_s, str(at_s)))
+    own.write_rest(inbox)
+    own.close()
+    assert payloads(path) == ["0", "1", "2"]
+    assert inbox
+
+
 @pytest.mark.parametrize(("is_watched", "shown"), [(True, [1, 51, 101]), (False, [])])
 def test_a_person_who_watches_sees_a_count(
     scribe: ScribeMaker, monkeypatch: pytest.MonkeyPatch, *, is_watched: bool, shown: list[int]
@@ -171,6 +188,32 @@ def test_what_comes_while_the_connection_ends_is_recorded(
     to = ["--host", "127.0.0.1", "--port", str(mosquitto.port), "--duration", "0.2"]
     assert main(["record", "-o", str(path), *to]) == DONE
     assert payloads(path) == ["late"]
+
+
+def test_what_is_left_out_at_the_end_is_told(
+    mosquitto: Mosquitto,
+    path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """A recording that ends early must not look like all there was."""
+
+    class Fast(Broker):
+        def start(self, wait_s: float = 0.0) -> None:
+            super().start(wait_s)
+            self._emit(message(self._now().monotonic_s, "early"))
+
+        def stop(self, timeout_s: float) -> None:
+            super().stop(timeout_s)
+            self._emit(message(self._now().monotonic_s, "late"))
+
+    monkeypatch.setattr(record_module, "Broker", Fast)
+    monkeypatch.setattr(record_module, "REST_S", 0.0)
+    to = ["--host", "127.0.0.1", "--port", str(mosquitto.port), "--duration", "0.5"]
+    assert main(["record", "-o", str(path), *to]) == DONE
+    assert payloads(path) == ["early"]
+    said = "1 message: they came faster than they could be written, and the last are left out"
+    assert f"{path}: {said}" in capsys.readouterr().err
 
 
 def test_one_that_is_ended_early_leaves_no_timer() -> None:

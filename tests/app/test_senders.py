@@ -103,6 +103,30 @@ def test_they_deliver_what_comes_and_end_when_told(outbox: Outbox) -> None:
     assert threads() == []
 
 
+def test_what_is_given_up_meanwhile_is_not_delivered(tmp_path: Path) -> None:
+    """However empty the outbox is at the end."""
+    is_taking = threading.Event()
+
+    def answer(body: bytes) -> Answer:
+        assert is_taking.wait(TIMEOUT_S)
+        return taken(body)
+
+    with opened(tmp_path / "small", max_bytes=1_000_000) as outbox:
+        senders = senders_of(outbox, Scripted(answer))
+        senders.start()
+        while not outbox.view().losses:
+            store(outbox, *(measurement(f"{'S' * 200}{n}") for n in range(500)))
+        is_taking.set()
+        assert not senders.finish()
+        assert senders.given_up == sum(loss.count for loss in outbox.view().losses)
+        assert waiting(outbox) == 0
+        senders.stop(TIMEOUT_S)
+        later = senders_of(outbox)
+        later.start()
+        assert later.finish(), "what was lost before is no news"
+        later.stop(TIMEOUT_S)
+
+
 def test_there_are_as_many_as_the_gx_devices_need(outbox: Outbox) -> None:
     """One for one GX; with five, five POSTs are under way at a time."""
     backend = Meeting(5)

@@ -140,6 +140,24 @@ def test_after_a_minute_of_silence_the_gx_has_to_say_everything_first() -> None:
     assert virtual.measured_s() == [0.0, 74.0]
 
 
+def test_a_silence_that_was_told_is_one_that_the_gx_has_to_end_by_saying_everything() -> None:
+    """Also if its first word may have waited in the socket since just before that."""
+    virtual = Virtual(settings(PORTAL, interval_s=30.0))
+    virtual.tells_reads = True
+    virtual.connect()
+    virtual.answer()
+    virtual.read_all()
+    virtual.at(29.5)
+    virtual.read_all()
+    virtual.heartbeat()
+    virtual.at(89.9)
+    virtual.read_all(89.2)
+    virtual.at(90.3)
+    assert "is not heard" in virtual.log()[-1]
+    virtual.heartbeat()
+    assert virtual.full_requests_s() == [0.0, 90.3]
+
+
 def test_a_stall_is_read_at_once_when_it_ends() -> None:
     """Nothing is gathered while a measurement is due, for as long as a silence may pass."""
     virtual = measuring(settings(PORTAL, interval_s=5.0))

@@ -98,7 +98,7 @@ def test_a_gx_that_is_given_up_makes_room() -> None:
     for instance in range(70):
         chargers.hear(ChargerKey("solarcharger", instance), "Yield/Power", Value(1.5), 0.0)
     assert of_all.places_left == serials.MOST_CHARGERS_IN_ALL - 64
-    chargers.end()
+    chargers.end(0.0)
     assert of_all.places_left == serials.MOST_CHARGERS_IN_ALL
 
 

@@ -7,10 +7,12 @@ from mqtt_http_bridge.core.relay.charger_report import LEFT_OUT_S
 from mqtt_http_bridge.core.relay.presence import Change
 from mqtt_http_bridge.core.venus.readings import ChargerKey
 from tests.support.sayings import (
+    OLD,
     SEVERAL,
     SINGLE,
     SOUTH_ROOF,
     Bus,
+    Values,
     bus_with,
     left_out,
     moment,
@@ -130,6 +132,26 @@ def test_nor_is_one_that_was_put_there_while_nobody_listened() -> None:
     bus.chargers.unconfirm(50.0)
     bus.say({"Connected": 0, "Serial": "HQ2211BBBB2"}, at_s=51.0)
     assert left_out(bus, 200.0) is Cause.LOST_AND_UNKNOWN
+
+
+@pytest.mark.parametrize("told", [OLD, {"Connected": 1, **without(OLD, "Connected")}])
+def test_another_unit_within_reach_after_a_gap_inherits_nothing(told: Values) -> None:
+    """Neither the name of the one that was out of reach before, nor its number of trackers."""
+    bus = bus_with(SEVERAL)
+    bus.say({"Connected": 0}, 100.0)
+    bus.chargers.unconfirm(200.0)
+    bus.publish(told, 250.0)
+    expected = SOUTH_ROOF._replace(name=SOUTH_ROOF.product_name, last_update_s=unix_s(250.0))
+    assert bus.report(260.0) == expected
+
+
+def test_nor_its_serial() -> None:
+    """One that tells none is not reported under that of the other."""
+    bus = bus_with()
+    bus.say({"Connected": 0}, 100.0)
+    bus.chargers.unconfirm(200.0)
+    bus.publish(without(SINGLE, "Serial"), 250.0)
+    assert left_out(bus, 260.0) is Cause.SERIAL_UNKNOWN
 
 
 def test_words_of_an_earlier_loss_are_over_once_it_is_back() -> None:

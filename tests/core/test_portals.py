@@ -84,6 +84,45 @@ def test_a_replaced_gx_goes_on_under_its_new_id() -> None:
     assert virtual.log()[-1].startswith(f"{PORTAL}: forgotten: this GX was silent for a day")
 
 
+@pytest.mark.parametrize("listed", [(), (PORTAL, OTHER_PORTAL)], ids=["announced", "listed"])
+def test_the_chargers_of_a_gx_that_was_replaced_are_measured(listed: tuple[str, ...]) -> None:
+    """A minute after the old one has fallen silent, it keeps no serial from the new one."""
+    virtual = connected(settings(*listed))
+    virtual.tell_portal(PORTAL)
+    virtual.charger()
+    virtual.complete(virtual.last_echo())
+    virtual.let_beat(60.0, PORTAL)
+    virtual.tell_portal(OTHER_PORTAL)
+    virtual.let_beat(15.0, OTHER_PORTAL)
+    virtual.charger(dict(CHARGER), portal_id=OTHER_PORTAL)
+    virtual.complete(virtual.last_echo(OTHER_PORTAL), OTHER_PORTAL)
+    virtual.let_beat(135.0, OTHER_PORTAL)
+    assert virtual.measured_s(PORTAL)[-1] == 60.0
+    assert 120.0 < virtual.measured_s(OTHER_PORTAL)[0] < 180.0
+    (device,) = virtual.measurements(OTHER_PORTAL)[0].devices
+    assert device.serial == CHARGER["Serial"]
+    virtual.heartbeat(PORTAL)
+    virtual.charger()
+    virtual.complete(virtual.last_echo())
+    virtual.let_beat(30.0, PORTAL, OTHER_PORTAL)
+    assert virtual.measured_s(PORTAL)[-1] > 200.0, "of two that are heard, it had the serial first"
+
+
+def test_a_gx_that_was_forgotten_holds_no_setting() -> None:
+    """A key that fitted a charger of each of two GX devices fits one when the other is gone."""
+    virtual = connected(settings(device={"serials": {"281": "SET"}}))
+    for portal_id in (PORTAL, OTHER_PORTAL):
+        virtual.tell_portal(portal_id)
+        virtual.let(15.0)
+        virtual.answer(portal_id)
+    (device,) = virtual.measurements(OTHER_PORTAL)[0].devices
+    assert device.serial == f"HQ-{OTHER_PORTAL}-281"
+    after_a_day_of(virtual, OTHER_PORTAL)
+    virtual.let_beat(30.0, OTHER_PORTAL)
+    (device,) = virtual.measurements(OTHER_PORTAL)[0].devices
+    assert device.serial == "SET"
+
+
 def test_the_only_gx_is_never_forgotten() -> None:
     """Off for ten times as long as others may be, it is still the one that is missing."""
     virtual = connected(settings())

@@ -437,9 +437,9 @@ def test_a_serial_that_the_backend_does_not_know(tmp_path: Path) -> None:
 # --- the end -------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_the_end(world: World, gx: StandInGx, number: signal.Signals) -> None:
-    """SIGTERM and Ctrl+C end it in good order: status 0, in no time, with a last line."""
+    """Each of these ends it in good order: status 0, in no time, with a last line."""
     process = world.run()
     world.wait_for_measurement()
 

@@ -8,11 +8,11 @@ import ssl
 import sys
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
-from mqtt_http_bridge.core.delivery.answers import Answer
+from mqtt_http_bridge.core.delivery.answers import Answer, NotSent
 from mqtt_http_bridge.core.delivery.dialect import Dialect
 from mqtt_http_bridge.core.errors import ConfigError
 from mqtt_http_bridge.core.settings import BackendSettings, Secret
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 _loading: Final = threading.Lock()
 """Several threads have a backend each, and may need the client at the same time."""
 _GUESSERS: Final = ("chardet", "charset_normalizer")
+_LOAD_REMEDY: Final = "look at the disk, and at what uses up the open files; else install it again"
 
 
 class Backends:
@@ -65,11 +66,19 @@ class Backend:
 
         `api_key`, if given, is sent instead of the one in the settings.
         """
-        return self._loaded().post(body, api_key or self._settings.api_key)
+        return self._ask(lambda client: client.post(body, api_key or self._settings.api_key))
 
     def ask_time(self) -> Answer:
         """Asks for headers only, without a key; the answer contains the backend's time."""
-        return self._loaded().ask_time()
+        return self._ask(lambda client: client.ask_time())
+
+    def _ask(self, send: Callable[["MeasurementsClient"], Answer]) -> Answer:
+        try:
+            client = self._loaded()
+        except (OSError, ImportError) as error:
+            why = getattr(error, "strerror", None) or error
+            return NotSent(f"cannot load the program's own HTTP client: {why}", _LOAD_REMEDY)
+        return send(client)
 
     @property
     def proxy(self) -> str | None:

@@ -3,6 +3,7 @@
 import socket
 import ssl
 import time
+from http.client import SWITCHING_PROTOCOLS, HTTPResponse
 from pathlib import Path
 from typing import Any, Final
 
@@ -38,11 +39,12 @@ class Link:
     @property
     def context(self) -> ResumingContext:
         """Returns the context for new connections."""
-        if self._context is None:
-            self._context = ResumingContext(
+        context = self._context  # Another thread may forget it at any moment.
+        if context is None:
+            context = self._context = ResumingContext(
                 lambda: self._settings.ca_file or system_authorities(), awake_or_not_s
             )
-        return self._context
+        return context
 
     def forget(self) -> None:
         """Starts again after a failure: with a full handshake, and authorities that are read again.
@@ -106,6 +108,7 @@ class LinkAdapter(HTTPAdapter):
 
         class Connection(plain):  # type: ignore[misc]
             is_ours = True
+            response_class = FinalResponse
             _held: bytes | None = None
 
             def request(self, *arguments: Any, **keywords: Any) -> None:
@@ -127,6 +130,20 @@ class LinkAdapter(HTTPAdapter):
                 return _ours(super()._new_conn(), deadline)
 
         return Connection
+
+
+class FinalResponse(HTTPResponse):
+    """Begins with the final answer: any number of others (1xx) may come before it.
+
+    The standard library skips only 100, and would leave the final answer for the next request.
+    """
+
+    def begin(self) -> None:
+        """Reads up to the end of the headers."""
+        super().begin()
+        while 100 <= self.status < 200 and self.status != SWITCHING_PROTOCOLS:
+            self.headers = None  # type: ignore[assignment]
+            super().begin()
 
 
 def _ours(made: socket.socket, deadline: Deadline) -> LimitedSocket:

@@ -8,10 +8,10 @@ import logging
 import os
 import re
 import socket
-import struct
 import threading
 import time
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any, Final
 
 import paho.mqtt.client as paho
@@ -20,8 +20,10 @@ from paho.mqtt.reasoncodes import ReasonCode
 
 from mqtt_http_bridge.adapters import thread_start
 from mqtt_http_bridge.adapters.broker.addresses import Addresses
+from mqtt_http_bridge.adapters.broker.asked import Asked
 from mqtt_http_bridge.adapters.broker.bulk_reader import BulkClient
 from mqtt_http_bridge.adapters.broker.client import (
+    NOT_MQTT,
     connect_timeout_s,
     make_client,
     tell_of_lack,
@@ -37,7 +39,6 @@ from mqtt_http_bridge.core.backoff import Draw
 from mqtt_http_bridge.core.broker_failure import BrokerFailure, Cause, failure_at
 from mqtt_http_bridge.core.events import (
     LONGEST_WAIT_S,
-    NEVER,
     Connected,
     Disconnected,
     Dropped,
@@ -48,7 +49,7 @@ from mqtt_http_bridge.core.events import (
 )
 from mqtt_http_bridge.core.settings import MqttSettings
 from mqtt_http_bridge.core.venus.superseded import Received, make_room, without_superseded
-from mqtt_http_bridge.core.venus.topics import above, below, keepalive_topic
+from mqtt_http_bridge.core.venus.topics import above, keepalive_topic
 from mqtt_http_bridge.core.watchdog import Progress
 
 log = logging.getLogger(__name__)
@@ -58,19 +59,13 @@ MQTT_KEEPALIVE_S: Final = 20
 LONGEST_CONNECT_S: Final = 180.0
 """The limit for a whole attempt: a resolver asks some servers several times, and a name may have
 several addresses."""
-SPOKE_EVERY_S: Final = 1.0
-MOST_SPEAKERS: Final = 4096
 MANY: Final = 256
 """If this many messages are read together, it is a flood, or a full publish, which has each value
 only once."""
-MOST_ASKED: Final = 20_000
-"""The most subscriptions whose answers we wait for."""
 
 UNSPECIFIED: Final = 0x80
 """Paho's codes for an end by the other side; if the connection just goes silent, the code
 differs."""
-NOT_MQTT: Final = (struct.error, IndexError, KeyError, ValueError)
-"""Raised by paho's parser for an invalid packet; paho checks only some of them."""
 _KEEPALIVE_TOPIC: Final = keepalive_topic("[^/+#]+")
 """The topic of any GX, as a pattern."""
 
@@ -111,9 +106,6 @@ class Broker:
         self._addresses = Addresses(settings.each(), draw)
         self._prefix = settings.topic_prefix
         self._subscriptions = tuple(subscriptions)
-        self._wants = wants
-        self._speaker_of = speaker_of
-        self._spoke_s: dict[str, float] = {}
         self._now = now
         self._emit = emit
         self._stopping = threading.Event()
@@ -122,11 +114,10 @@ class Broker:
         self._outcome = Outcome()
         self._subscribed = 0
         """The number of GX devices subscribed to on this connection, one after another."""
-        self._asked: dict[int, tuple[str, ...]] = {}
-        """The topic filters of each SUBSCRIBE that has not been answered yet."""
+        self._asked = Asked()
         self._shared_id = SharedId()
         self._client_id = client_id
-        self._client = self._make_client()
+        self._client = self._make_client(wants, speaker_of)
         # Stock paho reads one packet each time it is woken, and would not be woken for the others.
         longest_s = batch_s if isinstance(self._client, BulkClient) else None
         self._batching = ReceiveBatching(longest_s, lambda: now().monotonic_s, self._wake)
@@ -136,19 +127,20 @@ class Broker:
         """Shows the watchdog that the thread makes progress."""
         self._thread = threading.Thread(target=self._run, name="broker", daemon=True)
 
-    def _make_client(self) -> paho.Client:
+    def _make_client(
+        self, wants: Callable[[str], bool], speaker_of: Callable[[str], str]
+    ) -> paho.Client:
         client = make_client(
             self._settings,
             self._client_id,
-            wants=self._wants,
-            speaker_of=self._speaker_of,
+            wants=wants,
+            speaker_of=speaker_of,
             deliver=self._pass_on,
             prefix=self._prefix,
         )
         tell_of_lack(client)
         client.on_connect = self._on_connect
         client.on_disconnect = self._on_disconnect
-        client.on_message = self._on_message
         client.on_subscribe = self._on_subscribe
         # Without this, `publish` would write to the socket from the calling thread.
         client.on_socket_register_write = self._leave_writing_to_the_thread
@@ -176,14 +168,11 @@ class Broker:
     def subscribe(self, topics: tuple[str, ...]) -> None:
         """Subscribes with QoS 0; does nothing while there is no connection."""
         self._batching.read_at_once()
-        topics = tuple(above(self._prefix, topic) for topic in topics)
         self._subscribed += 1
         if isinstance(self._client, BulkClient):
             self._client.make_room(self._subscribed)
             make_room(self._subscribed)
-        _, number = self._client.subscribe([(topic, 0) for topic in topics])
-        if number is not None and len(self._asked) < MOST_ASKED:
-            self._asked[number] = topics
+        self._asked.subscribe(self._client, tuple(above(self._prefix, topic) for topic in topics))
 
     def unsubscribe(self, topics: tuple[str, ...]) -> None:
         """Undoes `subscribe`; does nothing while there is no connection."""
@@ -255,22 +244,15 @@ class Broker:
 
     def _try_another_id(self) -> Trial:
         """Tests whether a connection under another id is cut off like those under ours."""
-        client = make_client(
+        self.progress.busy(LONGEST_CONNECT_S)
+        other = partial(
+            make_client,
             self._settings,
             f"{self._client_id}-{os.urandom(4).hex()}",
             wants=lambda topic: False,
             deliver=lambda received: None,
         )
-        self.progress.busy(LONGEST_CONNECT_S)
-        settings, for_s = self._addresses.current, self._shared_id.trial_s
-        try:
-            return tried(client, settings.host, settings.port, for_s, self._go_on)
-        except OSError as error:
-            log.debug("no connection under another client id: %s", error)
-        except NOT_MQTT as error:
-            log.debug("not MQTT: %r", error)
-            client.disconnect()
-        return Trial.NONE
+        return tried(other, self._addresses.current, self._shared_id.trial_s, self._go_on)
 
     def _go_on(self) -> bool:
         self.progress.turn()
@@ -281,7 +263,7 @@ class Broker:
         settings = self._addresses.current
         self._batching.start_afresh()
         self._marks.start_afresh()
-        self._asked.clear()
+        self._asked.start_afresh()
         self._subscribed = 0
         self.progress.busy(LONGEST_CONNECT_S)
         try:
@@ -376,9 +358,7 @@ class Broker:
     def _on_subscribe(
         self, _client: Any, _userdata: Any, number: int, codes: list[ReasonCode], _properties: Any
     ) -> None:
-        topics = self._asked.pop(number, ())
-        refused = tuple(t for t, code in zip(topics, codes, strict=False) if code.is_failure)
-        if refused:
+        if refused := self._asked.refused(number, codes):
             self._emit(SubscriptionRefused(self._now(), refused))
 
     def _on_disconnect(
@@ -399,28 +379,6 @@ class Broker:
         if self._where:
             return failure_at(self._addresses.current, cause, detail)
         return BrokerFailure(cause, detail=detail)
-
-    def _on_message(self, _client: Any, _userdata: Any, message: paho.MQTTMessage) -> None:
-        try:
-            topic = below(self._prefix, message.topic)
-        except UnicodeDecodeError:
-            return
-        if not topic:
-            return
-        if self._wants(topic):
-            self._pass_on([(topic, bytes(message.payload), message.retain)])
-        elif message.payload and not message.retain:
-            self._pass_on_life(topic, bytes(message.payload))
-
-    def _pass_on_life(self, topic: str, payload: bytes) -> None:
-        """Passes on signs of life, once a second each: stock paho delivers messages one by one."""
-        speaker, now_s = self._speaker_of(topic), self._now().monotonic_s
-        if not speaker or now_s < self._spoke_s.get(speaker, -NEVER) + SPOKE_EVERY_S:
-            return
-        if len(self._spoke_s) >= MOST_SPEAKERS:
-            self._spoke_s.clear()
-        self._spoke_s[speaker] = now_s
-        self._pass_on([(speaker, payload, False)])
 
     def _pass_on(self, received: list[Received]) -> None:
         """Emits messages that were read together, with the same moment."""

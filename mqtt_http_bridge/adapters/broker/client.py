@@ -1,6 +1,7 @@
 """Makes paho's clients: one that reads in bulk where this paho allows that, with login and TLS."""
 
 import logging
+import struct
 from typing import Any, Final
 
 import paho.mqtt.client as paho
@@ -8,11 +9,14 @@ from paho.mqtt import __version__ as paho_version
 from paho.mqtt.enums import CallbackAPIVersion
 
 from mqtt_http_bridge.adapters.broker.bulk_reader import BulkClient, lacking_in
+from mqtt_http_bridge.adapters.broker.one_by_one import OneByOne
 from mqtt_http_bridge.adapters.broker.trust import tls_context
 from mqtt_http_bridge.core.settings import MqttSettings
 
 log = logging.getLogger(__name__)
 
+NOT_MQTT: Final = (struct.error, IndexError, KeyError, ValueError)
+"""Raised by paho's parser for an invalid packet; paho checks only some of them."""
 CONNECT_TIMEOUT_S: Final = 10.0
 CONNECT_TO_NEXT_S: Final = 3.0
 """The limit for each address if there are several: a dead machine does not even refuse."""
@@ -24,7 +28,7 @@ def connect_timeout_s(settings: MqttSettings) -> float:
 
 
 def make_client(settings: MqttSettings, client_id: str, **bulk: Any) -> paho.Client:
-    """Makes a BulkClient, which takes `bulk`, or a stock client if this paho lacks something.
+    """Makes a BulkClient, or a stock client if this paho lacks something; `bulk` is for both.
 
     Raises ConfigError if a file with certificates is not valid.
     """
@@ -36,6 +40,7 @@ def make_client(settings: MqttSettings, client_id: str, **bulk: Any) -> paho.Cli
     }
     stock = paho.Client(**options)
     client = stock if lacking_in(stock) else BulkClient(**options, **bulk)
+    client.on_message = OneByOne(**bulk).take
     _set_login(client, settings)
     return client
 

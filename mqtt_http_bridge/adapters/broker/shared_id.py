@@ -7,6 +7,7 @@ the id is not the cause. If it holds, and the next one under our own id is cut o
 the cause.
 """
 
+import logging
 import time
 from collections.abc import Callable
 from enum import Enum, auto
@@ -15,8 +16,13 @@ from typing import Final
 import paho.mqtt.client as paho
 from paho.mqtt.enums import MQTTErrorCode
 
+from mqtt_http_bridge.adapters.broker.client import NOT_MQTT
 from mqtt_http_bridge.adapters.broker.reconnect_delay import Outcome
 from mqtt_http_bridge.core.broker_failure import BrokerFailure, Cause
+from mqtt_http_bridge.core.errors import ConfigError
+from mqtt_http_bridge.core.settings import MqttSettings
+
+log = logging.getLogger(__name__)
 
 SHORT_S: Final = 90.0
 """A connection that the broker ended within this time counts: other clients wait at most a minute
@@ -78,13 +84,24 @@ class SharedId:
 
 
 def tried(
-    client: paho.Client, host: str, port: int, for_s: float, go_on: Callable[[], bool]
+    make_client: Callable[[], paho.Client],
+    to: MqttSettings,
+    for_s: float,
+    go_on: Callable[[], bool],
 ) -> Trial:
-    """Connects `client`, tests whether the connection holds for this long, and disconnects.
+    """Connects another client, and tests whether the connection holds for this long.
 
-    `go_on` is called again and again; False ends the test. Raises OSError.
+    `go_on` is called again and again; False ends the test.
     """
-    client.connect(host, port, keepalive=int(2 * SHORT_S))
+    try:
+        return _tried(make_client(), to, for_s, go_on)
+    except (OSError, ConfigError, *NOT_MQTT) as error:
+        log.debug("no connection under another client id: %r", error)
+        return Trial.NONE
+
+
+def _tried(client: paho.Client, to: MqttSettings, for_s: float, go_on: Callable[[], bool]) -> Trial:
+    client.connect(to.host, to.port, keepalive=int(2 * SHORT_S))
     until_s = time.monotonic() + for_s
     while go_on():
         if client.loop(_TURN_S) != MQTTErrorCode.MQTT_ERR_SUCCESS:

@@ -18,6 +18,7 @@ from typing import Final
 from mqtt_http_bridge.adapters.outbox.index import IN_MEMORY, Where, bytes_in, slot_of
 from mqtt_http_bridge.adapters.outbox.log import Log
 from mqtt_http_bridge.adapters.outbox.losses import DAMAGED, NO_ROOM, PARKED_NO_ROOM, REFUSED
+from mqtt_http_bridge.adapters.outbox.records import Entry
 from mqtt_http_bridge.adapters.outbox.requests import entries_to_drop
 from mqtt_http_bridge.adapters.outbox.room import MEMORY_BYTES, PARKED_SHARE, Room
 from mqtt_http_bridge.core.views import DROPPED
@@ -109,24 +110,27 @@ class Cleaning:
         self._before_step()
         oldest = next(iter(self._segments.sizes))
         slot = slot_of(oldest)
-        if self._log.index.live_bytes(slot):
+        if self._log.index.live_bytes(slot) or self._log.waiting:
             try:
-                owed = self._log.all_in(oldest)
+                needed = self._log.needed_in(oldest)
             except OSError as error:
                 self._log.cannot_read(oldest, error)
                 return False
-            for place, entry in enumerate(owed, 1):
-                size = len(entry.body) + LINE_BYTES
-                if size > self._segments.left:  # This is no growth, as the oldest is removed.
-                    self._segments.roll(self._wanted_for(size, self._segments.files.room()))
-                self._log.write_again(oldest, entry)
-                if place % _SLICE == 0:
-                    breathe()
-            self._log.flush()
+            self._write_again(oldest, needed)
+        self._log.flush()  # Or a power cut takes an entry whose newer line is not on the disk yet.
         if self._log.index.live_bytes(slot):
             self._log.lose_all_in(oldest, DAMAGED)
         self._segments.remove_oldest()
         return True
+
+    def _write_again(self, oldest: int, entries: Iterable[Entry]) -> None:
+        for place, entry in enumerate(entries, 1):
+            size = len(entry.body) + LINE_BYTES
+            if size > self._segments.left:  # This is no growth, as the oldest is removed.
+                self._segments.roll(self._wanted_for(size, self._segments.files.room()))
+            self._log.write_again(oldest, entry)
+            if place % _SLICE == 0:
+                breathe()
 
     # --- entries -------------------------------------------------------------------------------
 

@@ -157,10 +157,14 @@ class Log:
         )
 
     def flush(self) -> None:
-        """Flushes what was written before. Writer only; raises OSError."""
+        """Flushes what was written before, or goes on in memory. Writer only; raises OSError."""
         with self.mutex:
             covered = list(self.unflushed.items())
-        self.segments.flush()
+        try:
+            self.segments.flush()
+        except OSError as error:
+            self.fail(error)
+            raise
         with self.mutex:
             for key, line in covered:
                 if self.unflushed.get(key) is line:
@@ -210,19 +214,27 @@ class Log:
         """Returns the number of the segment that an entry is in, if any has it."""
         return self.segments.number_of(self._slot(number, portal_id))
 
-    def all_in(self, segment: int) -> list[Entry]:
-        """Reads the entries whose current text is in a segment. Raises OSError."""
+    def needed_in(self, segment: int) -> list[Entry]:
+        """Reads the entries that would be lost with a segment. Raises OSError."""
         with self.mutex:
-            entries = self.segments.entries(segment).values()
-            return [entry for entry in entries if self._is_in(segment, entry)]
+            texts = self.segments.entries(segment)
+            held = {e.number: e for e in self.held() if self._is_in(segment, e)}
+            return [e for e in (texts | held).values() if self._is_needed(segment, e)]
+
+    def _is_needed(self, segment: int, entry: Entry) -> bool:
+        """Tells whether the only text of an entry that the disk has may be in this segment."""
+        return self._is_in(segment, entry) or (
+            entry.number in self.waiting
+            and self.index.find(entry.number, entry.portal_id) is not None
+        )
 
     def _is_in(self, segment: int, entry: Entry) -> bool:
         return self._slot(entry.number, entry.portal_id) == slot_of(segment)
 
     def write_again(self, segment: int, entry: Entry) -> None:
-        """Writes an entry again, as it is now, if it is still in this segment. Raises OSError."""
+        """Writes an entry again, as it is now, if the segment is still needed. Raises OSError."""
         with self.mutex:
-            if self._is_in(segment, entry):
+            if self._is_needed(segment, entry):
                 now = self._now(self._in_memory(entry.number) or entry)
                 self.write(records.replaced(now) if now.is_final else records.put(now))
 
@@ -239,10 +251,11 @@ class Log:
             self.lose_all_in(segment, losses.unreadable(segment))
 
     def lose_all_in(self, segment: int, reason: str) -> None:
-        """Gives up all entries that are left in a segment."""
+        """Gives up the entries that are left in a segment, and not in memory."""
         with self.mutex:
-            slot = slot_of(segment)
-            self.lose([e for e in self.index.entries() if self._slot(*e) == slot], reason)
+            slot, entries = slot_of(segment), self.index.entries()
+            lost = [e for e in entries if self._slot(*e) == slot and e[0] not in self.waiting]
+            self.lose(lost, reason)
 
     def lose(self, entries: Iterable[Where], reason: str) -> None:
         """Gives entries up, and counts them."""

@@ -151,8 +151,8 @@ class Charger:
         """Forgets everything except its last words: after a gap, another unit may be speaking."""
         if self.presence is Presence.ON_BUS:
             self._keep_last_words(is_known_well=self._was_within_reach(self.heard_s))
-            self._said_by_unit = self._begun(is_same_unit=False)
             self.presence = Presence.UNCONFIRMED
+        self._said_by_unit = self._begun(is_same_unit=False)
         self.units.lose_sight()
 
     def leave(self, now_s: float) -> None:

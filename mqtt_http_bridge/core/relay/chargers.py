@@ -73,8 +73,10 @@ class Chargers:
                 del self._retained[key]
                 self._serials.places_left += 1
 
-    def end(self) -> None:
-        """Gives the places of all chargers back: the GX is not relayed any more."""
+    def end(self, now_s: float) -> None:
+        """Gives the places and serials of all chargers back: the GX is not relayed any more."""
+        for key, charger in self._chargers.items():
+            self._serials.forget(self._place(key), charger, now_s)
         self._serials.places_left += len(self._retained)
         self._chargers.clear()
         self._retained.clear()

@@ -149,7 +149,7 @@ class Portals:
         if len(self.sites) >= MOST_PORTALS:
             text = f"the broker names more than {MOST_PORTALS} GX devices: ignoring the rest"
             return None, self._tell_once(_Oddity.TOO_MANY, text)
-        gone = self._make_room(portal_id)
+        gone = self._make_room(portal_id, now_s)
         if len(self._unheard) >= self._most_unheard:
             self._look_again_later(now_s)
             return None, []
@@ -166,14 +166,14 @@ class Portals:
         self._told.add(oddity)
         return [Log.warning(text)]
 
-    def _make_room(self, portal_id: str) -> list[Command]:
+    def _make_room(self, portal_id: str, now_s: float) -> list[Command]:
         """If there is no room, drops one that was asked again and did not answer."""
         if len(self._unheard) < self._most_unheard or portal_id in self._given_up:
             return []
         for site in self._unheard.values():
             if site.keepalives.is_waited_for:
                 self._give_up(site.portal_id)
-                return self._remove(site)
+                return self._remove(site, now_s)
         return []
 
     @property
@@ -185,8 +185,8 @@ class Portals:
         if len(self._given_up) > MOST_PORTALS:
             del self._given_up[next(iter(self._given_up))]
 
-    def _remove(self, site: Site) -> list[Command]:
-        site.end()
+    def _remove(self, site: Site, now_s: float) -> list[Command]:
+        site.end(now_s)
         del self.sites[site.portal_id]
         self._deadlines.remove(site)
         self._unheard.pop(site.portal_id, None)
@@ -265,7 +265,7 @@ class Portals:
             commands += self._tell_of_unheard(now.monotonic_s)
         if self._sweep_due_s <= now.monotonic_s:
             self._sweep_due_s = now.monotonic_s + LONGEST_LOOK_S
-            commands += self._forget_replaced()
+            commands += self._forget_replaced(now.monotonic_s)
         return commands
 
     def _tell_of_unheard(self, now_s: float) -> list[Command]:
@@ -283,7 +283,7 @@ class Portals:
         )
         return [Log.info(text)]
 
-    def _forget_replaced(self) -> list[Command]:
+    def _forget_replaced(self, now_s: float) -> list[Command]:
         """Forgets each GX that has been silent for a day while another one was heard."""
         latest_s = max((site.heard_s for site in self.sites.values()), default=-NEVER)
         replaced = [
@@ -291,13 +291,13 @@ class Portals:
             for site in self.sites.values()
             if site.is_heard and not site.is_listed and latest_s - site.heard_s > DAY_S
         ]
-        commands = [command for site in replaced for command in self._forget(site)]
+        commands = [command for site in replaced for command in self._forget(site, now_s)]
         return commands + self._hand_on_name()
 
-    def _forget(self, site: Site) -> Iterable[Command]:
+    def _forget(self, site: Site, now_s: float) -> Iterable[Command]:
         text = f"{site.portal_id}: forgotten: this GX was silent for a day while another was heard"
         crowd = "GX devices were forgotten: not heard for a day, while others were"
-        return [Log.info(text, crowd=crowd), *self._remove(site)]
+        return [Log.info(text, crowd=crowd), *self._remove(site, now_s)]
 
 
 def _unlikeliness(site: Site) -> tuple[bool, bool]:

@@ -83,6 +83,8 @@ class Site:
         self._wake_due_s = NEVER
         self._laggards_due_s = NEVER
         self._is_refusal_told = False
+        self._is_silent = False
+        """True if it was silent for so long that its chargers have to be heard again."""
         self._is_put_off = False
         """True if something that was due still has to be done, because not all had been read."""
 
@@ -112,8 +114,7 @@ class Site:
 
     def connect(self, now_s: float, wake_s: float) -> None:
         """Begins a connection: trusts nothing said before, and asks for everything at `wake_s`."""
-        self._chargers.unconfirm(now_s)
-        self._freshness.begin()
+        self._unconfirm(now_s)
         self._warm_up.wait()
         self._wake_due_s = max(now_s, wake_s)
 
@@ -128,11 +129,11 @@ class Site:
         self._wake_due_s = self._laggards_due_s = NEVER
         self._is_put_off = False
 
-    def end(self) -> None:
+    def end(self, now_s: float) -> None:
         """Stops: the GX is no longer relayed, nothing is due, and nothing is waited for."""
         self._stop()
         self._beat.end()
-        self._chargers.end()
+        self._chargers.end(now_s)
 
     def _wake(self, now: Moment) -> list[Command]:
         self._wake_due_s = NEVER
@@ -144,10 +145,14 @@ class Site:
 
         Until it is asked for everything, it only reports changes.
         """
-        self._chargers.unconfirm(now.monotonic_s)
-        self._freshness.begin()
+        self._unconfirm(now.monotonic_s)
         self._warm_up.begin(now.monotonic_s)
         return [*self._ask_soon(now), ReadAtOnce()]
+
+    def _unconfirm(self, now_s: float) -> None:
+        self._chargers.unconfirm(now_s)
+        self._freshness.begin()
+        self._is_silent = False
 
     # --- what is heard -----------------------------------------------------------------------
 
@@ -180,7 +185,7 @@ class Site:
         self.keepalives.hear(now.monotonic_s, is_answer=is_answer)
         if self.keepalives.is_empty:
             commands += self._log.tell_of_age()
-        if gap_s > AWAKE_S and self._warm_up.is_over:
+        if (gap_s > AWAKE_S or self._is_silent) and self._warm_up.is_over:
             commands += self._warm_up_again(now)
         return commands
 
@@ -365,7 +370,14 @@ class Site:
         return [asked.prolong(now)] if is_out_of_step and not asked.is_empty else []
 
     def _look_into_silence(self, now: Moment) -> list[Log]:
-        """Logs a long silence. Runs with each keepalive, so it causes no wake-up of its own."""
+        """Logs a long silence. Runs with each keepalive, so it causes no wake-up of its own.
+
+        The GX may have been replaced: its chargers hold no serial against those that are heard.
+        """
         silent_since_s = max(self.heard_s, self._connection.connected_s)
-        is_long = now.monotonic_s - silent_since_s > SILENCE_S
-        return self._log.tell_of_silence() if is_long else []
+        if now.monotonic_s - silent_since_s <= SILENCE_S:
+            return []
+        if not self._is_silent:
+            self._is_silent = True
+            self._chargers.unconfirm(now.monotonic_s)
+        return self._log.tell_of_silence()

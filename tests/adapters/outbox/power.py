@@ -2,9 +2,11 @@
 
 What the outbox does to its files is recorded. From the record follows what was surely on the disk
 at any moment, and what may have been: of what was written since a flush any sectors, of the names
-made or removed since their directory was flushed any, too.
+made or removed since their directory was flushed any, too. One flush may be refused: as on Linux,
+what was written since the one before is then on the disk neither now nor after a later flush.
 """
 
+import errno
 import os
 import random
 import threading
@@ -34,6 +36,8 @@ class Record:
     """The calls in their order, and what a test has marked in between."""
 
     history: list[Call | object] = field(default_factory=list)
+    refused_flush: int = 0
+    """The disk refuses the flush of data after so many; 0: none."""
     _paths: dict[int, str] = field(default_factory=dict)
     _lock: Any = field(default_factory=threading.RLock)
 
@@ -47,11 +51,19 @@ class Record:
 
         def wrapped(*arguments: Any, **options: Any) -> Any:
             with self._lock:
+                if name == "fdatasync":
+                    self._refuse_flush(self._paths[arguments[0]])
                 result = call(*arguments, **options)
                 self._note(name, arguments, result)
                 return result
 
         return wrapped
+
+    def _refuse_flush(self, path: str) -> None:
+        self.refused_flush -= 1
+        if self.refused_flush == 0:
+            self.mark(Call("refuse", path))
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
 
     def _note(self, name: str, arguments: Any, result: Any) -> None:
         first = arguments[0]
@@ -111,6 +123,8 @@ class Disk:
             now[call.offset : call.offset + len(call.data)] = call.data
         elif call.name == "ftruncate":
             del self._files[call.path].now[call.offset :]
+        elif call.name == "refuse":
+            self._files[call.path].now = bytearray(self._files[call.path].safe)
         elif call.path in self._files:
             self._files[call.path].safe = bytes(self._files[call.path].now)
         else:

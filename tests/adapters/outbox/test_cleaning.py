@@ -167,6 +167,48 @@ def test_nothing_is_removed_before_it_is_on_the_disk_elsewhere(
     assert kept.numbers == [1]
 
 
+def test_what_took_an_entry_out_of_a_segment_is_flushed_before_it_goes(
+    kept: Kept, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A device of the last entry in it was stored a moment ago: the rest is not on the disk yet."""
+    kept.put(1)
+    kept.log.segments.roll(SEGMENT)
+    kept.log.flush()
+    kept.log.tell(line_of(1, 500, ("HQ1",)))
+    unflushed = list[int]()
+    remove = kept.log.segments.remove_oldest
+
+    def watched() -> None:
+        unflushed.append(len(kept.log.unflushed))
+        remove()
+
+    monkeypatch.setattr(kept.log.segments, "remove_oldest", watched)
+    kept.own.tidy()
+    assert unflushed == [0]
+    assert kept.numbers == [1]
+
+
+def test_a_flush_that_fails_while_room_is_made_ahead_is_not_overlooked(
+    kept: Kept, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of what was written again nobody knows what is on the disk: a later flush would not tell."""
+    filled(kept, 3, ENTRY + SEGMENT // 16)
+    limited(kept, monkeypatch, 4 * SEGMENT)
+    for number in (4, 5, 6):
+        kept.done(number)
+    kept.log.flush()
+
+    def refused() -> None:
+        raise OSError(errno.EIO, "I/O error")
+
+    monkeypatch.setattr(kept.log.segments, "flush", refused)
+    kept.own.tidy()
+    assert not kept.log.is_on_disk
+    assert kept.log.unflushed == {}
+    assert kept.log.waiting.keys() >= {1, 2}
+    assert 1 in kept.sizes
+
+
 def test_a_segment_that_cannot_be_read_now_stays(
     kept: Kept, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -196,13 +238,52 @@ def test_an_entry_whose_text_is_gone_is_counted_as_lost(kept: Kept) -> None:
     assert (loss.count, loss.reasons) == (1, (DAMAGED,))
 
 
+def refuse(kept: Kept) -> None:
+    """Makes the disk refuse a flush and, as Linux does, drop what was to be flushed."""
+    path = Path(kept.log.segments.files.path(1))
+    before = path.read_bytes()
+    kept.log.put(Entry(0, PORTAL, body_of(1), is_final=True))
+    kept.log.fail(OSError(errno.EIO, "it refuses"))
+    path.write_bytes(before)
+
+
+def test_what_memory_has_is_not_lost_with_its_segment(kept: Kept) -> None:
+    """The segment goes, and what waits is written where there is room."""
+    refuse(kept)
+    kept.log.reopen()
+    kept.log.segments.roll(SEGMENT)
+    assert kept.own._clean_oldest()
+    assert (kept.numbers, kept.lost, list(kept.sizes)) == ([1], 0, [2])
+    assert kept.log.waiting == {}
+
+
+def test_a_rest_that_waits_is_written_before_the_whole_goes(kept: Kept) -> None:
+    """Until then, the whole entry is all that the disk has of it."""
+    kept.put(1)
+    kept.log.segments.roll(SEGMENT)
+    kept.log.flush()
+    kept.log.tell(line_of(1, 500, ("HQ1",)))
+    kept.log.fail(OSError(errno.EIO, "it refuses"))
+    kept.log.reopen()
+    kept.log.segments.roll(SEGMENT)
+    assert kept.own._clean_oldest()
+    assert (kept.numbers, kept.log.waiting, kept.log.unflushed) == ([1], {}, {})
+
+
+def test_what_memory_has_is_not_given_up_with_its_segment(kept: Kept) -> None:
+    """The segment cannot be read any more."""
+    refuse(kept)
+    kept.log.lose_all_in(1, DAMAGED)
+    assert (kept.numbers, kept.lost) == ([1], 0)
+
+
 @pytest.mark.parametrize(("missing", "left"), [(0, [3]), (1, [3, 4])])
 def test_what_is_written_again_makes_no_segment_grow(
     kept: Kept, missing: int, left: list[int]
 ) -> None:
     """If it might not fit, there is a new one."""
     kept.log.write(line_of(1, 3000))
-    (entry,) = kept.log.all_in(1)
+    (entry,) = kept.log.needed_in(1)
     for _ in range(2):
         kept.log.segments.roll(SEGMENT)
     needed = len(entry.body) + LINE_BYTES - missing

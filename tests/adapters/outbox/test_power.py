@@ -7,7 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from mqtt_http_bridge.adapters.outbox import Outbox
+from mqtt_http_bridge.adapters.outbox import Entry, Outbox
+from mqtt_http_bridge.adapters.outbox.cleaning import Cleaning
+from mqtt_http_bridge.adapters.outbox.files import LogFiles
+from mqtt_http_bridge.adapters.outbox.log import Log
 from tests.adapters.outbox.power import Call, Disk, Record, recording
 from tests.adapters.outbox.support import (
     BOOT,
@@ -155,6 +158,27 @@ def test_power_loss_between_any_two_calls(tmp_path: Path, seed: int | None) -> N
     assert BOOT != NEXT_BOOT
 
 
+@pytest.mark.parametrize("parked", ["", "B"], ids=["owed", "parked"])
+def test_the_last_entry_of_a_segment_survives_being_cut(tmp_path: Path, parked: str) -> None:
+    """A device of it is stored, and with that its segment goes, before anything else is flushed."""
+    old_root = tmp_path / "before"
+    with recording() as record, opened(old_root, max_bytes=SMALL) as outbox:
+        put(outbox, record, 1)
+        for minute in range(2, 16):
+            put(outbox, record, minute)
+            deliver(outbox, record, outbox.newest(PORTAL) or 0, *SERIALS)
+        deliver(outbox, record, numbers(outbox)[0], "A", parked=parked)
+        settled(outbox)
+        cut = len(record.history)
+    history, disk = record.history[:cut], Disk()
+    for event in history:
+        if isinstance(event, Call) and str(old_root) in event.path:
+            disk.do(event)
+    disk.leave(old_root, tmp_path / "after", None)
+    check(history, tmp_path / "after")
+    assert [event.name for event in history if isinstance(event, Call)].count("unlink") > 0
+
+
 def test_segments_are_surely_gone_one_after_the_other(tmp_path: Path) -> None:
     """A later one never goes before the name of the one before is off the disk.
 
@@ -175,3 +199,35 @@ def test_segments_are_surely_gone_one_after_the_other(tmp_path: Path) -> None:
         elif call.name == "flush" and call.path.endswith("/log"):
             is_pending = False
     assert removed >= 3
+
+
+def test_power_loss_after_the_flush_of_a_clean_up_was_refused(tmp_path: Path) -> None:
+    """Nothing written again is on the disk: where it was before stays until it is."""
+    old_root = tmp_path / "before"
+    log = Log(LogFiles(old_root, SMALL), FORMAT, BOOT)
+    cleaning = Cleaning(log)
+    with recording() as record:
+        log.reopen()
+        cleaning.bring_in()
+        for minute in (1, 2):
+            log.put(Entry(0, PORTAL, body_of(minute, *SERIALS), is_final=True))
+        for _ in range(15):  # More than there is room for, so that one has to go for the next one.
+            log.segments.roll(SMALL // 16)
+        log.flush()
+        record.refused_flush = 1
+        with pytest.raises(OSError, match="Input/output error") as refused:
+            cleaning.tidy()
+        log.fail(refused.value)
+        log.reopen()
+        cleaning.bring_in()
+        cleaning.tidy()
+    log.segments.close()
+    disk, gone = Disk(), 0
+    for step, event in enumerate(record.history):
+        assert isinstance(event, Call)
+        disk.do(event)
+        if event.name == "unlink":
+            gone += 1
+            disk.leave(old_root, tmp_path / f"{step}", None)
+            assert found_in(tmp_path / f"{step}")[1] == [1, 2]
+    assert gone == 16
