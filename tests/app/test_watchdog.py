@@ -212,18 +212,18 @@ def test_a_flush_that_takes_long_is_no_standstill(world: World) -> None:
 
 SLOW_CALLS = (
     "import os, threading, time; is_main = lambda: threading.current_thread().name[0] == 'M'; "
-    "pauses = iter([4] * 4); wait = lambda: is_main() or time.sleep(next(pauses, 0)); "
+    "pauses = iter([3] * 3); wait = lambda: is_main() or time.sleep(next(pauses, 0)); "
     "slow = lambda call: lambda *a: (wait(), call(*a))[1]; "
     "os.pread, os.pwrite = slow(os.pread), slow(os.pwrite)"
 )
-"""The first four calls of the other threads are slow; a start takes too many of them."""
+"""The first calls of the other threads are slow; a start takes too many of them."""
 
 
 @pytest.mark.once
 def test_a_read_or_a_write_that_takes_long_is_no_standstill(world: World) -> None:
     """Neither of the outbox's thread nor of a sender that waits for it."""
     process = world.run(fault=f"{QUICK}; {SLOW_CALLS}")
-    world.backend.wait_for(2, 3 * TIMEOUT_S)
+    world.backend.wait_for(2, TIMEOUT_S)
     assert process.stop() == 0
     assert process.said("no progress") == []
 

