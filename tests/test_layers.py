@@ -22,6 +22,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
     (
         "__init__",
         "core.backoff",
+        "core.disk_remedy",
         "core.errors",
         "core.fingerprint",
         "core.log",
@@ -31,7 +32,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
         "core.words",
         "pause",
     ),
-    ("core.broker_failure", "core.disk_remedy"),
+    ("core.broker_failure",),
     ("core.events",),
     ("core.measurement", "core.redaction", "core.venus"),
     ("core.log_line", "core.views"),
