@@ -64,6 +64,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
         "adapters.clock",
         "adapters.config",
         "adapters.config_place",
+        "adapters.heap",
         "adapters.installation",
         "adapters.log_stream",
         "adapters.kernel_clock",
