@@ -107,8 +107,10 @@ def _refusal(error: OSError) -> str:
 
 
 def _run(arguments: Arguments) -> int:
+    from mqtt_http_bridge.adapters import heap
     from mqtt_http_bridge.app.run import run
 
+    heap.share_one()
     settings = _settings(arguments, needs_backend=True)
     syslog = SYSTEM_LOG if settings.logs_to_syslog else None
     with log_to(sys.stdout, settings.logging_level, arguments.redaction, syslog=syslog), _told():

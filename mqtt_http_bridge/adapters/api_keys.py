@@ -14,15 +14,11 @@ from mqtt_http_bridge.core.settings import BackendSettings, Secret
 log = logging.getLogger(__name__)
 
 
-def _nobody_hides(secret: Secret) -> None:
-    """Does nothing, if no key is read again, or nothing is logged."""
-
-
 class ApiKeys:
     """Holds the keys by the names of their files; the name is empty for a key not in a file."""
 
     def __init__(
-        self, settings: BackendSettings, hide: Callable[[Secret], None] = _nobody_hides
+        self, settings: BackendSettings, hide: Callable[[Secret], None] = lambda secret: None
     ) -> None:
         """Reads the files of single GX devices. Raises ConfigError for a file without a key.
 

@@ -1,5 +1,6 @@
 """Translates errors of the operating system and of TLS into failures of a broker connection."""
 
+import errno
 import socket
 import ssl
 from typing import Final
@@ -19,14 +20,20 @@ def failure_of(error: OSError, settings: MqttSettings, timeout_s: float) -> Brok
     if isinstance(error, TimeoutError):
         return failure_at(settings, Cause.TIMED_OUT, f"{timeout_s:.0f} s")
     words = error.strerror or str(error) or type(error).__name__
-    if isinstance(error, socket.gaierror):
-        return failure_at(settings, Cause.NAME_NOT_RESOLVED, words)
     if isinstance(error, ConnectionRefusedError):
         failure = failure_at(settings, Cause.PORT_CLOSED, words)
         return failure._replace(is_no_gx=machine.is_no_gx(settings.host))
-    if isinstance(error, ssl.SSLError) or (settings.tls and isinstance(error, ConnectionError)):
-        return failure_at(settings, Cause.NO_TLS, words)
-    return failure_at(settings, Cause.UNREACHABLE, words)
+    return failure_at(settings, _cause(error, has_tls=settings.tls), words)
+
+
+def _cause(error: OSError, *, has_tls: bool) -> Cause:
+    if isinstance(error, socket.gaierror):
+        return Cause.NAME_NOT_RESOLVED
+    if error.errno in (errno.EMFILE, errno.ENFILE):
+        return Cause.NO_ROOM
+    if isinstance(error, ssl.SSLError) or (has_tls and isinstance(error, ConnectionError)):
+        return Cause.NO_TLS
+    return Cause.UNREACHABLE
 
 
 def _certificate_cause(error: ssl.SSLCertVerificationError) -> tuple[Cause, str]:

@@ -9,7 +9,6 @@ from typing import Final
 
 from mqtt_http_bridge.core.words import counted
 
-SOCKET: Final = "/dev/log"
 NAME: Final = "mqtt-http-bridge"
 _DAEMON: Final = 3 << 3
 _SEVERITIES: Final = ((50, 2), (40, 3), (30, 4), (20, 6))
@@ -20,7 +19,7 @@ _DEBUG: Final = 7
 class SystemLog:
     """Holds a connection to the system's log. The caller makes sure that threads take turns."""
 
-    def __init__(self, path: str = SOCKET) -> None:
+    def __init__(self, path: str) -> None:
         """Connects to nothing yet."""
         self._path = path
         self._socket: socket.socket | None = None

@@ -58,14 +58,6 @@ class Keys(Protocol):
         """Reads a key again; returns whether it has changed."""
 
 
-def nobody_looks(answer: Answer, verdict: Verdict) -> None:
-    """Does nothing, if nobody wants to know the result of each POST."""
-
-
-def nobody_counts(job: Job, exchange: Exchange, timestamp: str) -> None:
-    """Does nothing, if nobody wants to know the result of each entry."""
-
-
 class Dispatcher:
     """Any thread may call anything here."""
 

@@ -8,7 +8,7 @@ from mqtt_http_bridge.adapters.private_files import write_private
 from mqtt_http_bridge.adapters.small_files import NoText, read_text
 from mqtt_http_bridge.adapters.standard_streams import say
 from mqtt_http_bridge.app.first_look import port_fix
-from mqtt_http_bridge.app.pin import MQTT_PORT, must_hold_certificate
+from mqtt_http_bridge.app.pin import must_hold_certificate
 from mqtt_http_bridge.app.try_login import failure_after_waiting
 from mqtt_http_bridge.core import proposal
 from mqtt_http_bridge.core.broker_failure import BrokerFailure
@@ -43,10 +43,8 @@ def pair(
     if failure is not None:
         raise LocalFault(_not_known(mqtt, failure, output))
     say(f"paired: the broker takes the token; it is in {output}, which only you can read")
-    lines = ["mqtt:", f"  host: {proposal.quoted(host)}"]
-    lines += [f"  port: {mqtt_port}"] if mqtt_port != MQTT_PORT else []
-    lines += proposal.tls_lines(str(certificate))
-    print("\n".join([*lines, *proposal.token_lines(token.name, str(output))]))
+    lines = [*proposal.mqtt_lines(mqtt), *proposal.token_lines(token.name, str(output))]
+    print("\n".join(lines))
 
 
 def _see_port(mqtt: MqttSettings) -> None:

@@ -5,7 +5,7 @@ use. From then on a certificate with another key is refused, here as everywhere.
 """
 
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final
 
 from mqtt_http_bridge.adapters import network, tls
 from mqtt_http_bridge.adapters.connection_error import failure_of
@@ -53,9 +53,8 @@ def pin(
     if fingerprint is None or (web_fingerprint is None and is_web):
         for line in FIRST_USE:
             say(line)
-    lines = ["mqtt:", f"  host: {proposal.quoted(host)}"]
-    lines += [f"  port: {port}"] if port != MQTT_PORT else []
-    print("\n".join([*lines, *proposal.tls_lines(str(output))]))
+    mqtt = MqttSettings((host,), port, tls=True, pinned_certificate=str(output))
+    print("\n".join(proposal.mqtt_lines(mqtt)))
 
 
 def _not_there(host: str, port: int, error: OSError) -> str:
@@ -69,7 +68,7 @@ def pin_one(host: str, port: int, output: Path, fingerprint: str | None = None) 
     """Shows the certificate of one server, and saves it. Raises OSError and LocalFault."""
     shown = network.certificate(host, port)
     must_be(shown, fingerprint, f"{host}:{port}")
-    save_certificate(output, shown)
+    save_certificate(output, shown.pem, shown.sha256)
     say(f"{host}:{port} shows a certificate with")
     say(f"  SHA-256  {shown.sha256}")
     say(f"  subject  {shown.subject}")
@@ -97,33 +96,24 @@ def must_hold_certificate(path: Path, what: str, command: str) -> None:
         ) from error
 
 
-class Showable(Protocol):
-    """A certificate, by whatever module it was fetched."""
-
-    @property
-    def pem(self) -> str: ...  # noqa: D102
-    @property
-    def sha256(self) -> str: ...  # noqa: D102
-
-
-def save_certificate(output: Path, shown: Showable) -> None:
-    """Writes it; a file with the certificate of another key stays as it is. Raises LocalFault."""
-    if is_there(output) and not is_pinned(shown, output):
+def save_certificate(output: Path, pem: str, sha256: str) -> None:
+    """Writes a certificate; a file with that of another key stays as it is. Raises LocalFault."""
+    if is_there(output) and not is_pinned(pem, output):
         raise LocalFault(
-            f"{output}: expected no file, or this certificate ({shown.sha256}), found another:"
+            f"{output}: expected no file, or this certificate ({sha256}), found another:"
             " if the GX was reset or replaced, remove the file and run pin again"
         )
     temporary = output.with_name(f"{output.name}.new")
     try:
-        temporary.write_text(shown.pem, encoding="ascii")
+        temporary.write_text(pem, encoding="ascii")
         temporary.replace(output)
     except OSError as error:
         raise LocalFault(f"{output}: cannot be written: {error.strerror}") from error
 
 
-def is_pinned(shown: Showable, path: Path) -> bool:
+def is_pinned(pem: str, path: Path) -> bool:
     """Tells whether a certificate has a key that the file at `path` pins."""
     try:
-        return tls.is_pinned(shown.pem, path)
+        return tls.is_pinned(pem, path)
     except tls.NoCertificate:
         return False

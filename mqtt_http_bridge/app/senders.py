@@ -15,13 +15,7 @@ from typing import Final
 from mqtt_http_bridge.adapters import thread_start
 from mqtt_http_bridge.adapters.outbox import Outbox
 from mqtt_http_bridge.app.clock_check import ClockCheck
-from mqtt_http_bridge.app.dispatcher import (
-    Dispatcher,
-    Keys,
-    Poster,
-    nobody_counts,
-    nobody_looks,
-)
+from mqtt_http_bridge.app.dispatcher import Dispatcher, Keys, Poster
 from mqtt_http_bridge.core.backoff import Draw
 from mqtt_http_bridge.core.delivery.answers import Answer
 from mqtt_http_bridge.core.delivery.dialect import Dialect
@@ -42,10 +36,6 @@ START_S: Final = 60.0
 """The seconds that a thread may take to begin, on a busy machine."""
 
 
-def _nobody_watches(progress: Progress) -> None:
-    """Does nothing, if nobody watches the threads."""
-
-
 class Senders:
     """Owns the threads, which share the dispatcher."""
 
@@ -58,9 +48,9 @@ class Senders:
         *,
         max_rate_per_s: float,
         connections: int | None = None,
-        on_verdict: Callable[[Answer, Verdict], None] = nobody_looks,
-        on_entry: Callable[[Job, Exchange, str], None] = nobody_counts,
-        watch: Callable[[Progress], None] = _nobody_watches,
+        on_verdict: Callable[[Answer, Verdict], None] = lambda answer, verdict: None,
+        on_entry: Callable[[Job, Exchange, str], None] = lambda job, exchange, timestamp: None,
+        watch: Callable[[Progress], None] = lambda progress: None,
         longest_post_s: float = 120.0,
         now_s: Callable[[], float] = time.monotonic,
         draw: Draw = random.uniform,

@@ -148,11 +148,11 @@ class _World:
         shown, path = network.certificate(host, port), self._beside(name)
         pin = Pin.NEW
         if is_there(path):
-            pin = Pin.SAME if is_pinned(shown, path) else Pin.OTHER
+            pin = Pin.SAME if is_pinned(shown.pem, path) else Pin.OTHER
         return Shown(shown.pem, shown.sha256, shown.subject, pin, str(path))
 
     def _save_pin(self, shown: Shown) -> None:
-        save_certificate(Path(shown.file), shown)
+        save_certificate(Path(shown.file), shown.pem, shown.sha256)
         self.written.append(Path(shown.file))
 
     def _mqtt(self, access: Access) -> MqttSettings:

@@ -7,10 +7,6 @@ from mqtt_http_bridge.core.commands import Store
 from mqtt_http_bridge.core.delivery.dialect import Dialect
 
 
-def _nobody_waits(portal_id: str) -> None:
-    """Does nothing, if nobody sends what is stored."""
-
-
 class Storing:
     """Serializes measurements and queues them; knows whether the clock is trusted.
 
@@ -23,7 +19,7 @@ class Storing:
         outbox: Outbox,
         dialect: Dialect,
         *,
-        expect: Callable[[str], None] = _nobody_waits,
+        expect: Callable[[str], None] = lambda portal_id: None,
         is_clock_trusted: bool = False,
     ) -> None:
         """Calls `expect` with the portal id of what is about to be stored."""

@@ -196,7 +196,7 @@ class _Watch:
         file, process = StateFile(outbox.directory), this_process(settings, self._started)
         self._heard_before = heard_before(read_all(file.read()), settings.mqtt)
         self.changes = _changes(settings, outbox, now)
-        save = self.changes.save if self.changes is not None else _nothing_to_save
+        save = self.changes.save if self.changes is not None else lambda: None
         self._state = StateReporter(file, process, self.status, save)
         tellers = (PeriodicLog(self._started, self.status), self._state)
         self.thread = StatusThread(tellers, write_log)
@@ -245,10 +245,6 @@ def _history(interval_s: float) -> "History":
     from mqtt_http_bridge.core.status.history import History, first_span_s
 
     return History(first_span_s(interval_s))
-
-
-def _nothing_to_save() -> None:
-    """Stands in where nobody is shown any changes."""
 
 
 def _changes(settings: Settings, outbox: Outbox, now: Callable[[], Moment]) -> "ChangeLog | None":

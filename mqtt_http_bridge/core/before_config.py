@@ -10,6 +10,7 @@ from typing import Final
 
 from mqtt_http_bridge.core.advice import PLAIN_PORT, TLS_PORT
 from mqtt_http_bridge.core.broker_failure import BrokerFailure, Cause
+from mqtt_http_bridge.core.disk_remedy import SHORT
 from mqtt_http_bridge.core.settings import MqttSettings
 from mqtt_http_bridge.core.words import MENU_ADDRESS, MENU_MQTT, MENU_SECURITY
 
@@ -20,6 +21,7 @@ _REMEDIES: Final[Mapping[Cause, str]] = {
     Cause.PORT_CLOSED: f"switch on MQTT access, {MENU_MQTT}",
     Cause.UNREACHABLE: "see that the GX and this machine are on one network, and that this is the"
     " GX's address",
+    Cause.NO_ROOM: SHORT,
     Cause.TIMED_OUT: "see that the GX is on, that this is its address, and that no firewall is"
     " between",
     Cause.NO_TLS: "see that this is the port with TLS: on a GX it is 8883",

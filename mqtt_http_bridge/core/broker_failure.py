@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from enum import Enum, auto
 from typing import Final, NamedTuple
 
+from mqtt_http_bridge.core.disk_remedy import SHORT
 from mqtt_http_bridge.core.settings import MqttSettings
 from mqtt_http_bridge.core.words import MENU_ADDRESS, MENU_MQTT, MENU_SECURITY
 
@@ -23,6 +24,8 @@ class Cause(Enum):
     PORT_CLOSED = auto()
     """The machine is there and answers that nothing listens."""
     UNREACHABLE = auto()
+    NO_ROOM = auto()
+    """This machine lets the process open nothing more."""
     TIMED_OUT = auto()
     NO_TLS = auto()
     CERTIFICATE_NOT_PINNED = auto()
@@ -128,6 +131,7 @@ _TEXTS: Final[Mapping[Cause, str]] = {
     Cause.NAME_NOT_RESOLVED: "this name does not resolve ({detail})",
     Cause.PORT_CLOSED: "{detail}",
     Cause.UNREACHABLE: "{detail}",
+    Cause.NO_ROOM: "this machine has no room for another connection ({detail})",
     Cause.TIMED_OUT: "no answer within {detail}",
     Cause.NO_TLS: "no TLS there ({detail})",
     Cause.CERTIFICATE_NOT_PINNED: "its certificate is not the pinned one",
@@ -151,6 +155,7 @@ _REMEDIES: Final[Mapping[Cause, str]] = {
     f" ({MENU_MQTT}), or the GX may want TLS",
     Cause.UNREACHABLE: "check that the GX and this machine are on the same network,"
     " and that mqtt.host is the GX's address",
+    Cause.NO_ROOM: SHORT,
     Cause.TIMED_OUT: "check that the GX is on, that mqtt.host is its address, and that no firewall"
     " is in between",
     Cause.NO_TLS: "set mqtt.port to 8883, which speaks TLS, or mqtt.tls to false",

@@ -6,7 +6,7 @@ from typing import Final
 _FULL: Final = "make room on the disk"
 _OWNER: Final = "give its files back to the user that the service runs as (chown -R)"
 _BROKEN: Final = "look at the disk and its plug, or set outbox.directory to a place on another one"
-_SHORT: Final = "see what uses up the memory or the open files of this machine"
+SHORT: Final = "see what uses up the memory or the open files of this machine"
 _IN_THE_WAY: Final = "move away the file that is in the place of outbox.directory"
 _REMEDIES: Final = {
     errno.ENOSPC: _FULL,
@@ -14,9 +14,9 @@ _REMEDIES: Final = {
     errno.EROFS: "mount it writable; one that has become read-only by itself is broken or worn out",
     errno.EACCES: _OWNER,
     errno.EPERM: _OWNER,
-    errno.EMFILE: _SHORT,
-    errno.ENFILE: _SHORT,
-    errno.ENOMEM: _SHORT,
+    errno.EMFILE: SHORT,
+    errno.ENFILE: SHORT,
+    errno.ENOMEM: SHORT,
     errno.ENOENT: "put outbox.directory back where it was",
     errno.ENOTDIR: _IN_THE_WAY,
     errno.EEXIST: _IN_THE_WAY,

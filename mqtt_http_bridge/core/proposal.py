@@ -27,9 +27,8 @@ def whole_config(
         "backend:",
         "  url: https://solar.example.org   # yours",
         "  api_key_file: api_key.txt        # a file with your key in its first line",
-        "mqtt:",
-        f"  host: {quoted(mqtt.host)}",
-        *_login_lines(mqtt, password_file),
+        *mqtt_lines(mqtt),
+        *_password_lines(mqtt, password_file),
         *([f"  topic_prefix: {quoted(mqtt.topic_prefix)}"] if mqtt.topic_prefix else []),
         f"  portal_id: {quoted(portal_id)}",
         *_services_lines(chargers),
@@ -41,22 +40,22 @@ def whole_config(
     return "\n".join(lines) + "\n"
 
 
-def _login_lines(mqtt: MqttSettings, password_file: str | None) -> list[str]:
-    lines = []
+def mqtt_lines(mqtt: MqttSettings) -> list[str]:
+    """Returns the lines that lead to a broker, and make the relay trust its certificate alone."""
+    lines = ["mqtt:", f"  host: {quoted(mqtt.host)}"]
     if mqtt.port != (8883 if mqtt.tls else 1883):
         lines.append(f"  port: {mqtt.port}")
     if mqtt.tls:
-        lines += tls_lines(mqtt.pinned_certificate or "gx.pem")
-    if mqtt.password is not None and password_file is not None:
-        lines.append(f"  password_file: {quoted(password_file)}")
-    elif mqtt.password is not None:
-        lines.append("  # its password is in the environment: MQTT_HTTP_BRIDGE_MQTT_PASSWORD")
+        lines += ["  tls: true", f"  pinned_certificate: {quoted(mqtt.pinned_certificate or '')}"]
     return lines
 
 
-def tls_lines(certificate_file: str) -> list[str]:
-    """Returns the lines that make the relay trust this one certificate."""
-    return ["  tls: true", f"  pinned_certificate: {quoted(certificate_file)}"]
+def _password_lines(mqtt: MqttSettings, password_file: str | None) -> list[str]:
+    if mqtt.password is None:
+        return []
+    if password_file is not None:
+        return [f"  password_file: {quoted(password_file)}"]
+    return ["  # its password is in the environment: MQTT_HTTP_BRIDGE_MQTT_PASSWORD"]
 
 
 def _services_lines(chargers: Sequence[ChargerView]) -> list[str]:

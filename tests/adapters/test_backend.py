@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import json
+import os
 import socket
 import ssl
 import struct
@@ -803,3 +804,21 @@ def test_code_that_cannot_be_loaded_is_loaded_later(
     assert isinstance(answer, NotSent)
     assert "Connection refused" in answer.reason
     backend.close()
+
+
+@pytest.mark.parametrize("code", [errno.EMFILE, errno.ENFILE])
+def test_a_machine_without_room_for_a_connection(
+    monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    """Nobody looks at the backend for it."""
+
+    def refuse(*_: object) -> socket.socket:
+        raise OSError(code, os.strerror(code))
+
+    backend = backend_at("http://127.0.0.1:9")
+    backend.post(BODY)  # It loads the client.
+    monkeypatch.setattr("urllib3.util.connection.socket.socket", refuse)
+    answer = backend.post(BODY)
+    assert isinstance(answer, NotSent)
+    assert answer.reason.endswith(": this machine has no room for another connection")
+    assert answer.remedy == "see what uses up the memory or the open files of this machine"

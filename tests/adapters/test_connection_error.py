@@ -39,6 +39,8 @@ def untrusted(code: int) -> ssl.SSLCertVerificationError:
         (REFUSED, TLS, Cause.PORT_CLOSED),
         (OSError(errno.EHOSTUNREACH, "No route to host"), PLAIN, Cause.UNREACHABLE),
         (OSError(errno.EHOSTUNREACH, "No route to host"), TLS, Cause.UNREACHABLE),
+        (OSError(errno.EMFILE, "Too many open files"), PLAIN, Cause.NO_ROOM),
+        (OSError(errno.ENFILE, "Too many open files in system"), TLS, Cause.NO_ROOM),
         (ConnectionResetError(errno.ECONNRESET, "reset"), PLAIN, Cause.UNREACHABLE),
         (ConnectionResetError(errno.ECONNRESET, "reset"), TLS, Cause.NO_TLS),
         (ssl.SSLError(1, "wrong version number"), TLS, Cause.NO_TLS),

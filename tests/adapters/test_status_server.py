@@ -200,9 +200,22 @@ def test_an_answer_that_takes_long_is_kept_for_longer(
     assert gate.times == 1
 
 
-def test_a_defect_is_an_answer(small: StatusServer) -> None:
-    """It ends neither of the threads."""
+def test_a_defect_is_an_answer(small: StatusServer, caplog: pytest.LogCaptureFixture) -> None:
+    """It ends neither of the threads, and the log asks to report it."""
     assert asked(small, "/broken")[0] == 500
+    assert asked(small, "/at-once")[0] == 200
+    said = "the status page has met a bug in this program, please report it: ZeroDivisionError()"
+    assert said in [each.getMessage() for each in caplog.records if each.levelname == "WARNING"]
+
+
+def test_a_defect_of_the_server_is_told(
+    small: StatusServer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A page that is gone must not look as if nobody had asked for one."""
+    with monkeypatch.context() as patch:
+        patch.setattr(small, "_turn", broken)
+        small._wake()
+        wait_until(lambda: any("a bug in this program" in text for text in caplog.messages))
     assert asked(small, "/at-once")[0] == 200
 
 

@@ -12,6 +12,7 @@ import urllib3
 
 from mqtt_http_bridge import RELEASED
 from mqtt_http_bridge.core.delivery.answers import PROXY_LOGIN_REMEDY
+from mqtt_http_bridge.core.disk_remedy import SHORT
 
 NOT_YET_VALID: Final = 9
 """OpenSSL's number for a certificate that is not valid yet."""
@@ -55,6 +56,7 @@ _IS_IT_UP: Final = "is the backend up, and backend.url its address?"
 _PROXY: Final = "correct HTTP_PROXY and HTTPS_PROXY, or name the backend in NO_PROXY"
 _ADDRESS: Final = "correct backend.url, or the proxy in HTTP_PROXY and HTTPS_PROXY"
 _TUNNEL_REFUSED: Final = r"Tunnel connection failed: (\d{3})\b"
+_FULL: Final = (errno.EMFILE, errno.ENFILE)
 _ALERT: Final = "\x15\x03"
 """The first bytes with which a TLS server answers a request without TLS."""
 
@@ -84,10 +86,16 @@ def _answer_trouble(error: Exception) -> Trouble:
         case requests.exceptions.InvalidURL() | urllib3.exceptions.LocationValueError():
             return Trouble("the address of the backend or of a proxy cannot be one", _ADDRESS)
         case requests.exceptions.ConnectionError():
-            return Trouble(f"no connection: {_system_reason(error)}", _IS_IT_UP)
+            return _no_connection(error)
         case urllib3.exceptions.HTTPError():
             return Trouble(f"no complete answer: {_system_reason(error)}", _IS_IT_UP)
     return Trouble(f"no answer that can be used ({type(error).__name__})", _IS_IT_UP)
+
+
+def _no_connection(error: Exception) -> Trouble:
+    if any(getattr(cause, "errno", None) in _FULL for cause in _causes(error)):
+        return Trouble("this machine has no room for another connection", SHORT)
+    return Trouble(f"no connection: {_system_reason(error)}", _IS_IT_UP)
 
 
 def _garbage(error: Exception) -> str | None:

@@ -17,6 +17,13 @@ SHARE: Final = 0.1
 _WAIT_S: Final = 10.0
 _PLAIN_POLICY: Final = (("Content-Security-Policy", "default-src 'none'"),)
 
+
+def tell_bug(error: Exception) -> None:
+    """Logs an unforeseen error of the page; with its traceback if everything is logged."""
+    log.warning("the status page has met a bug in this program, please report it: %r", error)
+    log.debug("the status page has met", exc_info=error)
+
+
 Answer = tuple[int, bytes]
 """Status and body."""
 
@@ -78,8 +85,8 @@ class Answers:
         began_s = time.monotonic()
         try:
             answer = self.resources[path].answer()
-        except Exception:
-            log.debug("status page: no answer for %s", path, exc_info=True)
+        except Exception as error:  # noqa: BLE001 - the page is less than the service
+            tell_bug(error)
             answer = (500, b"500: a bug in this program, please report it\n")
         ended_s = time.monotonic()
         return ended_s + max(KEPT_S, (ended_s - began_s) / SHARE), answer

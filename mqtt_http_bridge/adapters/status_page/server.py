@@ -20,7 +20,7 @@ from ipaddress import ip_address
 from typing import Final
 
 from mqtt_http_bridge.adapters import thread_start
-from mqtt_http_bridge.adapters.status_page.answers import Answers, Resource
+from mqtt_http_bridge.adapters.status_page.answers import Answers, Resource, tell_bug
 from mqtt_http_bridge.adapters.status_page.request import (
     MOST_HEAD_BYTES,
     Incomplete,
@@ -136,8 +136,8 @@ class StatusServer:
         while not self._is_stopping:
             try:
                 self._turn()
-            except Exception:
-                log.debug("status page: a defect", exc_info=True)
+            except Exception as error:  # noqa: BLE001 - the page is less than the service
+                tell_bug(error)
                 self._close_all()
                 time.sleep(POLL_S)
         self._close_all()

@@ -53,11 +53,6 @@ class WarmUp:
         self.due_s = NEVER
         """The time at which it is over without an echo."""
 
-    @property
-    def is_under_way(self) -> bool:
-        """True while everything has been asked for, and is waited for."""
-        return self.due_s < NEVER
-
     def wait(self) -> None:
         """There is a connection; the GX will be asked later."""
         self.is_over = self.is_echoed = False
