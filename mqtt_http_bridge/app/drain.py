@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 from typing import Final
 
 from mqtt_http_bridge.adapters.backend import Backend
@@ -49,11 +50,16 @@ def drain(settings: Settings, backend: BackendSettings) -> bool:
 
 @contextmanager
 def _ended_by_signals() -> Iterator[None]:
-    """Treats SIGTERM and the end of the terminal as Ctrl+C; what is ignored stays ignored."""
+    """Treats SIGTERM and the end of the terminal as Ctrl+C, once; what is ignored stays ignored."""
+
+    def interrupt(number: int, _frame: FrameType | None) -> None:
+        signal.signal(number, signal.SIG_IGN)  # A shell sends SIGHUP twice.
+        raise KeyboardInterrupt
+
     ending = (signal.SIGTERM, signal.SIGHUP)
     before = {n: signal.getsignal(n) for n in ending if signal.getsignal(n) != signal.SIG_IGN}
     for number in before:
-        signal.signal(number, signal.default_int_handler)
+        signal.signal(number, interrupt)
     try:
         yield
     finally:

@@ -168,11 +168,14 @@ def write_log(line: Log) -> None:
 def watch_signals(inbox: Inbox) -> Iterator[None]:
     """Puts Stop into the inbox at SIGTERM, Ctrl+C and SIGHUP, while this is open.
 
-    A second signal ends the process at once. Only the main thread may enter.
+    A second one ends the process at once; but of SIGHUP a shell sends one more by itself. Only the
+    main thread may enter.
     """
 
     def note_first(number: int, _frame: FrameType | None) -> None:
-        signal.signal(number, previous_handlers[signal.Signals(number)])
+        is_impatient = number != signal.SIGHUP
+        before = previous_handlers[signal.Signals(number)]
+        signal.signal(number, before if is_impatient else signal.SIG_IGN)
 
     previous_handlers = {number: signal.getsignal(number) for number in ENDING}
     if previous_handlers[signal.SIGHUP] == signal.SIG_IGN:

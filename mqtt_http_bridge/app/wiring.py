@@ -135,7 +135,7 @@ def _tell_end(outbox: Outbox) -> None:
     if not found.in_memory:
         log.info("stopped: %s", waiting if count else "nothing waits")
         return
-    text = "stopped: %s, %d of them in memory only: the disk has refused them: %s"
+    text = "stopped: %s; of these and of what is parked, %d only in memory: the disk refuses: %s"
     log.warning(text, waiting, found.in_memory, found.fault or "no answer yet")
 
 

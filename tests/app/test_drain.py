@@ -123,6 +123,8 @@ def test_what_is_answered_at_an_early_end_is_not_sent_again(
         return answer(arrival)
 
     def noted(senders: Senders, timeout_s: float) -> None:
+        if number == signal.SIGHUP:  # A shell sends its jobs one more.
+            os.kill(os.getpid(), number)
         is_ending.set()
         stop(senders, timeout_s)
 

@@ -410,6 +410,17 @@ def test_a_signal_that_ends_no_wait_wakes_the_loop_all_the_same(
         other.join(PATIENCE_S)
 
 
+def test_a_second_hangup_is_none_of_a_person() -> None:
+    """A shell passes on to its jobs the signal that they get from the terminal, too."""
+    before = signal.signal(signal.SIGHUP, signal.default_int_handler)
+    try:
+        with watch_signals(inbox_of()):
+            signal.raise_signal(signal.SIGHUP)
+            signal.raise_signal(signal.SIGHUP)
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
 def test_nohup_is_respected() -> None:
     """A program that is to outlive its terminal ignores the signal, and goes on."""
     inbox = inbox_of()

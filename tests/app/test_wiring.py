@@ -6,7 +6,7 @@ import pytest
 
 from mqtt_http_bridge.app import wiring
 from tests.adapters.outbox.refusing import refusing_everything
-from tests.support.outboxes import fill, opened
+from tests.support.outboxes import GX, fill, opened
 
 
 def last_words(
@@ -53,6 +53,22 @@ def test_what_only_memory_has_does_not_wait(
     """It is said how many that are, and why."""
     line = last_words(tmp_path, caplog, is_refused=True)
     assert line == (
-        f"stopped: 2 measurements wait in {tmp_path}, 1 of them in memory only: the disk has"
-        " refused them: Input/output error"
+        f"stopped: 2 measurements wait in {tmp_path}; of these and of what is parked, 1 only in"
+        " memory: the disk refuses: Input/output error"
     )
+
+
+def test_what_is_parked_in_memory_only_is_counted_with_it(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It does not wait, so it is not called some of what waits."""
+    with opened(tmp_path) as outbox:
+        fill(outbox, 1)
+        with refusing_everything():
+            entry = outbox.take(GX, 1)
+            assert entry is not None
+            outbox.park(entry, entry.body, ["HQ1"], "not found")
+            wiring._tell_end(outbox)
+    line = next(r.getMessage() for r in caplog.records if r.getMessage().startswith("stopped: "))
+    assert "0 measurements wait" in line
+    assert "of these and of what is parked, 1 only in memory" in line
