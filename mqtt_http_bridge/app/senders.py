@@ -82,6 +82,7 @@ class Senders:
         self._resting = threading.Condition()
         self._threads: list[threading.Thread] = []
         self._starting = threading.Lock()
+        """Held until a thread that is started is among the others."""
         self._lost_before = self._lost
 
     @property
@@ -104,25 +105,26 @@ class Senders:
         if waiting:
             wait = counted(waiting, "measurement waits", "measurements wait")
             log.info("%s from before", wait)
-        self._start_thread(clock_check)
+        with self._starting:
+            self._start_thread(clock_check)
 
     def _start_thread(self, clock_check: ClockCheck | None = None) -> None:
-        name = f"sender {len(self._threads) + 1}"
+        count = len(self._threads)
+        name = f"sender {count + 1}"
         progress = Progress(name, time.monotonic, self._outbox.disk_until_s)
         progress.busy(START_S)
         self._watch(progress)
         thread = threading.Thread(
             target=self._run, args=(progress, clock_check), name=name, daemon=True
         )
-        self._threads.append(thread)
-        self._dispatcher.use_connections(len(self._threads))
+        self._dispatcher.use_connections(count + 1)
         try:
             thread_start.start(thread)
         except LocalFault:
             progress.end()
-            self._threads.remove(thread)
-            self._dispatcher.use_connections(len(self._threads))
+            self._dispatcher.use_connections(count)
             raise
+        self._threads.append(thread)  # Not before: nobody can wait for one that does not run.
 
     def finish(self, timeout_s: float = 60.0) -> bool:
         """Waits until everything stored is sent, or has to wait for a retry.

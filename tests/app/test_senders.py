@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from mqtt_http_bridge.adapters import thread_start
 from mqtt_http_bridge.adapters.api_keys import ApiKeys
 from mqtt_http_bridge.adapters.backend import Backend
 from mqtt_http_bridge.adapters.clock import SystemClock
@@ -196,6 +197,29 @@ def test_without_room_for_another_thread_those_that_are_there_go_on(
     assert line.endswith(": going on with 2 connections")
     assert [p.name for p in progresses if p.is_busy(1e12)] == ["sender 3"]
     senders.stop(TIMEOUT_S)
+
+
+def test_the_end_while_another_thread_is_started(
+    outbox: Outbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It waits for those that run; the new one sees that it is over."""
+    begin, is_starting, is_stopped = thread_start.start, threading.Event(), threading.Event()
+
+    def start_late(thread: threading.Thread) -> None:
+        if thread.name == "sender 2":
+            is_starting.set()
+            assert is_stopped.wait(TIMEOUT_S)
+        begin(thread)
+
+    monkeypatch.setattr(thread_start, "start", start_late)
+    for n in range(2):
+        store(outbox, measurement(f"S{n}"), portal_id=f"gx{n}")
+    senders = senders_of(outbox)
+    senders.start()
+    assert is_starting.wait(TIMEOUT_S)
+    senders.stop(0.0)
+    is_stopped.set()
+    wait_for(lambda: threads() == [])
 
 
 def test_one_gx_has_one_post_under_way(outbox: Outbox) -> None:
