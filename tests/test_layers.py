@@ -81,12 +81,12 @@ ROWS: tuple[tuple[str, ...], ...] = (
         "adapters.terminal",
     ),
     # Threads and loops, the verbs.
+    ("app.log",),
     (
         "app.delivery_log",
         "app.dialect",
         "app.gx_password",
         "app.inbox",
-        "app.log",
         "app.own_outbox",
         "app.storing",
     ),

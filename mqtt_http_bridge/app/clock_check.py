@@ -1,18 +1,16 @@
 """Finds out whether the clock can be trusted, before anything is sent."""
 
-import logging
 import threading
 from collections.abc import Callable
 from typing import Protocol
 
 from mqtt_http_bridge.adapters.outbox import Outbox
 from mqtt_http_bridge.app.inbox import Call, Inbox
+from mqtt_http_bridge.app.log import write_log
 from mqtt_http_bridge.app.storing import Storing
 from mqtt_http_bridge.core.clock_trust import Asked, ClockTrust
 from mqtt_http_bridge.core.delivery.answers import Answer, NotSent, Reply
 from mqtt_http_bridge.core.events import LONGEST_WAIT_S, Moment, Tick
-
-log = logging.getLogger(__name__)
 
 
 class TellsTime(Protocol):
@@ -59,8 +57,7 @@ class ClockCheck:
                 unheard(answer)
             lines = self._policy.hear_backend(Asked(began, self._now(), date, is_answered))
         for line in lines:
-            level = logging.getLevelNamesMapping()[line.level]
-            log.log(level, "%s", line.text, extra={"line": line})
+            write_log(line)
 
 
 def trusting(

@@ -1,15 +1,13 @@
 """Logs how delivery is going: each change once, and its end."""
 
-import logging
 from collections.abc import Iterable, Mapping
 from typing import Final
 
+from mqtt_http_bridge.app.log import write_log
 from mqtt_http_bridge.core.delivery.exchange import Exchange
 from mqtt_http_bridge.core.delivery.refusal import Refusal, Scope
 from mqtt_http_bridge.core.delivery.verdict import BackendCondition, Outcome, Verdict
 from mqtt_http_bridge.core.log import Log
-
-log = logging.getLogger(__name__)
 
 _BACKEND: Final = "backend"
 KEYS_REFUSED: Final = "GX devices whose key is refused"
@@ -71,17 +69,17 @@ class DeliveryLog:
             self._keys_refused.add(portal_id)
             text = f"not delivered, kept in the outbox: {verdict.said}, for the GX {portal_id}"
             about = f"key of {portal_id}"
-            self._write(Log.warning(text, kind="key refused", about=about, crowd=KEYS_REFUSED))
+            write_log(Log.warning(text, kind="key refused", about=about, crowd=KEYS_REFUSED))
 
     def _note_stored(self, portal_id: str) -> None:
         if portal_id in self._keys_refused:
             self._keys_refused.remove(portal_id)
             text = f"{AGAIN}, with the key of the GX {portal_id}"
             about = f"key of {portal_id}"
-            self._write(Log.info(text, about=about, is_end=True, crowd=KEYS_TAKEN))
+            write_log(Log.info(text, about=about, is_end=True, crowd=KEYS_TAKEN))
         if self._troubles or not self._has_stored:
             text = AGAIN if self._troubles else "the backend stores measurements"
-            self._write(Log.info(text, about=_BACKEND, is_end=True))
+            write_log(Log.info(text, about=_BACKEND, is_end=True))
         self._troubles.clear()
         self._has_stored = True
 
@@ -98,7 +96,7 @@ class DeliveryLog:
             line = Log.warning(
                 f"cannot reach the backend: {verdict.said}", kind=name, about=_BACKEND
             )
-        self._write(line)
+        write_log(line)
 
     def note_refused(self, portal_id: str, refused: Mapping[str, Refusal]) -> None:
         """Logs devices for which nothing is stored until somebody fixes something."""
@@ -112,7 +110,7 @@ class DeliveryLog:
                 text = f"{text}: {refusal.cause.remedy}"
                 about = f"{serial} of {portal_id}"
                 kind = f"parked: {about}: {refusal.cause.code}"
-                self._write(Log.warning(text, kind=kind, about=about, crowd=PARKED))
+                write_log(Log.warning(text, kind=kind, about=about, crowd=PARKED))
 
     def note_freed(self, portal_id: str, serials: Iterable[str]) -> None:
         """Logs devices that are stored again."""
@@ -120,11 +118,7 @@ class DeliveryLog:
             if self._refused.pop((portal_id, serial), None) is not None:
                 text = f"the backend stores readings of {serial} again: sending what was parked"
                 about = f"{serial} of {portal_id}"
-                self._write(Log.info(text, about=about, is_end=True, crowd=FREED))
-
-    def _write(self, line: Log) -> None:
-        level = logging.getLevelNamesMapping()[line.level]
-        log.log(level, "%s", line.text, extra={"line": line})
+                write_log(Log.info(text, about=about, is_end=True, crowd=FREED))
 
 
 def _kind_of(verdict: Verdict) -> str:

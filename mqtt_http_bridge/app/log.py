@@ -18,7 +18,7 @@ from mqtt_http_bridge.core.log_limit import LogLimit
 from mqtt_http_bridge.core.log_line import log_lines
 from mqtt_http_bridge.core.redaction import Redaction
 from mqtt_http_bridge.core.settings import Secret
-from mqtt_http_bridge.core.words import counted
+from mqtt_http_bridge.core.words import counted, visible
 
 if TYPE_CHECKING:
     from mqtt_http_bridge.adapters.syslog import SystemLog
@@ -52,6 +52,12 @@ def log_to(
         ours.removeHandler(handler)
         logging.getLogger().removeHandler(nobody)
         handler.close()
+
+
+def write_log(line: Log) -> None:
+    """Writes a line to the log, whatever devices have said in it."""
+    level = logging.getLevelNamesMapping()[line.level]
+    log.log(level, "%s", visible(line.text), extra={"line": line})
 
 
 def tell_what_is_due() -> None:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from mqtt_http_bridge.adapters import thread_start
 from mqtt_http_bridge.app.inbox import Call, Inbox, Item, Stop, ThreadDied
+from mqtt_http_bridge.app.log import write_log
 from mqtt_http_bridge.core.commands import (
     Command,
     NoteClockStep,
@@ -29,7 +30,6 @@ from mqtt_http_bridge.core.errors import BridgeError
 from mqtt_http_bridge.core.events import LONGEST_WAIT_S, NEVER, Event, Moment, Tick
 from mqtt_http_bridge.core.log import Log
 from mqtt_http_bridge.core.relay.relay import Relay
-from mqtt_http_bridge.core.words import visible
 
 if TYPE_CHECKING:
     from mqtt_http_bridge.adapters.broker import Broker
@@ -156,12 +156,6 @@ def executor(
                 write_log(command)
 
     return carry_out
-
-
-def write_log(line: Log) -> None:
-    """Writes a line that the relay wants in the log, whatever devices have said in it."""
-    level = logging.getLevelNamesMapping()[line.level]
-    log.log(level, "%s", visible(line.text), extra={"line": line})
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from mqtt_http_bridge.adapters.clock import SystemClock
 from mqtt_http_bridge.adapters.recording import read_recording
 from mqtt_http_bridge.app.delivering import delivering
 from mqtt_http_bridge.app.dialect import DIALECT
-from mqtt_http_bridge.app.main_loop import write_log
+from mqtt_http_bridge.app.log import write_log
 from mqtt_http_bridge.app.storing import Storing
 from mqtt_http_bridge.core.commands import Command, Store
 from mqtt_http_bridge.core.events import AllRead, Connected, Event, Message, Moment, Tick

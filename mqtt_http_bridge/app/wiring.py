@@ -24,8 +24,8 @@ from mqtt_http_bridge.app.backend_observer import BackendObserver
 from mqtt_http_bridge.app.clock_check import ClockCheck, trusting
 from mqtt_http_bridge.app.dialect import DIALECT
 from mqtt_http_bridge.app.inbox import Inbox
-from mqtt_http_bridge.app.log import hide
-from mqtt_http_bridge.app.main_loop import executor, run_loop, watch_signals, write_log
+from mqtt_http_bridge.app.log import hide, write_log
+from mqtt_http_bridge.app.main_loop import executor, run_loop, watch_signals
 from mqtt_http_bridge.app.outbox_observer import OutboxObserver, count_waiting
 from mqtt_http_bridge.app.relay_observer import RelayObserver
 from mqtt_http_bridge.app.senders import STOP_SENDERS_S, Senders

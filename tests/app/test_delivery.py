@@ -76,7 +76,7 @@ def sending(backend: Registry, tmp_path: Path) -> Iterator[Sending]:
 @pytest.fixture
 def log(caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureFixture]:
     """The log without the line that a first success brings."""
-    caplog.set_level(logging.INFO, logger="mqtt_http_bridge.app.delivery_log")
+    caplog.set_level(logging.INFO, logger="mqtt_http_bridge.app.log")
     with caplog.filtering(_NoFirstLine()):
         yield caplog
 
@@ -88,7 +88,7 @@ class _NoFirstLine(logging.Filter):
 
 def test_the_first_success_is_told_once(sending: Sending, caplog: pytest.LogCaptureFixture) -> None:
     """Whoever has just installed it sees that it works."""
-    caplog.set_level(logging.INFO, logger="mqtt_http_bridge.app.delivery_log")
+    caplog.set_level(logging.INFO, logger="mqtt_http_bridge.app.log")
     send_each(sending, 3, "A")
     assert caplog.messages == [FIRST_LINE]
 
@@ -97,7 +97,7 @@ def test_a_backend_that_stores_nothing_is_not_said_to_take_anything(
     backend: Registry, sending: Sending, caplog: pytest.LogCaptureFixture
 ) -> None:
     """With the key of somebody else it answers, and refuses every device."""
-    caplog.set_level(logging.INFO, logger="mqtt_http_bridge.app.delivery_log")
+    caplog.set_level(logging.INFO, logger="mqtt_http_bridge.app.log")
     backend.registered.clear()
     send_each(sending, 3, "A")
     (line,) = caplog.messages

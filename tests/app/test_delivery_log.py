@@ -14,7 +14,7 @@ def test_ever_new_serials_take_up_no_memory(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The latest are remembered, and logged once; those before them would be logged again."""
-    caplog.set_level(logging.INFO, logger="mqtt_http_bridge.app.delivery_log")
+    caplog.set_level(logging.INFO, logger="mqtt_http_bridge.app.log")
     monkeypatch.setattr(delivery_log, "MOST_REFUSED", 3)
     log = DeliveryLog()
     for serial in ("A", "B", "C", "D", "D", "B", "A"):

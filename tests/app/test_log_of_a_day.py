@@ -12,8 +12,7 @@ from pathlib import Path
 import pytest
 
 from mqtt_http_bridge.adapters.outbox.fault_log import FaultLog
-from mqtt_http_bridge.app.log import OURS, _Handler
-from mqtt_http_bridge.app.main_loop import write_log
+from mqtt_http_bridge.app.log import OURS, _Handler, write_log
 from mqtt_http_bridge.core.delivery.answers import Answer, NoReply, Reply
 from mqtt_http_bridge.core.events import Moment
 from mqtt_http_bridge.core.log import Log

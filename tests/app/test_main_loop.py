@@ -22,12 +22,12 @@ from mqtt_http_bridge.app.inbox import (
     ThreadDied,
     watch_threads,
 )
+from mqtt_http_bridge.app.log import write_log
 from mqtt_http_bridge.app.main_loop import (
     ENDING,
     ThreadFailed,
     run_loop,
     watch_signals,
-    write_log,
 )
 from mqtt_http_bridge.app.replay import Part, measurements
 from mqtt_http_bridge.core.commands import Command, Publish, Store

@@ -23,7 +23,7 @@ pytestmark = pytest.mark.usefixtures("quick_disk")
 
 def test_another_backend_is_one_module(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """It is sent what it wants, where and how it wants it; its verdicts are carried out."""
-    caplog.set_level(logging.INFO, "mqtt_http_bridge.app.delivery_log")
+    caplog.set_level(logging.INFO, "mqtt_http_bridge.app.log")
     with OtherServer() as server:
         backend = Backend(BackendSettings(server.url, TOKEN), OTHER)
         with Sending(tmp_path, backend, dialect=OTHER, keys=OneKey(TOKEN)) as sending:

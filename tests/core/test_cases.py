@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from mqtt_http_bridge.adapters.recording import read_recording
-from mqtt_http_bridge.app.main_loop import write_log
+from mqtt_http_bridge.app.log import write_log
 from mqtt_http_bridge.app.replay import play
 from mqtt_http_bridge.core import config_schema
 from mqtt_http_bridge.core.commands import Publish, Store
