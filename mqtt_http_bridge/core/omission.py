@@ -32,7 +32,7 @@ class Cause(Enum):
 
 _TEXTS: Final[Mapping[Cause, str]] = {
     Cause.SETTLING: "it has just appeared and has not said everything yet",
-    Cause.UNCONFIRMED: "not heard since the last reconnect",
+    Cause.UNCONFIRMED: "not heard since the last reconnect, or since its GX was silent",
     Cause.SERIAL_CHANGED: "its serial has changed: waiting until the GX has said everything",
     Cause.JUST_LOST: "the GX lost it less than a minute ago",
     Cause.NUMBER_UNKNOWN: "{found}",

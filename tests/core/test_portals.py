@@ -98,6 +98,10 @@ def test_the_chargers_of_a_gx_that_was_replaced_are_measured(listed: tuple[str, 
     virtual.complete(virtual.last_echo(OTHER_PORTAL), OTHER_PORTAL)
     virtual.let_beat(135.0, OTHER_PORTAL)
     assert virtual.measured_s(PORTAL)[-1] == 60.0
+    old, _ = virtual.relay.view(moment(virtual.now_s)).sites
+    (charger,) = old.chargers
+    assert charger.omission is not None
+    assert "since its GX was silent" in charger.omission.text
     assert 120.0 < virtual.measured_s(OTHER_PORTAL)[0] < 180.0
     (device,) = virtual.measurements(OTHER_PORTAL)[0].devices
     assert device.serial == CHARGER["Serial"]

@@ -12,7 +12,7 @@ class Presence(Enum):
 
     ON_BUS = auto()
     UNCONFIRMED = auto()
-    """It may be there, but has not been heard since the last reconnect, or ever."""
+    """It may be there, but was not heard since the last reconnect or silence of its GX, or ever."""
     LOST = auto()
 
 
