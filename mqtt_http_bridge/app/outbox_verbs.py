@@ -32,9 +32,9 @@ def print_status(settings: Settings, *, as_json: bool, as_lines: bool) -> None:
 
 
 class _InMemory(NamedTuple):
-    """Counts the entries that are in memory only."""
+    """Counts the entries that are in memory only; None: a service runs, and does not say."""
 
-    entries: int
+    entries: int | None
     is_refused: bool
     """True if the disk refuses them; false if they are just about to be written."""
 
@@ -43,13 +43,13 @@ def _in_memory(settings: Settings) -> _InMemory:
     """Reads from the state of the service what is in memory only."""
     found = service_state(settings.outbox)
     if not found.is_running or found.state is None:
-        return _InMemory(0, is_refused=False)
+        return _InMemory(None if found.is_locked else 0, is_refused=False)
     troubles = (*found.state.problems, *found.state.notes)
     is_refused = any(trouble.kind is Kind.DISK for trouble in troubles)
     return _InMemory(found.state.owed.in_memory, is_refused)
 
 
-def _status_members(status: OutboxStatus, hours: float, in_memory: int) -> dict[str, object]:
+def _status_members(status: OutboxStatus, hours: float, in_memory: int | None) -> dict[str, object]:
     return {
         "directory": status.directory,
         "in_use": status.is_in_use,
@@ -72,8 +72,8 @@ def _status_members(status: OutboxStatus, hours: float, in_memory: int) -> dict[
     }
 
 
-def _status_lines(status: OutboxStatus, in_memory: int) -> dict[str, str]:
-    """Returns where the outbox is and, one count for each place, what it holds."""
+def _status_lines(status: OutboxStatus, in_memory: int | None) -> dict[str, str]:
+    """Returns where the outbox is and one count for each place; empty: nobody knows."""
     counts = {
         "waiting": count_waiting(status.portals),
         "in_memory": in_memory,
@@ -82,7 +82,7 @@ def _status_lines(status: OutboxStatus, in_memory: int) -> dict[str, str]:
         "unreadable": len(status.unreadable),
     }
     known = {"directory": status.directory, "in_use": "yes" if status.is_in_use else "no"}
-    return known | {name: str(count) for name, count in counts.items()}
+    return known | {n: "" if count is None else str(count) for n, count in counts.items()}
 
 
 def _status_text(status: OutboxStatus, hours: float, in_memory: _InMemory) -> str:
@@ -92,7 +92,9 @@ def _status_text(status: OutboxStatus, hours: float, in_memory: _InMemory) -> st
         f"waiting   {waiting}" + (f", the oldest of {status.oldest}" * bool(status.oldest)),
         f"size      {status.bytes / 1000:.1f} kB, room for {counted(round(hours), 'more hour')}",
     ]
-    if in_memory.entries:
+    if in_memory.entries is None:
+        lines.append("memory    unknown: a service runs here, but has not said lately how it goes")
+    elif in_memory.entries:
         why = "which the disk refuses: fix the disk" if in_memory.is_refused else "not written yet"
         lines.append(f"memory    {in_memory.entries} more, {why}")
     lines += [

@@ -34,6 +34,7 @@ from mqtt_http_bridge.app.status_sources import StatusSources
 from mqtt_http_bridge.app.storing import Storing
 from mqtt_http_bridge.app.wiring import status_page
 from mqtt_http_bridge.core.commands import Command
+from mqtt_http_bridge.core.errors import LocalFault
 from mqtt_http_bridge.core.events import Disconnected, Event, Moment
 from mqtt_http_bridge.core.log import Log
 from mqtt_http_bridge.core.redaction import of_settings
@@ -80,7 +81,7 @@ def run_demo(out: TextIO = sys.stdout, *, holds: bool = False) -> bool:
         _ended_by_sigterm(),
         closing(Screen(out)) as screen,
         StandInBackend(on_arrival=screen.show) as stand_in,
-        TemporaryDirectory(prefix="mqtt-http-bridge-demo-") as directory,
+        _temporary_directory() as directory,
         resources.as_file(resources.files("mqtt_http_bridge.demo") / RECORDING) as recording,
     ):
         backend = BackendSettings(url=stand_in.url, api_key=Secret(stand_in.api_key))
@@ -101,6 +102,16 @@ def run_demo(out: TextIO = sys.stdout, *, holds: bool = False) -> bool:
             screen.sum_up(stand_in, f"{left} left in the outbox")
             screen.stay(stage.page_url, holds=holds)
         return is_all_sent and not stand_in.contract_violations
+
+
+def _temporary_directory() -> "TemporaryDirectory[str]":
+    try:
+        return TemporaryDirectory(prefix="mqtt-http-bridge-demo-")
+    except OSError as error:
+        raise LocalFault(
+            f"expected a place for temporary files, found: {error.strerror}: make room there, or"
+            " set TMPDIR to a directory that this user can write to"
+        ) from None
 
 
 @contextmanager

@@ -133,6 +133,7 @@ def have_requests_served(outbox: Outbox) -> None:
 
 def test_status_for_people(shell: Shell, outbox: Outbox) -> None:
     """Shows how much waits, since when, what is parked and why, and for how long there is room."""
+    outbox.close()
     said = shell.outbox("status")
     assert said.status == 0
     assert said.lines[0] == f"outbox    {shell.directory}"
@@ -165,6 +166,22 @@ def test_what_is_about_to_be_written_is_no_fault_of_the_disk(
     assert shell.outbox("status", "--json").json["in_memory"] == 1
 
 
+def test_what_nobody_knows_is_not_none(shell: Shell, outbox: Outbox) -> None:
+    """A process has the outbox, and has written no state: it may keep some in memory."""
+    text = "memory    unknown: a service runs here, but has not said lately how it goes"
+    assert text in shell.outbox("status").lines
+    assert shell.outbox("status", "--json").json["in_memory"] is None
+    assert "in_memory=" in shell.outbox("status", "--lines").lines
+
+
+def test_without_a_service_nothing_is_in_memory(shell: Shell, outbox: Outbox) -> None:
+    """Neither is there anything to say about it."""
+    outbox.close()
+    said = shell.outbox("status")
+    assert not any(line.startswith("memory") for line in said.lines)
+    assert shell.outbox("status", "--json").json["in_memory"] == 0
+
+
 def running_with(in_memory: int, *problems: Problem) -> Liveness:
     """The state of a running service with so many measurements in memory only."""
     state = State(
@@ -189,7 +206,7 @@ def test_status_for_programs(shell: Shell, outbox: Outbox) -> None:
         "directory": str(shell.directory),
         "in_use": True,
         "waiting": 3,
-        "in_memory": 0,
+        "in_memory": None,
         "waiting_by_gx": {GX: 3},
         "oldest": STAMP.format(1),
         "parked": [

@@ -1,15 +1,18 @@
 """Tests that the demo ends within seconds, and leaves nothing behind."""
 
+import io
 import os
 import re
 import signal
 import sys
+import tempfile
 import time
 from pathlib import Path
 
 import pytest
 
-from mqtt_http_bridge.demo.run import _ended_by_sigterm
+from mqtt_http_bridge.core.errors import LocalFault
+from mqtt_http_bridge.demo.run import _ended_by_sigterm, run_demo
 from tests.support.running import STOP_S, WITH_FAULT, Running
 
 HANGS = (
@@ -54,6 +57,13 @@ def test_whoever_ends_it_is_told_what_was_posted(tmp_path: Path) -> None:
     )
     demo.wait_for("Next, with your own GX, URL and key:")
     demo.close()
+
+
+def test_no_place_for_temporary_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It says that, and what to do."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "none"))
+    with pytest.raises(LocalFault, match="found: No such file or directory: make room there, or"):
+        run_demo(io.StringIO())
 
 
 def test_the_end_in_a_post_that_hangs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
