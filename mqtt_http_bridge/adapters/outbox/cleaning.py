@@ -89,7 +89,13 @@ class Cleaning:
             room = segments.files.room()
         if room.used > most:
             raise OSError(errno.ENOSPC, room.complaint(wanted + kept))
-        segments.roll(wanted)
+        self._roll(wanted)
+
+    def _roll(self, size: int) -> None:
+        """Starts a new segment. Only the last two may be unflushed: a start flushes no others."""
+        if self._segments.is_behind:
+            self._log.flush()
+        self._segments.roll(size)
 
     def _wanted_for(self, size: int, room: Room) -> int:
         return room.segment_for(size, max(self._segments.sizes.values(), default=0))
@@ -127,7 +133,7 @@ class Cleaning:
         for place, entry in enumerate(entries, 1):
             size = len(entry.body) + LINE_BYTES
             if size > self._segments.left:  # This is no growth, as the oldest is removed.
-                self._segments.roll(self._wanted_for(size, self._segments.files.room()))
+                self._roll(self._wanted_for(size, self._segments.files.room()))
             self._log.write_again(oldest, entry)
             if place % _SLICE == 0:
                 breathe()

@@ -137,6 +137,11 @@ class Segments:
                 disk.close(tail.descriptor)
                 self._tails.remove(tail)
 
+    @property
+    def is_behind(self) -> bool:
+        """Tells whether the segment before the last one is not flushed yet."""
+        return len(self._tails) > 1
+
     def remove_oldest(self) -> None:
         """Removes the oldest segment, in which nothing is owed."""
         oldest = next(iter(self.sizes))

@@ -238,6 +238,26 @@ def test_an_entry_whose_text_is_gone_is_counted_as_lost(kept: Kept) -> None:
     assert (loss.count, loss.reasons) == (1, (DAMAGED,))
 
 
+def test_only_the_last_two_segments_may_be_unflushed(
+    kept: Kept, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A start flushes no others: after kill -9, a power cut would take what is in them."""
+    for number in range(1, 17):
+        kept.log.write(line_of(number, SEGMENT // 4))
+    kept.log.segments.roll(SEGMENT)
+    unflushed = list[int]()
+    roll = kept.log.segments.roll
+
+    def watched(size: int) -> None:
+        roll(size)
+        unflushed.append(len(kept.log.segments._tails))
+
+    monkeypatch.setattr(kept.log.segments, "roll", watched)
+    kept.own._clean_oldest()
+    assert len(unflushed) >= 4
+    assert max(unflushed) == 2
+
+
 def refuse(kept: Kept) -> None:
     """Makes the disk refuse a flush and, as Linux does, drop what was to be flushed."""
     path = Path(kept.log.segments.files.path(1))
