@@ -2,9 +2,10 @@
 
 Segments are removed from the oldest on, never out of order, so the `done` of an entry never
 disappears before its text. First, the entries of the oldest segment that are still owed are written
-again at the end, under the same numbers, and flushed. The lock is held while an entry is checked
-and written again, so that no `done` can come in between; it is released every few entries, so that
-other threads get it.
+again at the end, under the same numbers, and flushed. So are those whose newer text waits in memory
+because the disk refused: the disk may have none but the old one. The lock is held while an entry is
+checked and written again, so that no `done` can come in between; it is released every few entries,
+so that other threads get it.
 
 Everything here is for the writer thread only, and may raise OSError.
 """
