@@ -1,9 +1,10 @@
-"""Tests files that would fill the memory or never end: a clear error within a second."""
+"""Tests files that would fill the memory or never end: a clear error within seconds."""
 
 import gzip
 import os
 import subprocess
 import sys
+import zlib
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,6 +22,9 @@ from mqtt_http_bridge.core.events import Message, Moment
 pytestmark = pytest.mark.long
 
 MIB = 1_048_576
+MOST_MIB = 64.0
+MOST_S = 3.0
+"""Seconds of CPU time: the worst takes 0.3 on a PC."""
 HEADER = '{"recording":1,"started_at":"2026-01-01T12:00:00+00:00"}\n'
 MESSAGE = '{"t":1.0,"topic":"N/a/solarcharger/0/Yield/Power","payload":"{\\"value\\":1}"}\n'
 BEGUN = MESSAGE.partition('"{')[0] + '"'
@@ -120,10 +124,12 @@ CONFIGS = {
 
 
 def gzip_bomb(path: Path) -> None:
-    """2 GB of zeros in 2 MB."""
-    with gzip.open(path, "wb", compresslevel=1) as file:
-        for _ in range(200):
-            file.write(bytes(10 * MIB))
+    """2 GB of zeros in 9 MB; packed once, as what follows a full flush needs nothing before it."""
+    packer = zlib.compressobj(1, wbits=31)
+    first, other = (
+        packer.compress(bytes(10 * MIB)) + packer.flush(zlib.Z_FULL_FLUSH) for _ in "12"
+    )
+    path.write_bytes(first + other * 199 + packer.flush())
 
 
 def bomb_of_a_line(path: Path) -> None:
@@ -207,7 +213,7 @@ def measured(*words: str, directory: Path) -> tuple[str, int, float, float]:
 def test_no_config_takes_the_machine(
     make: Callable[[Path], None], expected: str, tmp_path: Path
 ) -> None:
-    """A line that says what is wrong, within a second and under 64 MB."""
+    """A line that says what is wrong, within seconds and under 64 MiB."""
     make(tmp_path / "config.yaml")
     said, status, taken_mib, taken_s = measured("config", "test", directory=tmp_path)
     which, complaint = said.split("\n", 1)
@@ -215,7 +221,7 @@ def test_no_config_takes_the_machine(
     assert complaint.startswith(f"mqtt-http-bridge: {expected}")
     assert complaint.count("\n") == 1
     assert status == 2
-    assert (taken_mib < 64.0, taken_s < 1.0) == (True, True), (taken_mib, taken_s)
+    assert (taken_mib < MOST_MIB, taken_s < MOST_S) == (True, True), (taken_mib, taken_s)
 
 
 @pytest.mark.parametrize(
@@ -230,7 +236,7 @@ def test_no_recording_takes_the_machine(
     assert expected in said
     assert said.count("\n") == 1
     assert status == 1
-    assert (taken_mib < 64.0, taken_s < 1.0) == (True, True), (taken_mib, taken_s)
+    assert (taken_mib < MOST_MIB, taken_s < MOST_S) == (True, True), (taken_mib, taken_s)
 
 
 def test_a_line_of_the_greatest_length_is_read(tmp_path: Path) -> None:
