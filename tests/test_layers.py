@@ -87,6 +87,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
         "app.dialect",
         "app.gx_password",
         "app.inbox",
+        "app.interrupting",
         "app.own_outbox",
         "app.storing",
     ),

@@ -2,10 +2,8 @@
 
 import signal
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
-from types import FrameType
 from typing import Final
 
 from mqtt_http_bridge.adapters.backend import Backend
@@ -16,6 +14,7 @@ from mqtt_http_bridge.adapters.standard_streams import say
 from mqtt_http_bridge.app.clock_check import ClockCheck
 from mqtt_http_bridge.app.delivering import delivering
 from mqtt_http_bridge.app.dialect import DIALECT
+from mqtt_http_bridge.app.interrupting import interrupting
 from mqtt_http_bridge.app.outbox_observer import parked_views
 from mqtt_http_bridge.app.storing import Storing
 from mqtt_http_bridge.core.delivery.answers import Answer
@@ -39,32 +38,16 @@ def drain(settings: Settings, backend: BackendSettings) -> bool:
         say("nothing waits")
         return True
     clock = SystemClock()
-    with _ended_by_signals(), delivering(settings, backend, clock) as (outbox, senders):
+    with (
+        interrupting(signal.SIGTERM, signal.SIGHUP),
+        delivering(settings, backend, clock) as (outbox, senders),
+    ):
         _wait_for_the_clock(clock, Backend(backend, DIALECT), Storing(outbox, DIALECT), outbox)
         senders.start()
         is_stored = senders.finish(LONGEST_FLUSH_S)
         parked, given_up = parked_views(outbox.view().portals), senders.given_up
     _tell(before, _count(settings), given_up, parked)
     return is_stored
-
-
-@contextmanager
-def _ended_by_signals() -> Iterator[None]:
-    """Treats SIGTERM and the end of the terminal as Ctrl+C, once; what is ignored stays ignored."""
-
-    def interrupt(number: int, _frame: FrameType | None) -> None:
-        signal.signal(number, signal.SIG_IGN)  # A shell sends SIGHUP twice.
-        raise KeyboardInterrupt
-
-    ending = (signal.SIGTERM, signal.SIGHUP)
-    before = {n: signal.getsignal(n) for n in ending if signal.getsignal(n) != signal.SIG_IGN}
-    for number in before:
-        signal.signal(number, interrupt)
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _count(settings: Settings) -> int:

@@ -8,13 +8,12 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, closing, contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import ExitStack, closing, suppress
 from datetime import UTC, datetime
 from importlib import resources
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from types import FrameType
 from typing import Any, Final, Self, TextIO
 
 from mqtt_http_bridge import __version__
@@ -26,6 +25,7 @@ from mqtt_http_bridge.adapters.outbox import Boot, Outbox
 from mqtt_http_bridge.app.backend_observer import BackendObserver
 from mqtt_http_bridge.app.change_log import ChangeLog
 from mqtt_http_bridge.app.dialect import DIALECT
+from mqtt_http_bridge.app.interrupting import interrupting
 from mqtt_http_bridge.app.outbox_observer import OutboxObserver
 from mqtt_http_bridge.app.relay_observer import RelayObserver
 from mqtt_http_bridge.app.replay import Part, stores
@@ -72,13 +72,14 @@ WRITE_S: Final = 2.0
 def run_demo(out: TextIO = sys.stdout, *, holds: bool = False) -> bool:
     """Plays the demo; true if every measurement arrived. Raises a BridgeError.
 
-    If it `holds`, the status page stays up until SIGTERM or Ctrl+C, which raise nothing then.
+    If it `holds`, the status page stays up until SIGTERM, SIGHUP or Ctrl+C, which raise nothing
+    then.
 
-    Raises KeyboardInterrupt at SIGTERM and Ctrl+C, and BrokenPipeError once nobody reads `out`,
-    both with nothing left behind. Only the main thread may call it.
+    Raises KeyboardInterrupt at SIGTERM, SIGHUP and Ctrl+C, and BrokenPipeError once nobody reads
+    `out`, both with nothing left behind. Only the main thread may call it.
     """
     with (
-        _ended_by_sigterm(),
+        interrupting(signal.SIGTERM, signal.SIGINT, signal.SIGHUP),
         closing(Screen(out)) as screen,
         StandInBackend(on_arrival=screen.show) as stand_in,
         _temporary_directory() as directory,
@@ -112,27 +113,6 @@ def _temporary_directory() -> "TemporaryDirectory[str]":
             f"expected a place for temporary files, found: {error.strerror}: make room there, or"
             " set TMPDIR to a directory that this user can write to"
         ) from None
-
-
-@contextmanager
-def _ended_by_sigterm() -> Iterator[None]:
-    """Treats SIGTERM as Ctrl+C, but only once, or the temporary directory would stay."""
-
-    def interrupt(_number: int, _frame: FrameType | None) -> None:
-        # Once is enough: a second one would interrupt the clean-up, which takes some seconds.
-        for number in before:
-            signal.signal(number, signal.SIG_IGN)
-        raise KeyboardInterrupt
-
-    ending = (signal.SIGTERM, signal.SIGINT)
-    before = {n: signal.getsignal(n) for n in ending if signal.getsignal(n) != signal.SIG_IGN}
-    for number in before:
-        signal.signal(number, interrupt)
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 class _Stage:

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from mqtt_http_bridge.app.interrupting import interrupting
 from mqtt_http_bridge.core.errors import LocalFault
-from mqtt_http_bridge.demo.run import _ended_by_sigterm, run_demo
+from mqtt_http_bridge.demo.run import run_demo
 from tests.support.running import STOP_S, WITH_FAULT, Running
 
 HANGS = (
@@ -23,7 +24,7 @@ HANGS = (
 
 def tidy_up_slowly(tidied: list[str]) -> None:
     """Is ended, and asked to end again while it tidies up."""
-    with _ended_by_sigterm():
+    with interrupting(signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         try:
             os.kill(os.getpid(), signal.SIGTERM)
             time.sleep(STOP_S)
@@ -66,15 +67,18 @@ def test_no_place_for_temporary_files(tmp_path: Path, monkeypatch: pytest.Monkey
         run_demo(io.StringIO())
 
 
-def test_the_end_in_a_post_that_hangs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Within 5 s, and without the temporary directory."""
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_the_end_in_a_post_that_hangs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
+) -> None:
+    """Within 5 s, and without the temporary directory, also if the terminal is closed."""
     temporary = tmp_path / "temporary"
     temporary.mkdir()
     monkeypatch.setenv("TMPDIR", str(temporary))
     demo = Running([sys.executable, "-c", WITH_FAULT.format(HANGS), "demo"], tmp_path)
     demo.wait_for("asked")
     assert list(temporary.iterdir()) != []
-    assert demo.stop() == 0
+    assert demo.stop(number) == 0
     assert list(temporary.iterdir()) == []
     assert not demo.said("Traceback")
     demo.close()

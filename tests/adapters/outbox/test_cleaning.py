@@ -147,13 +147,8 @@ def test_a_segment_that_owes_nothing_goes(kept: Kept) -> None:
     assert kept.log.index._units.keys() <= {slot_of(2), IN_MEMORY}
 
 
-def test_nothing_is_removed_before_it_is_on_the_disk_elsewhere(
-    kept: Kept, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A power cut may come in between."""
-    kept.put(1)
-    for _ in range(3):
-        kept.log.segments.roll(SEGMENT)
+def unflushed_at_removals(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Returns a list that gets, at each removal, how many lines are not flushed."""
     unflushed = list[int]()
     remove = kept.log.segments.remove_oldest
 
@@ -162,6 +157,17 @@ def test_nothing_is_removed_before_it_is_on_the_disk_elsewhere(
         remove()
 
     monkeypatch.setattr(kept.log.segments, "remove_oldest", watched)
+    return unflushed
+
+
+def test_nothing_is_removed_before_it_is_on_the_disk_elsewhere(
+    kept: Kept, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A power cut may come in between."""
+    kept.put(1)
+    for _ in range(3):
+        kept.log.segments.roll(SEGMENT)
+    unflushed = unflushed_at_removals(kept, monkeypatch)
     kept.own.tidy()
     assert unflushed == [0, 0, 0]
     assert kept.numbers == [1]
@@ -175,14 +181,7 @@ def test_what_took_an_entry_out_of_a_segment_is_flushed_before_it_goes(
     kept.log.segments.roll(SEGMENT)
     kept.log.flush()
     kept.log.tell(line_of(1, 500, ("HQ1",)))
-    unflushed = list[int]()
-    remove = kept.log.segments.remove_oldest
-
-    def watched() -> None:
-        unflushed.append(len(kept.log.unflushed))
-        remove()
-
-    monkeypatch.setattr(kept.log.segments, "remove_oldest", watched)
+    unflushed = unflushed_at_removals(kept, monkeypatch)
     kept.own.tidy()
     assert unflushed == [0]
     assert kept.numbers == [1]
