@@ -13,6 +13,6 @@ _M_ARENA_MAX: Final = -8
 
 
 def share_one() -> None:
-    """Has threads that start from now on use a heap that is there; does nothing without glibc."""
+    """Gives threads that start from now on no heap of their own; does nothing without glibc."""
     with suppress(OSError, AttributeError):
         ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 1)

@@ -9,9 +9,11 @@ from typing import Any
 
 import pytest
 
+from mqtt_http_bridge.app import delivering
 from mqtt_http_bridge.app import drain as drain_module
 from mqtt_http_bridge.app.senders import Senders
 from mqtt_http_bridge.cli import main
+from mqtt_http_bridge.core.errors import LocalFault
 from mqtt_http_bridge.demo.backend import StandInBackend
 from mqtt_http_bridge.demo.server import Answer, Arrival
 from tests.support.outboxes import fill, measurement, opened, store, waiting
@@ -66,6 +68,22 @@ def test_what_has_to_wait_is_told(config: Path, capsys: pytest.CaptureFixture[st
     assert status == 1
     assert "1 measurement waited: 0 stored, 1 left" in said
     assert "parked: 1 of unknown: Device unknown not found: register it at the backend" in said
+
+
+def test_an_outbox_is_free_again_if_nothing_can_send(
+    config: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The machine has no room for senders: what was stored is there for the next one."""
+
+    def refuse(*arguments: Any, **options: Any) -> None:
+        raise LocalFault("no room")
+
+    with opened(config.parent / "outbox") as outbox:
+        fill(outbox, 1)
+    with monkeypatch.context() as patch:
+        patch.setattr(delivering, "Senders", refuse)
+        assert drain(config, capsys) == (1, "mqtt-http-bridge: no room\n")
+    assert drain(config, capsys)[0] == 0
 
 
 def test_a_backend_that_is_not_there_ends_it(
